@@ -1,0 +1,96 @@
+"""Radiograph files of any size to one memory-mapped array of square 8-bit images."""
+
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from cxrlib.files import fingerprint, whole_file
+from cxrlib.images import ImageError, read_grey, resize_square
+
+
+def convert_images(images: pd.DataFrame, folder: Path, size: int, workers: int) -> pd.DataFrame:
+    """Convert image files into `folder`/pixels.npy, uint8 (rows of `images`, size, size).
+
+    Finished work is kept: the same request returns at once, and an interrupted one goes on where it stopped.
+    The thesis stored 512 px JPEG files; the array holds the same pixels without JPEG's losses.
+
+    Args:
+        images: columns image_id and path.
+        folder: where pixels.npy and sizes.csv are written.
+        size: side of the stored images in pixels.
+        workers: processes that read and resize.
+
+    Returns:
+        One row per image, in the order of `images`: image_id, width, height (pixels of the file) and reason, which
+        is empty or says why the image could not be read; such an image's pixels are zero.
+    """
+    request = fingerprint([size, images["image_id"].tolist(), [_identity(path) for path in images["path"]]])
+    pixels_path, sizes_path = folder / "pixels.npy", folder / f"sizes-{request}.csv"
+    if pixels_path.exists() and sizes_path.exists():
+        return pd.read_csv(sizes_path, keep_default_na=False, dtype={"image_id": str})
+
+    folder.mkdir(parents=True, exist_ok=True)
+    _forget_other_requests(folder, request)
+    partial_pixels, journal = folder / f"partial-{request}.npy", folder / f"partial-{request}.csv"
+    if not partial_pixels.exists():
+        journal.unlink(missing_ok=True)
+    done = _read_journal(journal)
+    mode = "r+" if partial_pixels.exists() else "w+"
+    pixels = np.lib.format.open_memmap(partial_pixels, mode, np.uint8, (len(images), size, size))
+    waiting = [position for position in range(len(images)) if position not in done]
+    paths = [images["path"].iloc[position] for position in waiting]
+    with journal.open("a") as log, ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        results = pool.map(partial(_read_one, size=size), paths, chunksize=8)
+        for position, (picture, width, height, reason) in zip(
+            waiting, tqdm(results, total=len(waiting), desc="converting", unit="image", mininterval=1), strict=True
+        ):
+            pixels[position] = picture
+            done[position] = (width, height, reason)
+            log.write(f"{position}\t{width}\t{height}\t{reason}\n")
+            log.flush()
+    pixels.flush()
+    partial_pixels.replace(pixels_path)
+    sizes = pd.DataFrame([done[i] for i in range(len(images))], columns=["width", "height", "reason"])
+    sizes.insert(0, "image_id", images["image_id"].to_numpy())
+    with whole_file(sizes_path) as temporary:
+        sizes.to_csv(temporary, index=False)
+    journal.unlink()
+    return sizes
+
+
+def _identity(path: str) -> list:
+    file = Path(path)
+    if not file.exists():
+        return [file.name]
+    return [file.name, file.stat().st_size, file.stat().st_mtime_ns]
+
+
+def _read_one(path: str, size: int) -> tuple[np.ndarray, int, int, str]:
+    cv2.setNumThreads(1)
+    try:
+        image = read_grey(Path(path))
+    except ImageError as error:
+        return np.zeros((size, size), np.uint8), 0, 0, " ".join(str(error).split())
+    return resize_square(image, size), image.shape[1], image.shape[0], ""
+
+
+def _read_journal(journal: Path) -> dict[int, tuple[int, int, str]]:
+    """Positions already converted; a last line cut short by a crash is ignored."""
+    done = {}
+    for line in journal.read_text().splitlines(keepends=True) if journal.exists() else []:
+        fields = line.rstrip("\n").split("\t")
+        if line.endswith("\n") and len(fields) == 4:
+            done[int(fields[0])] = (int(fields[1]), int(fields[2]), fields[3])
+    return done
+
+
+def _forget_other_requests(folder: Path, request: str) -> None:
+    for path in [*folder.glob("sizes-*.csv"), *folder.glob("partial-*"), folder / "pixels.npy"]:
+        if request not in path.name:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,69 @@
+"""The explanation store: probabilities and all-class Grad-CAM maps of a split, computed once and read by everyone."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from cxrlib.files import whole_file
+
+
+@dataclass(frozen=True)
+class Explanations:
+    """Raw low-resolution maps and probabilities of some studies.
+
+    Attributes:
+        probabilities: float32, image_id by class.
+        maps: raw Grad-CAM, float32 (studies, classes, rows, columns), in the order of `probabilities`.
+        input_size: side in pixels of the network's input, the frame in which masks are made.
+    """
+
+    probabilities: pd.DataFrame
+    maps: torch.Tensor
+    input_size: int
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names in the order of the maps."""
+        return self.probabilities.columns.tolist()
+
+    def map(self, image_id: str, class_name: str) -> torch.Tensor:
+        """Raw map (rows, columns) of one study and class."""
+        row = self.probabilities.index.get_loc(image_id)
+        return self.maps[row, self.probabilities.columns.get_loc(class_name)]
+
+    def maps_of(self, cases: pd.DataFrame) -> torch.Tensor:
+        """Raw maps (cases, rows, columns) of cases with the columns image_id and class_name."""
+        rows = self.probabilities.index.get_indexer(cases["image_id"])
+        columns = self.probabilities.columns.get_indexer(cases["class_name"])
+        return self.maps[torch.as_tensor(rows), torch.as_tensor(columns)]
+
+
+def save_explanations(explanations: Explanations, path: Path) -> None:
+    """Write the store as one npz file without pickled objects."""
+    with whole_file(path) as temporary:
+        np.savez_compressed(
+            temporary,
+            image_ids=np.array(explanations.probabilities.index, dtype=np.str_),
+            classes=np.array(explanations.classes, dtype=np.str_),
+            probabilities=explanations.probabilities.to_numpy(np.float32),
+            maps=explanations.maps.numpy(),
+            input_size=np.int64(explanations.input_size),
+        )
+
+
+def load_explanations(path: Path) -> Explanations:
+    """Read a store.
+
+    Raises:
+        FileNotFoundError: notebook 04 has not written it.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing; run notebook 04_gradcam first")
+    with np.load(path) as arrays:
+        probabilities = pd.DataFrame(arrays["probabilities"], arrays["image_ids"], arrays["classes"])
+        return Explanations(
+            probabilities.rename_axis("image_id"), torch.from_numpy(arrays["maps"]), int(arrays["input_size"])
+        )

@@ -1,0 +1,40 @@
+"""The most important pixels of a heatmap."""
+
+import torch
+
+
+def top_pixels(heatmap: torch.Tensor, share: float) -> torch.Tensor:
+    """Mask of the top `share` of a heatmap's pixels by rank.
+
+    Exactly round(share * height * width) pixels, never one whose value is zero; ties go to the earlier pixel in
+    reading order.
+
+    Args:
+        heatmap: non-negative (..., height, width).
+        share: fraction of the pixels.
+
+    Returns:
+        Boolean mask of the same shape.
+    """
+    return top_pixels_of(heatmap, [share])[0]
+
+
+def top_pixels_of(heatmap: torch.Tensor, shares: list[float]) -> torch.Tensor:
+    """`top_pixels` for several shares from one sort: boolean (shares, ..., height, width)."""
+    flat = heatmap.flatten(-2)
+    order = flat.argsort(dim=-1, descending=True, stable=True)
+    positions = torch.arange(flat.shape[-1], device=flat.device).expand_as(order)
+    rank = torch.empty_like(order).scatter_(-1, order, positions)
+    counts = [int(share * flat.shape[-1] + 0.5) for share in shares]
+    masks = torch.stack([(rank < count) & (flat > 0) for count in counts])
+    return masks.reshape(len(shares), *heatmap.shape)
+
+
+def random_maps(shape: tuple[int, ...], seed: int) -> torch.Tensor:
+    """Maps of uniform noise in (0, 1) at the resolution of a layer: what an explanation that knows nothing looks like.
+
+    Args:
+        shape: (..., rows, columns).
+        seed: same seed, same maps.
+    """
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed)).clamp_min(1e-6)

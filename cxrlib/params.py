@@ -1,0 +1,245 @@
+"""Parameters of a run: typed, frozen, validated in one place. Importing this module does not import torch."""
+
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from cxrlib.files import PROJECT_ROOT
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Percentages = Annotated[list[Share], Field(min_length=1)]
+Positive = Annotated[int, Field(ge=1)]
+OddKernel = Annotated[int, Field(ge=3, multiple_of=1)]
+
+
+class ParameterError(ValueError):
+    """A parameter that is unknown, of the wrong type or out of range; the message names the field."""
+
+
+class Section(BaseModel):
+    """Base of all sections: no unknown keys, no silent conversions, no changes afterwards."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+
+
+class Data(Section):
+    """Which radiographs, and how they are brought to one size and split."""
+
+    source: Literal["demo", "vinbigdata", "nih"]
+    """demo: real annotations, rendered radiographs; the others are read from `root`."""
+    root: str | None
+    """Folder of the data set; None for demo."""
+    n_studies: Positive
+    """demo: how many studies to draw from the real annotations."""
+    no_finding_share: Annotated[float, Field(ge=0, lt=1)]
+    """demo: fraction of the drawn studies that are "No finding" (0.707 in the real annotations)."""
+    image_size: Annotated[int, Field(ge=64)]
+    """Side of the stored square images in pixels; boxes are rescaled to this frame (thesis: 512)."""
+    valid_share: Share
+    """Fraction of the studies for validation (thesis: 0.1)."""
+    test_share: Share
+    """Fraction of the studies for the test (thesis: 0.1)."""
+    seed: int
+    """Seeds the drawn studies, the rendering and the split."""
+
+    @model_validator(mode="after")
+    def _root_is_given(self) -> "Data":
+        if self.source != "demo" and not self.root:
+            raise ValueError(f"source {self.source} needs data.root, the folder of the data set")
+        if self.valid_share + self.test_share >= 1:
+            raise ValueError("valid_share + test_share must stay below 1, training needs the rest")
+        return self
+
+
+class Labels(Section):
+    """The experiments: which labels each model learns."""
+
+    experiments: Annotated[dict[str, Annotated[list[str], Field(min_length=2)]], Field(min_length=1)]
+    """Name of the experiment -> its labels (thesis: 3, 5, 7 and all 15)."""
+    explained: str
+    """The experiment whose model is explained (thesis: 7 labels)."""
+
+    @model_validator(mode="after")
+    def _explained_exists(self) -> "Labels":
+        if self.explained not in self.experiments:
+            raise ValueError(f"explained {self.explained!r} is none of {', '.join(self.experiments)}")
+        return self
+
+
+class Model(Section):
+    """The network."""
+
+    architecture: Literal["resnet18", "resnet34", "resnet50"]
+    """torchvision's name (thesis: resnet50)."""
+    weights: str | None
+    """None: from scratch; "imagenet": torchvision's; else the path of a safetensors file of a ResNet backbone."""
+    input_size: Annotated[int, Field(ge=32)]
+    """Side of the network's input in pixels (thesis: 224)."""
+    output_stride: Literal[16, 32]
+    """Input pixels per cell of the last feature map (thesis: 32, 7x7 cells at 224 px); 16 drops the last stride."""
+
+
+class Training(Section):
+    """The training loop."""
+
+    epochs: Positive
+    """Passes over the training split (thesis: 20)."""
+    warm_start_epochs: Annotated[int, Field(ge=0)]
+    """0: every experiment trains alike, as in the thesis. Otherwise the explained experiment trains first and the
+    others continue from its backbone for so many epochs."""
+    batch_size: Positive
+    """Images per step (thesis: 32)."""
+    learning_rate: Annotated[float, Field(gt=0)]
+    """First learning rate of SGD (thesis: 0.01)."""
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    """Not given in the thesis; 0.9 here."""
+    end_factor: Annotated[float, Field(gt=0, le=1)]
+    """LinearLR falls from 1.0 to this factor over all epochs (thesis: 0.3)."""
+    flip_probability: Annotated[float, Field(ge=0, le=1)]
+    """RandomHorizontalFlip (thesis: 0.5, although it moves heart and aorta to the other side)."""
+    rotation_degrees: Annotated[float, Field(ge=0, le=180)]
+    """RandomRotation between minus and plus this angle (thesis: 45)."""
+    pos_weight: bool
+    """Weigh positives by negatives / positives of the training split (thesis: true)."""
+    seed: int
+    """Seeds the initial weights, the order of the batches and the augmentation."""
+
+
+class Gradcam(Section):
+    """Grad-CAM and which of its maps are looked at."""
+
+    layer: str
+    """Module whose output is explained; layer4 is the last convolutional block."""
+    threshold: Annotated[float, Field(ge=0, le=1)]
+    """A class is explained where its probability reaches this (thesis: 0.7)."""
+
+
+class Smoothgrad(Section):
+    """SmoothGrad over Grad-CAM."""
+
+    samples: Positive
+    """Noisy copies (thesis: 50)."""
+    noise_levels: Percentages
+    """Standard deviation of the noise as a fraction of the image's range (thesis: 0.1 and 0.2)."""
+    average: Literal["raw", "normalised"]
+    """Average the maps before or after dividing each by its maximum."""
+    n_studies: Positive
+    """Test studies to compare with Grad-CAM."""
+
+
+class Iou(Section):
+    """Boxes from heatmaps against readers' boxes."""
+
+    percentages: Percentages
+    """Fractions of the heatmap's pixels that make its mask."""
+    union: Literal["areas", "sum"]
+    """areas: area of the union; sum: area1 + area2, the thesis's step 5, at most 0.5."""
+    threshold: Annotated[float, Field(ge=0, le=1)]
+    """A class counts as correctly predicted where it is true and its probability reaches this."""
+    seed: int
+    """Seeds the random heatmaps of the control."""
+
+
+class Perturbation(Section):
+    """Pixel importance."""
+
+    percentages: Percentages
+    """Fractions of the pixels that are replaced."""
+    kernels: Annotated[list[OddKernel], Field(min_length=1)]
+    """Sides of the Gaussian kernels in input pixels (thesis: 11 and 21); odd."""
+    threshold: Annotated[float, Field(ge=0, le=1)]
+    """A class counts as predicted where its probability reaches this."""
+    n_studies: Positive
+    """At most so many test studies."""
+
+    @model_validator(mode="after")
+    def _kernels_are_odd(self) -> "Perturbation":
+        if even := [kernel for kernel in self.kernels if kernel % 2 == 0]:
+            raise ValueError(f"kernels must be odd, found {even}")
+        return self
+
+
+class Compute(Section):
+    """The machine; nothing here changes what is computed."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"]
+    """auto takes the fastest one present."""
+    batch_size: Positive
+    """Images per forward pass when nothing is trained."""
+    workers: Positive
+    """Processes that render and convert images."""
+    threads: Annotated[int, Field(ge=0)]
+    """CPU threads of torch; 0 leaves its own choice."""
+
+
+class Params(Section):
+    """All parameters of a run, one field per section."""
+
+    data: Data
+    labels: Labels
+    model: Model
+    training: Training
+    gradcam: Gradcam
+    smoothgrad: Smoothgrad
+    iou: Iou
+    perturbation: Perturbation
+    compute: Compute
+
+
+PROFILES = PROJECT_ROOT / "params"
+
+
+def profile_names() -> list[str]:
+    """Names of the profiles in params/."""
+    return sorted(path.stem for path in PROFILES.glob("*.yaml"))
+
+
+def load_params(profile: str, overrides: list[str] = ()) -> Params:
+    """Read a profile and apply overrides of the form "section.name=value" (value in YAML).
+
+    Raises:
+        ParameterError: unknown profile, malformed override, or a value that the section refuses.
+    """
+    path = PROFILES / f"{profile}.yaml"
+    if profile not in profile_names():
+        raise ParameterError(f"unknown profile {profile!r}; choose {', '.join(profile_names())}")
+    values = yaml.safe_load(path.read_text())
+    for override in overrides:
+        _apply(override, values)
+    return check_params(values, profile)
+
+
+def check_params(values: dict, name: str) -> Params:
+    """Validate nested values; `name` is what messages call them.
+
+    Raises:
+        ParameterError: with one line per wrong field.
+    """
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        lines = [_explain(item) for item in error.errors()]
+        raise ParameterError(f"{name}: " + "; ".join(lines)) from None
+
+
+def _apply(override: str, values: dict) -> None:
+    key, equals, text = override.partition("=")
+    section, dot, field = key.partition(".")
+    if not (equals and dot and section and field):
+        raise ParameterError(f"--set {override}: expected section.name=value")
+    if section not in Params.model_fields:
+        raise ParameterError(f"--set {override}: unknown section {section!r}; choose {', '.join(Params.model_fields)}")
+    fields = Params.model_fields[section].annotation.model_fields
+    if field not in fields:
+        raise ParameterError(f"--set {override}: unknown parameter {key!r}; {section} has {', '.join(fields)}")
+    try:
+        values[section][field] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ParameterError(f"--set {override}: the value is not valid YAML ({error})") from None
+
+
+def _explain(item: dict) -> str:
+    field = ".".join(str(part) for part in item["loc"]) or "parameters"
+    given = "" if isinstance(item["input"], dict) else f" (given: {item['input']!r})"
+    return f"{field}: {item['msg'].removeprefix('Value error, ')}{given}"

@@ -1,0 +1,53 @@
+"""Figures of notebooks 02 and 03: losses, confusion matrices, ROC curves."""
+
+import pandas as pd
+import seaborn as sns
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from cxrlib.plots.style import OURS, PAGE_WIDTH, THESIS, class_colours
+
+
+def loss_curves(histories: dict[str, pd.DataFrame]) -> Figure:
+    """Figure 20: training and validation loss of each experiment; a dot marks the epoch that was kept."""
+    figure, axes = plt.subplots(1, len(histories), figsize=(PAGE_WIDTH, 2.3), sharey=True, squeeze=False)
+    for ax, (name, history) in zip(axes[0], histories.items(), strict=True):
+        ax.plot(history["epoch"], history["train_loss"], "o-", ms=2, color=OURS, label="training")
+        ax.plot(history["epoch"], history["valid_loss"], "s--", ms=2, color=THESIS, label="validation")
+        best = history.loc[history["valid_loss"].idxmin()]
+        ax.plot(best["epoch"], best["valid_loss"], "o", ms=7, mfc="none", mec=THESIS, label="kept")
+        ax.set_title(name, fontsize=8)
+        ax.set(xlabel="epoch", xlim=(0.5, len(history) + 0.5))
+        ax.xaxis.get_major_locator().set_params(integer=True)
+    axes[0][0].set_ylabel("weighted BCE loss")
+    axes[0][0].legend(frameon=False, fontsize=7)
+    return figure
+
+
+def confusion_grid(matrices: dict[str, list], n: int) -> Figure:
+    """Figure 21: one 2x2 confusion matrix per label, counts of studies."""
+    columns = 4
+    rows = -(-len(matrices) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(PAGE_WIDTH, 1.9 * rows), squeeze=False)
+    for ax in axes.flat[len(matrices) :]:
+        ax.set_axis_off()
+    for ax, (name, matrix) in zip(axes.flat, matrices.items(), strict=False):
+        ticks = ["no", "yes"]
+        sns.heatmap(matrix, annot=True, fmt="d", cmap="Blues", cbar=False, vmin=0, vmax=n, square=True, ax=ax)
+        ax.set(xticklabels=ticks, yticklabels=ticks, xlabel="predicted", ylabel="true")
+        ax.set_title(name, fontsize=8)
+    return figure
+
+
+def roc_plot(curves: dict[str, tuple], auroc: pd.Series, n: int) -> Figure:
+    """Figure 22: ROC curve of each label with its area."""
+    colours = class_colours(list(auroc.index))
+    figure, ax = plt.subplots(figsize=(PAGE_WIDTH * 0.75, PAGE_WIDTH * 0.42))
+    ax.plot([0, 1], [0, 1], ":", color="#888888", lw=1)
+    for number, (name, (false_positive, true_positive)) in enumerate(curves.items()):
+        style = ["-", "--", "-."][number % 3]
+        label = f"{name}, {auroc[name]:.2f}"
+        ax.plot(false_positive, true_positive, style, color=colours[name], lw=1.4, label=label)
+    ax.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal", xlim=(0, 1), ylim=(0, 1.01))
+    ax.legend(title=f"label, AUC (n = {n} test studies)", frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure

@@ -1,0 +1,80 @@
+"""Figures of notebook 01: what is in the data."""
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from cxrlib.cases import most_disputed
+from cxrlib.cohort import Cohort
+from cxrlib.plots.radiograph import show_radiograph, show_readers, wrap_names
+from cxrlib.plots.style import PAGE_WIDTH, class_colours, image_axes, sentence_figure
+
+
+def agreement_bars(readers: pd.DataFrame) -> Figure:
+    """Figure 1: images per class, split by how many of the three readers gave the label.
+
+    Args:
+        readers: number of readers, image_id by class.
+    """
+    counts = readers.apply(lambda column: column[column > 0].value_counts()).fillna(0).T
+    counts = counts.loc[counts.sum(axis=1).sort_values().index]
+    figure, ax = plt.subplots(figsize=(PAGE_WIDTH, 3.6))
+    left = np.zeros(len(counts))
+    for number, shade in zip(sorted(counts.columns), ["#9ecae1", "#4292c6", "#084594"], strict=False):
+        ax.barh(counts.index, counts[number], left=left, color=shade, label=f"{number} of 3 readers")
+        left += counts[number].to_numpy()
+    ax.bar_label(ax.containers[-1], [f"{total:,.0f}" for total in left], padding=3, fontsize=7)
+    ax.set(xlabel=f"radiographs (n = {len(readers):,})", xlim=(0, left.max() * 1.1))
+    ax.legend(frameon=False, loc="lower right", title="label given by")
+    return figure
+
+
+def training_bars(real: pd.Series, cohort: Cohort) -> Figure:
+    """Figure 18: images per label, all real annotations beside the run's training split."""
+    own = cohort.labels.loc[cohort.of("train"), cohort.explained].sum()
+    colours = class_colours(cohort.explained)
+    panels = [(own, f"this run, training split (n = {len(cohort.of('train')):,})")]
+    if len(real):
+        panels.insert(0, (real, "all real annotations (n = 14,925 with a label)"))
+    figure, axes = plt.subplots(1, len(panels), figsize=(PAGE_WIDTH, 2.4), sharey=True, squeeze=False)
+    for ax, (counts, title) in zip(axes[0], panels, strict=True):
+        bars = ax.barh(
+            counts.index, counts, color=[colours[name] for name in counts.index], edgecolor="#444444", lw=0.4
+        )
+        ax.bar_label(bars, [f"{count:,}" for count in counts], padding=2, fontsize=7)
+        ax.set(xlabel="radiographs", xlim=(0, counts.max() * 1.2))
+        ax.set_title(title, fontsize=8)
+    axes[0][0].invert_yaxis()
+    return figure
+
+
+def example_grid(cohort: Cohort, image_ids: list[str]) -> Figure:
+    """Figure 19: radiographs with their labels and all readers' boxes."""
+    colours = class_colours(cohort.explained)
+    columns = 3
+    figure, axes = image_axes(-(-len(image_ids) // columns), columns)
+    for image_id, ax in zip(image_ids, [ax for line in axes for ax in line], strict=False):
+        true = [name for name in cohort.explained if cohort.labels.at[image_id, name]]
+        show_radiograph(ax, cohort.images([image_id])[0], wrap_names(true))
+        for name in true:
+            show_readers(ax, cohort, image_id, name, colours[name])
+    handles = [Line2D([], [], color=colours[name], label=name) for name in cohort.findings]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
+def disagreement_grid(cohort: Cohort, classes: list[str]) -> Figure:
+    """Figure 29: the most disputed radiograph of each class, one line style per reader."""
+    cases = [(name, most_disputed(cohort, name)) for name in classes]
+    cases = [(name, image_id) for name, image_id in cases if image_id]
+    if not cases:
+        return sentence_figure("One reader per radiograph: how readers differ cannot be shown on this data set.")
+    colours = class_colours(cohort.explained)
+    figure, axes = image_axes(1, len(cases))
+    for number, ((name, image_id), ax) in enumerate(zip(cases, axes[0], strict=True)):
+        show_radiograph(ax, cohort.images([image_id])[0], f"{'abcdef'[number]}  {name}")
+        show_readers(ax, cohort, image_id, name, colours[name], labels=True)
+        ax.legend(fontsize=6, loc="lower right", framealpha=0.8)
+    return figure

@@ -1,0 +1,86 @@
+"""Figures of notebook 06: boxes and their overlap."""
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from cxrlib.annotations import BOX_COLUMNS
+from cxrlib.boxes import boxes_from_mask
+from cxrlib.cohort import Cohort
+from cxrlib.explanations import Explanations
+from cxrlib.gradcam import upscale
+from cxrlib.masks import top_pixels
+from cxrlib.plots.radiograph import show_boxes, show_radiograph, show_readers
+from cxrlib.plots.style import PAGE_WIDTH, RANDOM, THESIS, class_colours, image_axes
+
+TRUE, PREDICTED = "#2ca02c", "#c77cff"
+"""The thesis's colours: green readers' boxes, purple boxes of the heatmap."""
+
+
+def intersection_and_union(first: np.ndarray, second: np.ndarray, iou: float) -> Figure:
+    """Figure 17: the intersection and the union of two boxes (4,)."""
+    figure, axes = plt.subplots(1, 2, figsize=(PAGE_WIDTH * 0.6, PAGE_WIDTH * 0.3))
+    corner = np.maximum(first[:2], second[:2]), np.minimum(first[2:], second[2:])
+    inside = np.concatenate(corner)
+    for ax, title, filled in zip(axes, ["intersection", "union"], [[inside], [first, second]], strict=True):
+        for x_min, y_min, x_max, y_max in filled:
+            ax.add_patch(Rectangle((x_min, y_min), x_max - x_min, y_max - y_min, color="#cccccc"))
+        show_boxes(ax, [first], TRUE)
+        show_boxes(ax, [second], PREDICTED)
+        low, high = np.minimum(first, second)[:2] - 1, np.maximum(first, second)[2:] + 1
+        ax.set(title=title, aspect="equal", xlim=(low[0], high[0]), ylim=(high[1], low[1]))
+        ax.set_axis_off()
+    figure.suptitle(f"IoU = intersection / union = {iou:.3f}", fontsize=8)
+    return figure
+
+
+def box_grid(cohort: Cohort, explanations: Explanations, image_id: str, shares: list[float]) -> Figure:
+    """Figure 28: one radiograph, a row per finding on it, a column per share: readers' boxes and the heatmap's."""
+    findings = [name for name in cohort.findings if len(cohort.boxes(image_id, name))]
+    figure, axes = image_axes(len(findings), 1 + len(shares), width=PAGE_WIDTH * 0.8)
+    colours = class_colours(cohort.explained)
+    pixels = cohort.images([image_id])[0]
+    for name, line in zip(findings, axes, strict=True):
+        probability = explanations.probabilities.at[image_id, name]
+        show_radiograph(line[0], pixels, f"{name}, p = {probability:.2f}")
+        show_readers(line[0], cohort, image_id, name, colours[name])
+        heatmap = upscale(explanations.map(image_id, name), explanations.input_size)
+        for share, ax in zip(shares, line[1:], strict=True):
+            show_radiograph(ax, pixels, f"top {share:.0%}")
+            show_boxes(ax, cohort.boxes(image_id, name)[BOX_COLUMNS].to_numpy(), TRUE)
+            show_boxes(ax, boxes_from_mask(top_pixels(heatmap, share).numpy(), cohort.size), PREDICTED)
+    return figure
+
+
+def iou_curves(means: pd.DataFrame, chance: pd.DataFrame, thesis: pd.DataFrame, counts: pd.Series) -> Figure:
+    """Figure 30: mean IoU against the share of pixels, one panel per finding.
+
+    Args:
+        means, chance, thesis: share by class; `thesis` may lack classes.
+        counts: number of correctly predicted findings per class.
+    """
+    colours = class_colours(list(means.columns))
+    columns = 3
+    rows = -(-means.shape[1] // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(PAGE_WIDTH, 1.9 * rows), sharex=True, sharey=True, squeeze=False
+    )
+    for ax in axes.flat[means.shape[1] :]:
+        ax.set_axis_off()
+    for name, ax in zip(means, axes.flat, strict=False):
+        ax.plot(
+            means.index * 100, means[name], "o-", ms=3, color=colours[name], mec="#444444", mew=0.4, label="Grad-CAM"
+        )
+        ax.plot(chance.index * 100, chance[name], "^:", ms=3, color=RANDOM, label="random heatmap")
+        if name in thesis:
+            ax.plot(thesis.index * 100, thesis[name], "x--", ms=3, lw=0.8, color=THESIS, label="thesis")
+        ax.set_title(f"{name} (n = {counts.get(name, 0)})", fontsize=8)
+    for ax in axes[-1]:
+        ax.set_xlabel("top pixels, %")
+    for line in axes:
+        line[0].set_ylabel("mean IoU, all pairs")
+    handles, names = max((ax.get_legend_handles_labels() for ax in axes.flat), key=lambda found: len(found[0]))
+    figure.legend(handles, names, loc="outside lower center", ncols=3, frameon=False)
+    return figure

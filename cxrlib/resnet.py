@@ -1,0 +1,160 @@
+"""The classifier: a torchvision ResNet with a new head, its checkpoints and its input."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torchvision import models
+from torchvision.transforms import v2
+
+from cxrlib.files import whole_file
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a stored model is, beside its weights.
+
+    `data` is the fingerprint of the cohort, `recipe` that of the parameters that trained it.
+    """
+
+    architecture: str
+    classes: list[str]
+    input_size: int
+    output_stride: int
+    data: str
+    recipe: str
+    epoch: int
+    valid_loss: float
+
+
+def build_resnet(architecture: str, n_classes: int, output_stride: int = 32) -> nn.Module:
+    """A torchvision ResNet without weights, its `fc` replaced by a linear layer of `n_classes` logits.
+
+    Args:
+        architecture: "resnet18", "resnet34" or "resnet50".
+        n_classes: number of labels.
+        output_stride: input pixels per cell of the last feature map. 16 drops the stride of the last block, so that
+            112 px give the 7x7 map that 224 px give at 32.
+    """
+    network = models.get_model(architecture, weights=None)
+    network.fc = nn.Linear(network.fc.in_features, n_classes)
+    if output_stride == 16:
+        for module in network.layer4[0].modules():
+            if isinstance(module, nn.Conv2d):
+                module.stride = (1, 1)
+    return network
+
+
+def load_backbone(network: nn.Module, weights: str) -> None:
+    """Fill everything but the head: from torchvision's ImageNet weights ("imagenet") or a safetensors file.
+
+    Raises:
+        RuntimeError: the weights cannot be downloaded, or do not fit the architecture.
+    """
+    if weights == "imagenet":
+        name = {18: "ResNet18", 34: "ResNet34", 50: "ResNet50"}[_depth(network)]
+        chosen = models.get_weight(f"{name}_Weights.IMAGENET1K_V1")
+        try:
+            state = chosen.get_state_dict(check_hash=True)
+        except OSError as error:
+            raise RuntimeError(
+                f"model.weights: {chosen.url} could not be downloaded ({error}). Download it elsewhere, convert it to "
+                "safetensors and give its path as model.weights, or train from scratch with model.weights=null"
+            ) from error
+    else:
+        state = _load_tensors(Path(weights))
+    backbone = {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}
+    missing, unexpected = network.load_state_dict(backbone, strict=False)
+    missing = [name for name in missing if not name.startswith("fc.")]
+    if missing or unexpected:
+        raise RuntimeError(f"model.weights: {weights} is not this architecture: {(missing + unexpected)[0]} differs")
+
+
+def save_checkpoint(network: nn.Module, about: Checkpoint, path: Path) -> None:
+    """Store weights and description in one safetensors file."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    with whole_file(path) as temporary:
+        save_file(state, temporary, metadata={"checkpoint": json.dumps(asdict(about), sort_keys=True)})
+
+
+def load_checkpoint(path: Path, device: torch.device) -> tuple[nn.Module, Checkpoint]:
+    """Read a stored model in evaluation mode.
+
+    Raises:
+        RuntimeError: the file is missing, damaged or holds no checkpoint of this project.
+    """
+    if not path.exists():
+        raise RuntimeError(f"{path}: no such checkpoint; run notebook 02_training first")
+    state = _load_tensors(path)
+    with safe_open(path, framework="pt") as file:
+        text = (file.metadata() or {}).get("checkpoint")
+    if text is None:
+        raise RuntimeError(f"{path}: holds weights but no description; it was not written by notebook 02_training")
+    about = Checkpoint(**json.loads(text))
+    network = build_resnet(about.architecture, len(about.classes), about.output_stride)
+    network.load_state_dict(state)
+    return network.to(device, memory_format=torch.channels_last).eval(), about
+
+
+def to_input(images: np.ndarray | torch.Tensor, size: int) -> torch.Tensor:
+    """8-bit grey images to the network's uint8 frame: resized with antialiasing, no normalisation yet.
+
+    Args:
+        images: uint8 (n, height, width).
+        size: side of the network's input in pixels.
+
+    Returns:
+        uint8 (n, 1, size, size).
+    """
+    tensor = torch.as_tensor(np.ascontiguousarray(images))[:, None]
+    return v2.functional.resize(tensor, [size, size], antialias=True)
+
+
+def normalise(images: torch.Tensor) -> torch.Tensor:
+    """uint8 (n, 1, h, w) to float32 (n, 3, h, w), ImageNet mean and standard deviation."""
+    scaled = v2.functional.to_dtype(images, torch.float32, scale=True).expand(-1, 3, -1, -1)
+    return v2.functional.normalize(scaled, list(IMAGENET_MEAN), list(IMAGENET_STD))
+
+
+def denormalise(inputs: torch.Tensor) -> torch.Tensor:
+    """float32 (n, 3, h, w) as `normalise` makes it, back to 0..1."""
+    mean, std = (inputs.new_tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    return inputs * std + mean
+
+
+def predict(network: nn.Module, images: torch.Tensor, batch_size: int) -> torch.Tensor:
+    """Probabilities of all labels.
+
+    Args:
+        network: in evaluation mode, logits (n, classes).
+        images: uint8 (n, 1, h, w) from `to_input`.
+        batch_size: images per forward pass.
+
+    Returns:
+        float32 (n, classes) on the CPU.
+    """
+    device = next(network.parameters()).device
+    with torch.inference_mode():
+        parts = [network(normalise(batch.to(device))).sigmoid().cpu() for batch in images.split(batch_size)]
+    return torch.cat(parts)
+
+
+def _depth(network: nn.Module) -> int:
+    blocks = tuple(len(getattr(network, f"layer{i}")) for i in range(1, 5))
+    bottleneck = hasattr(network.layer1[0], "conv3")
+    return 50 if bottleneck else {(2, 2, 2, 2): 18, (3, 4, 6, 3): 34}[blocks]
+
+
+def _load_tensors(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise RuntimeError(f"{path}: not a readable safetensors file ({error})") from error

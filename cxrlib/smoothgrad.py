@@ -1,0 +1,137 @@
+"""SmoothGrad (Smilkov et al. 2017) over Grad-CAM (thesis, section 3.2), and the gradients it comes from."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.stats import spearmanr
+from torch import nn
+from tqdm import tqdm
+
+from cxrlib.gradcam import frozen, gradcam, normalise_maps, upscale
+from cxrlib.masks import top_pixels
+from cxrlib.params import Smoothgrad
+from cxrlib.resnet import normalise
+
+
+def smoothgrad(
+    network: nn.Module,
+    image: torch.Tensor,
+    noise_level: float,
+    samples: int,
+    seed: int,
+    layer: str = "layer4",
+    batch_size: int = 32,
+    average: Literal["raw", "normalised"] = "raw",
+) -> torch.Tensor:
+    """Mean Grad-CAM map over noisy copies of one image, all classes: `samples` forward passes.
+
+    Args:
+        network: logits (n, classes); borrowed.
+        image: float32 (3, h, w), normalised.
+        noise_level: standard deviation of the Gaussian noise as a fraction of the image's maximum - minimum.
+        samples: noisy copies; they stream in batches, so memory does not grow with them.
+        seed: seeds the noise, which does not depend on the batch size or the device.
+        layer: as in `gradcam`.
+        average: "raw" averages ReLU maps, "normalised" divides each by its maximum first.
+
+    Returns:
+        float32 (classes, rows, columns) at the resolution of the layer, raw.
+    """
+    total: torch.Tensor | float = 0.0
+    for noisy in noisy_copies(image, noise_level, samples, seed, batch_size):
+        maps, _ = gradcam(network, noisy, layer)
+        total = total + (normalise_maps(maps) if average == "normalised" else maps).sum(0)
+    return total / samples
+
+
+def noisy_copies(
+    image: torch.Tensor, noise_level: float, samples: int, seed: int, batch_size: int
+) -> Iterator[torch.Tensor]:
+    """Batches of `image` (3, h, w) plus Gaussian noise; the noise depends on the seed alone, not on batch or device."""
+    generator = torch.Generator().manual_seed(seed)
+    sigma = noise_level * (image.max() - image.min())
+    for start in range(0, samples, batch_size):
+        count = min(batch_size, samples - start)
+        noise = torch.stack([torch.randn(image.shape, generator=generator) for _ in range(count)])
+        yield image + sigma * noise.to(image.device)
+
+
+def explain_smooth(
+    network: nn.Module, images: torch.Tensor, noise_level: float, params: Smoothgrad, layer: str, batch_size: int
+) -> torch.Tensor:
+    """SmoothGrad maps of many images, all classes.
+
+    Args:
+        network: on its device.
+        images: uint8 (n, 1, h, w) from `cxrlib.resnet.to_input`; image i is seeded with i.
+
+    Returns:
+        Raw maps, float32 (n, classes, rows, columns) on the CPU.
+    """
+    device = next(network.parameters()).device
+    progress = tqdm(normalise(images), desc=f"SmoothGrad, noise {noise_level:g}", unit="image", mininterval=1)
+    return torch.stack(
+        [
+            smoothgrad(
+                network, x.to(device), noise_level, params.samples, seed, layer, batch_size, params.average
+            ).cpu()
+            for seed, x in enumerate(progress)
+        ]
+    )
+
+
+def vanilla_gradient(network: nn.Module, inputs: torch.Tensor, column: int) -> torch.Tensor:
+    """Absolute gradient of one logit with respect to the input (Simonyan et al. 2013), strongest channel.
+
+    Args:
+        network: logits (n, classes); borrowed.
+        inputs: float32 (n, 3, h, w), normalised.
+        column: which logit.
+
+    Returns:
+        float32 (n, h, w).
+    """
+    with frozen(network), torch.enable_grad():
+        leaf = inputs.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(network(leaf)[:, column].sum(), leaf)
+    return gradient.abs().amax(1)
+
+
+def smooth_gradient(
+    network: nn.Module, image: torch.Tensor, column: int, noise_level: float, samples: int, seed: int, batch_size: int
+) -> torch.Tensor:
+    """SmoothGrad as published: the mean `vanilla_gradient` over noisy copies of one image (3, h, w) -> (h, w)."""
+    batches = noisy_copies(image, noise_level, samples, seed, batch_size)
+    return sum(vanilla_gradient(network, noisy, column).sum(0) for noisy in batches) / samples
+
+
+def map_agreement(
+    first: torch.Tensor, second: torch.Tensor, chosen: torch.Tensor, classes: list[str], size: int, share: float = 0.1
+) -> pd.DataFrame:
+    """How far two sets of maps agree, class by class.
+
+    Args:
+        first, second: raw maps (n, classes, rows, columns).
+        chosen: boolean (n, classes), which maps count.
+        classes: names of the classes.
+        size: side in pixels of the frame in which the strongest pixels are compared.
+        share: fraction of the pixels called strongest.
+
+    Returns:
+        Indexed by class: rank_correlation (Spearman over the cells, mean), kept (fraction of the first map's strongest
+        pixels among the second's, mean) and n; NaN where n is 0.
+    """
+    rows = {}
+    for column, name in enumerate(classes):
+        a, b = first[chosen[:, column], column], second[chosen[:, column], column]
+        if not len(a):
+            rows[name] = (float("nan"), float("nan"), 0)
+            continue
+        correlations = [spearmanr(x.flatten(), y.flatten()).statistic for x, y in zip(a, b, strict=True)]
+        mask_a, mask_b = (top_pixels(upscale(maps, size), share) for maps in (a, b))
+        kept = (mask_a & mask_b).sum((1, 2)) / mask_a.sum((1, 2)).clamp(min=1)
+        rows[name] = (float(np.nanmean(correlations)), kept.mean().item(), len(a))
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["rank_correlation", "kept", "n"])

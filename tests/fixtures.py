@@ -1,0 +1,100 @@
+"""Small things that several test modules build: annotation rows, radiograph files, networks."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pydicom
+import torch
+from torch import nn
+
+from cxrlib.annotations import COLUMNS
+
+# networks and images are tiny here: threads would only wait for each other
+torch.set_num_threads(1)
+
+SEVEN = [
+    "Aortic enlargement",
+    "Cardiomegaly",
+    "Lung Opacity",
+    "Pleural effusion",
+    "Pleural thickening",
+    "Pulmonary fibrosis",
+    "No finding",
+]
+FINDINGS = SEVEN[:-1]
+
+
+def annotation_rows(*rows: tuple) -> pd.DataFrame:
+    """Rows of COLUMNS from tuples (image_id, class_name, rad_id[, x_min, y_min, x_max, y_max])."""
+    filled = [(*row, *[np.nan] * (len(COLUMNS) - len(row))) for row in rows]
+    return pd.DataFrame(filled, columns=COLUMNS)
+
+
+def write_dicom(path: Path, stored: np.ndarray, photometric: str = "MONOCHROME2", **tags: object) -> Path:
+    """A DICOM file with the given stored values (8 or 16 bit, signed or not) and further tags by keyword."""
+    dataset = pydicom.Dataset()
+    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = pydicom.uid.DigitalXRayImageStorageForPresentation
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid(entropy_srcs=["x"])
+    dataset.Rows, dataset.Columns = stored.shape[-2:]
+    dataset.SamplesPerPixel = 1
+    dataset.PhotometricInterpretation = photometric
+    dataset.BitsAllocated = dataset.BitsStored = stored.dtype.itemsize * 8
+    dataset.HighBit = dataset.BitsStored - 1
+    dataset.PixelRepresentation = int(stored.dtype.kind == "i")
+    dataset.PixelData = stored.tobytes()
+    for name, value in tags.items():
+        setattr(dataset, name, value)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def kaggle_folder(root: Path, annotations: pd.DataFrame, side: int = 40) -> Path:
+    """A folder in Kaggle's layout: train.csv, and one random 12-bit radiograph of side x 2 side pixels per study."""
+    random = np.random.default_rng(0)
+    for image_id in annotations["image_id"].unique():
+        stored = random.integers(0, 4096, (side, 2 * side)).astype(np.uint16)
+        write_dicom(root / "train" / f"{image_id}.dicom", stored, BitsStored=12, HighBit=11)
+    annotations.to_csv(root / "train.csv", index=False)
+    return root
+
+
+class SmallNet(nn.Module):
+    """Two convolutions, in-place ReLUs, batch norm, global average pooling and a linear head: ResNet in miniature."""
+
+    def __init__(self, n_classes: int = 3, seed: int = 0) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.first = nn.Conv2d(3, 6, 3, stride=2, padding=1)
+            self.norm = nn.BatchNorm2d(6)
+            self.relu = nn.ReLU(inplace=True)
+            self.second = nn.Conv2d(6, 8, 3, padding=1)
+            self.fc = nn.Linear(8, n_classes)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        features = self.relu(self.second(self.relu(self.norm(self.first(inputs)))))
+        return self.fc(features.mean(dim=(2, 3)))
+
+
+class CountedForwards:
+    """Counts the forward passes of a network and the images in them, while used as a context manager."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+        self.batches: list[torch.Tensor] = []
+
+    def __enter__(self) -> "CountedForwards":
+        self.handle = self.network.register_forward_pre_hook(lambda _, inputs: self.batches.append(inputs[0].detach()))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.handle.remove()
+
+    @property
+    def images(self) -> torch.Tensor:
+        """All inputs that passed, in order."""
+        return torch.cat(self.batches)

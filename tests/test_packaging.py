@@ -1,0 +1,74 @@
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+
+import yaml
+
+import cxrlib
+from cxrlib.files import PROJECT_ROOT
+
+PROJECT = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]
+
+
+def names(requirements: list[str]) -> set[str]:
+    return {re.match(r"[\w.-]+", text).group().lower().replace("_", "-") for text in requirements}
+
+
+def imported(source: str) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add(node.module)
+    return {name.partition(".")[0] for name in found}
+
+
+def undeclared(sources: list[str], declared: set[str]) -> set[str]:
+    own = {"cxrlib", "run_all"} | {path.stem for path in (PROJECT_ROOT / "tests").glob("*.py")}
+    modules = set().union(*map(imported, sources)) - sys.stdlib_module_names - own
+    providers = packages_distributions()
+    return {module for module in modules if not names(providers.get(module, [])) & declared}
+
+
+def test_environment_names_the_same_dependencies():
+    environment = yaml.safe_load((PROJECT_ROOT / "environment.yml").read_text())
+    pip = next(item["pip"] for item in environment["dependencies"] if isinstance(item, dict))
+    assert [item for item in pip if item != "--editable ."] == PROJECT["dependencies"]
+    assert environment["name"] == PROJECT["name"]
+
+
+def test_everything_imported_is_declared():
+    files = [PROJECT_ROOT / "run_all.py", *(PROJECT_ROOT / "cxrlib").rglob("*.py")]
+    sources = [path.read_text() for path in files]
+    for notebook in (PROJECT_ROOT / "notebooks").glob("*.ipynb"):
+        cells = json.loads(notebook.read_text())["cells"]
+        code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+        sources += [re.sub(r"(?m)^(\s*)[%!].*$", r"\1pass", text) for text in code]
+    assert undeclared(sources, names(PROJECT["dependencies"])) == set()
+
+
+def test_everything_the_tests_import_is_declared():
+    sources = [path.read_text() for path in (PROJECT_ROOT / "tests").rglob("*.py")]
+    declared = names(PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"])
+    assert undeclared(sources, declared) == set()
+
+
+def test_citation_agrees_with_the_package():
+    citation = yaml.safe_load((PROJECT_ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == cxrlib.__version__
+    assert citation["title"] == PROJECT["name"]
+    assert citation["license"] == PROJECT["license"]
+    assert [author["name"] for author in citation["authors"]] == [author["name"] for author in PROJECT["authors"]]
+    assert citation["references"][0]["authors"] == [{"family-names": "Chrysoula", "given-names": "Theodora"}]
+
+
+def test_ci_script_is_executable_and_parses():
+    script = PROJECT_ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    subprocess.run(["bash", "-n", script], check=True)

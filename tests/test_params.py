@@ -1,0 +1,149 @@
+import copy
+
+import pytest
+import yaml
+
+from cxrlib.params import PROFILES, ParameterError, Params, check_params, load_params, profile_names
+
+
+@pytest.fixture
+def values() -> dict:
+    return yaml.safe_load((PROFILES / "smoke.yaml").read_text())
+
+
+def refusal(values: dict) -> str:
+    with pytest.raises(ParameterError) as caught:
+        check_params(values, "smoke")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("profile", profile_names())
+def test_shipped_profile_is_valid_or_only_lacks_its_root(profile):
+    params = load_params(profile)
+    assert params.labels.explained in params.labels.experiments
+
+
+def test_the_four_profiles_are_there():
+    assert {"smoke", "demo", "thesis", "nih"} <= set(profile_names())
+
+
+def test_thesis_profile_has_the_numbers_of_the_thesis():
+    params = load_params("thesis")
+    assert (params.model.architecture, params.model.weights, params.model.input_size) == ("resnet50", "imagenet", 224)
+    assert params.data.image_size == 512
+    assert (params.data.valid_share, params.data.test_share) == (0.1, 0.1)
+    assert (params.training.epochs, params.training.batch_size, params.training.learning_rate) == (20, 32, 0.01)
+    assert (params.training.end_factor, params.training.flip_probability) == (0.3, 0.5)
+    assert (params.training.rotation_degrees, params.training.pos_weight) == (45.0, True)
+    assert (params.gradcam.threshold, params.smoothgrad.samples) == (0.7, 50)
+    assert params.smoothgrad.noise_levels == [0.1, 0.2]
+    assert params.iou.percentages == [0.01, 0.02, 0.03, 0.05, 0.08, 0.1, 0.2]
+    assert params.perturbation.percentages == [0.02, 0.05, 0.1, 0.2, 0.5]
+    assert params.perturbation.kernels == [11, 21]
+    assert [len(labels) for labels in params.labels.experiments.values()] == [3, 5, 7, 15]
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value"),
+    [
+        ("data", "source", "kaggle"),
+        ("data", "n_studies", 0),
+        ("data", "n_studies", 12.5),
+        ("data", "no_finding_share", 1.0),
+        ("data", "seed", None),
+        ("model", "architecture", "resnet101"),
+        ("model", "output_stride", 8),
+        ("training", "learning_rate", yaml.safe_load("1e-3")),  # YAML reads a string
+        ("training", "learning_rate", -0.1),
+        ("training", "epochs", "6"),
+        ("training", "pos_weight", 1),
+        ("gradcam", "threshold", 1.5),
+        ("smoothgrad", "average", "mean"),
+        ("iou", "percentages", []),
+        ("iou", "union", "both"),
+        ("perturbation", "kernels", [11, 20]),
+        ("compute", "device", "gpu"),
+    ],
+)
+def test_wrong_value_is_refused_and_its_field_named(values, section, name, value):
+    values[section][name] = value
+    message = refusal(values)
+    assert section in message and name in message
+
+
+def test_allowed_values_are_named(values):
+    values["compute"]["device"] = "gpu"
+    assert all(name in refusal(values) for name in ("auto", "cpu", "cuda", "mps"))
+
+
+def test_typo_in_a_key_is_refused(values):
+    values["training"]["epoch"] = values["training"].pop("epochs")
+    message = refusal(values)
+    assert "training.epoch:" in message and "training.epochs:" in message
+
+
+def test_typo_in_a_section_is_refused(values):
+    values["trainin"] = values.pop("training")
+    message = refusal(values)
+    assert "trainin:" in message and "training:" in message
+
+
+@pytest.mark.parametrize("source", ["vinbigdata", "nih"])
+def test_real_data_need_a_root(values, source):
+    values["data"] |= {"source": source, "root": None}
+    assert "data.root" in refusal(values)
+
+
+def test_shares_must_leave_something_to_train_on(values):
+    values["data"] |= {"valid_share": 0.5, "test_share": 0.5}
+    message = refusal(values)
+    assert "valid_share" in message and "test_share" in message
+
+
+def test_explained_must_be_an_experiment(values):
+    values["labels"]["explained"] = "9 labels"
+    message = refusal(values)
+    assert "9 labels" in message and "7 labels" in message
+
+
+def test_unknown_profile_lists_the_profiles():
+    with pytest.raises(ParameterError, match="'dmo'.*demo.*smoke"):
+        load_params("dmo")
+
+
+def test_overrides_are_read_as_yaml():
+    params = load_params(
+        "smoke", ["training.epochs=3", "iou.percentages=[0.1, 0.2]", "compute.device=cpu", "model.weights=null"]
+    )
+    assert params.training.epochs == 3
+    assert params.iou.percentages == [0.1, 0.2]
+    assert (params.compute.device, params.model.weights) == ("cpu", None)
+
+
+def test_the_last_override_wins():
+    assert load_params("smoke", ["data.seed=1", "data.seed=2"]).data.seed == 2
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("training", "section.name=value"),
+        ("training.epochs", "section.name=value"),
+        ("epochs=3", "section.name=value"),
+        ("trainin.epochs=3", "training"),
+        ("training.epoch=3", "epochs"),
+        ("training.epochs=three", "training.epochs"),
+        ("training.learning_rate=1e-3", "training.learning_rate"),
+        ("iou.percentages=[0.1", "iou.percentages"),
+    ],
+)
+def test_wrong_override_is_refused(override, named):
+    with pytest.raises(ParameterError, match=named.replace(".", r"\.")):
+        load_params("smoke", [override])
+
+
+def test_params_cannot_change(values):
+    params = check_params(copy.deepcopy(values), "smoke")
+    with pytest.raises(ValueError, match="frozen"):
+        params.training.epochs = 3
+    assert Params.model_validate(params.model_dump()) == params

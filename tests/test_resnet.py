@@ -1,0 +1,165 @@
+from dataclasses import replace
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torchvision import models, transforms
+
+from cxrlib.resnet import (
+    Checkpoint,
+    build_resnet,
+    denormalise,
+    load_backbone,
+    load_checkpoint,
+    normalise,
+    predict,
+    save_checkpoint,
+    to_input,
+)
+
+CPU = torch.device("cpu")
+ABOUT = Checkpoint("resnet18", ["A", "B", "C"], 64, 16, data="d1", recipe="r1", epoch=4, valid_loss=0.25)
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    return torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def grey():
+    return np.random.default_rng(0).integers(0, 256, (3, 50, 70)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("architecture", ["resnet18", "resnet34", "resnet50"])
+def test_only_the_head_differs_from_torchvisions(architecture):
+    network, original = build_resnet(architecture, 7), models.get_model(architecture, weights=None)
+    shapes = {name: value.shape for name, value in network.state_dict().items()}
+    expected = {name: value.shape for name, value in original.state_dict().items()}
+    width = original.fc.in_features
+    assert shapes == expected | {"fc.weight": (7, width), "fc.bias": (7,)}
+
+
+@pytest.mark.parametrize("architecture", ["resnet18", "resnet50"])
+@pytest.mark.parametrize(("stride", "side"), [(32, 224), (16, 112)])
+def test_both_strides_give_seven_by_seven_cells(architecture, stride, side):
+    network, shapes = build_resnet(architecture, 2, stride).eval(), []
+    network.layer4.register_forward_hook(lambda *arguments: shapes.append(arguments[2].shape[2:]))
+    with torch.inference_mode():
+        assert network(torch.zeros(1, 3, side, side)).shape == (1, 2)
+    assert shapes == [(7, 7)]
+
+
+def test_a_checkpoint_comes_back_whole(tmp_path, inputs):
+    network = build_resnet("resnet18", 3, 16).to(memory_format=torch.channels_last)
+    network(inputs)  # moves the running statistics of batch norm, which must be stored too
+    path = tmp_path / "models" / "best.safetensors"
+    save_checkpoint(network, ABOUT, path)
+    loaded, about = load_checkpoint(path, CPU)
+    assert about == ABOUT
+    assert not loaded.training
+    torch.testing.assert_close(loaded(inputs), network.eval()(inputs), atol=1e-5, rtol=1e-4)
+    expected = network.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in loaded.state_dict().items())
+    assert [file.name for file in path.parent.iterdir()] == ["best.safetensors"]
+    save_checkpoint(network, replace(ABOUT, epoch=5), path)
+    assert load_checkpoint(path, CPU)[1].epoch == 5
+
+
+def test_missing_truncated_and_foreign_checkpoints_are_refused(tmp_path):
+    path = tmp_path / "best.safetensors"
+    with pytest.raises(RuntimeError, match="no such checkpoint; run notebook 02_training first"):
+        load_checkpoint(path, CPU)
+    save_checkpoint(build_resnet("resnet18", 3), ABOUT, path)
+    for damaged in (path.read_bytes()[:-1000], path.read_bytes()[:20], b""):
+        path.write_bytes(damaged)
+        with pytest.raises(RuntimeError, match=r"best\.safetensors: not a readable safetensors file"):
+            load_checkpoint(path, CPU)
+    save_file({"weight": torch.zeros(1)}, path)
+    with pytest.raises(RuntimeError, match="holds weights but no description"):
+        load_checkpoint(path, CPU)
+
+
+@pytest.mark.parametrize("error", [URLError("no network"), OSError("disk full")])
+def test_imagenet_weights_offline(monkeypatch, error):
+    def offline(*_, **__):
+        raise error
+
+    monkeypatch.setattr(models.ResNet50_Weights, "get_state_dict", offline)
+    with pytest.raises(RuntimeError, match=r"model\.weights: https://.*resnet50.* could not be downloaded.*train from"):
+        load_backbone(build_resnet("resnet50", 3), "imagenet")
+
+
+@pytest.mark.parametrize("architecture", ["resnet18", "resnet34", "resnet50"])
+def test_imagenet_weights_of_the_right_depth_fill_all_but_the_head(monkeypatch, architecture):
+    torch.manual_seed(1)
+    original, network, asked = models.get_model(architecture, weights=None), build_resnet(architecture, 3), []
+    head = network.fc.weight.clone()
+    for weights in (models.ResNet18_Weights, models.ResNet34_Weights, models.ResNet50_Weights):
+        monkeypatch.setattr(weights, "get_state_dict", lambda self, **_: asked.append(self) or original.state_dict())
+    load_backbone(network, "imagenet")
+    assert [weights.url.split("/")[-1].split("-")[0] for weights in asked] == [architecture]
+    assert asked[0].name == "IMAGENET1K_V1"
+    assert torch.equal(network.fc.weight, head)
+    assert torch.equal(network.layer4[0].conv1.weight, original.layer4[0].conv1.weight)
+
+
+def test_a_local_file_in_torchvisions_format_gives_the_same_features(tmp_path, inputs):
+    original = models.resnet18(weights=None)
+    original(inputs)
+    original.eval()
+    save_file(original.state_dict(), tmp_path / "backbone.safetensors")
+    network = build_resnet("resnet18", 3)
+    load_backbone(network, str(tmp_path / "backbone.safetensors"))
+    network.eval()
+    network.fc = original.fc = torch.nn.Identity()
+    torch.testing.assert_close(network(inputs), original(inputs), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize(("stored", "wanted"), [("resnet34", "resnet18"), ("resnet18", "resnet34")])
+def test_weights_of_another_architecture_are_refused(tmp_path, stored, wanted):
+    path = tmp_path / "backbone.safetensors"
+    save_file(models.get_model(stored, weights=None).state_dict(), path)
+    with pytest.raises(RuntimeError, match=r"backbone\.safetensors is not this architecture: layer"):
+        load_backbone(build_resnet(wanted, 3), str(path))
+
+
+def test_input_equals_the_thesis_pipeline(grey):
+    """Resize, ToTensor and Normalize on PIL images, as the thesis has them."""
+    pipeline = transforms.Compose(
+        [
+            transforms.Resize((32, 32)),
+            transforms.ToTensor(),
+            transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+        ]
+    )
+    expected = torch.stack([pipeline(Image.fromarray(image).convert("RGB")) for image in grey])
+    small = to_input(grey, 32)
+    assert small.dtype == torch.uint8
+    assert small.shape == (3, 1, 32, 32)
+    found = normalise(small)
+    one_grey_level = 1 / 255 / 0.224
+    assert (found - expected).abs().max() <= one_grey_level * 1.05
+    assert float((found - expected).abs().mean()) < one_grey_level / 4
+    for image, tensor in zip(small, found, strict=True):
+        exact = transforms.functional.normalize(
+            transforms.functional.to_tensor(Image.fromarray(image[0].numpy()).convert("RGB")),
+            [0.485, 0.456, 0.406],
+            [0.229, 0.224, 0.225],
+        )
+        torch.testing.assert_close(tensor, exact)
+
+
+def test_denormalising_undoes_normalising(grey):
+    small = to_input(grey, 16)
+    torch.testing.assert_close(denormalise(normalise(small)), (small / 255).expand(-1, 3, -1, -1))
+
+
+def test_probabilities_do_not_depend_on_the_batch(grey):
+    network, small = build_resnet("resnet18", 4).eval(), to_input(grey, 64)
+    expected = torch.cat([1 / (1 + (-network(normalise(image[None]))).exp()) for image in small]).detach()
+    for batch_size in (1, 2, 8):
+        torch.testing.assert_close(predict(network, small, batch_size), expected, atol=1e-5, rtol=1e-4)
