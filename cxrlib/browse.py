@@ -10,7 +10,7 @@ from cxrlib.annotations import BOX_COLUMNS
 from cxrlib.boxes import all_pairs_iou, boxes_from_mask
 from cxrlib.cohort import Cohort
 from cxrlib.explanations import Explanations
-from cxrlib.gradcam import upscale
+from cxrlib.maps import upscale
 from cxrlib.masks import top_pixels
 from cxrlib.plots.localisation import PREDICTED
 from cxrlib.plots.radiograph import display_map, show_boxes, show_heatmap, show_radiograph, show_readers

@@ -6,12 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrlib.annotations import BOX_COLUMNS, clip_boxes, union_labels
-from cxrlib.convert import convert_images
-from cxrlib.files import fingerprint, read_json, whole_file, write_json
-from cxrlib.params import Data, Labels
-from cxrlib.sources import Source
-from cxrlib.split import split_hash, split_studies
+from cxrlib.annotations import BOX_COLUMNS
+from cxrlib.files import read_json
 
 
 @dataclass(frozen=True)
@@ -71,59 +67,8 @@ class Cohort:
         object.__setattr__(self, "_boxed", boxed.groupby(["image_id", "class_name"]).groups)
 
 
-def prepare_cohort(source: Source, folder: Path, data: Data, labels: Labels, workers: int) -> pd.DataFrame:
-    """Convert, rescale, split and store a source in `folder`.
-
-    Returns:
-        Everything that was skipped or changed: columns image_id, row (line of the annotation file or NaN), reason.
-
-    Raises:
-        ValueError: no image could be read, or a label of an experiment has no positives in the training split.
-    """
-    sizes = convert_images(source.images, folder, data.image_size, workers).set_index("image_id")
-    unreadable = sizes.index[sizes["reason"] != ""]
-    if len(unreadable) == len(sizes):
-        raise ValueError(f"none of the {len(sizes)} images could be read; the first: {sizes['reason'].iloc[0]}")
-    annotations = source.annotations[~source.annotations["image_id"].isin(unreadable)]
-    annotations, clipped = rescale(annotations, sizes, data.image_size, source.box_size)
-
-    studies = source.images.set_index("image_id")[["patient_id"]].join(sizes[["width", "height"]])
-    table = union_labels(annotations, source.classes).reindex(studies.index, fill_value=0)
-    usable = ~studies.index.isin(unreadable)
-    split = split_studies(
-        table[usable],
-        studies["patient_id"][usable],
-        labels.experiments[labels.explained],
-        data.valid_share,
-        data.test_share,
-        data.seed,
-    )
-    studies["split"] = split.reindex(studies.index).fillna("unreadable")
-    _require_positives(table[studies["split"] == "train"], labels)
-
-    about = {
-        "source": source.name,
-        "description": source.description,
-        "rendered": source.rendered,
-        "classes": source.classes,
-        "experiments": labels.experiments,
-        "explained": labels.explained,
-        "size": data.image_size,
-        "split": split_hash(split),
-    }
-    # root is where the data happen to lie; the data themselves are in sizes and annotations
-    about["data"] = fingerprint([about, data.model_dump(exclude={"root"}), annotations.to_csv(), studies.to_csv()])
-    for name, frame in {"studies": studies, "annotations": annotations, "labels": table}.items():
-        with whole_file(folder / f"{name}.csv") as temporary:
-            frame.to_csv(temporary, index=name != "annotations")
-    write_json(folder / "cohort.json", about)
-
-    failed = pd.DataFrame({"image_id": unreadable, "row": np.nan, "reason": sizes.loc[unreadable, "reason"]})
-    return pd.concat([source.skipped, clipped, failed], ignore_index=True)
-
-
 def load_cohort(folder: Path) -> Cohort:
-    """Open what `prepare_cohort` stored.
+    """Open what `cxrlib.prepare.prepare_cohort` stored.
 
     Raises:
         FileNotFoundError: the folder holds no cohort; notebook 01 makes it.
@@ -137,37 +82,3 @@ def load_cohort(folder: Path) -> Cohort:
         pixels=np.load(folder / "pixels.npy", mmap_mode="r"),
         about=read_json(folder / "cohort.json"),
     )
-
-
-def rescale(
-    annotations: pd.DataFrame, sizes: pd.DataFrame, size: int, box_size: float | None
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Clip boxes to their image and rescale them to the square frame of `size` pixels (thesis, section 4.1).
-
-    Args:
-        annotations: boxes in pixels of the file, or of a square of `box_size` pixels.
-        sizes: width and height of every file in pixels, indexed by image_id.
-
-    Returns:
-        Annotations in the square frame, and what was clipped or removed (image_id, row, reason).
-    """
-    frame = sizes[["width", "height"]] if box_size is None else sizes[["width", "height"]] * 0 + box_size
-    clipped, changed = clip_boxes(annotations, frame["width"], frame["height"])
-    for column in BOX_COLUMNS:
-        side = "width" if column.startswith("x") else "height"
-        clipped[column] *= size / clipped["image_id"].map(frame[side])
-    return clipped, changed
-
-
-def _require_positives(labels: pd.DataFrame, experiments: Labels) -> None:
-    for name, classes in experiments.experiments.items():
-        unknown = [label for label in classes if label not in labels.columns]
-        if unknown:
-            known = ", ".join(labels.columns)
-            raise ValueError(f"labels.experiments[{name!r}]: unknown label {unknown[0]!r}; known are {known}")
-        empty = [label for label in classes if not labels[label].any()]
-        if empty:
-            raise ValueError(
-                f"labels.experiments[{name!r}]: no positive training study for {', '.join(empty)}; "
-                "take the label out or raise data.n_studies"
-            )

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from cxrlib.resnet import normalise
 
@@ -53,7 +52,7 @@ def gradcam(
     """Grad-CAM maps of several classes from one forward pass.
 
     The gradients of each class's logit reach down to the activations of `layer` only; their spatial means weigh the
-    channels; the weighted sum passes a ReLU. Maps are raw: `normalise_maps` and `upscale` come later.
+    channels; the weighted sum passes a ReLU. Maps are raw: `cxrlib.maps` normalises and upscales.
 
     Args:
         network: logits (n, classes); borrowed, its state is given back.
@@ -113,15 +112,3 @@ def explain(network: nn.Module, images: torch.Tensor, layer: str, batch_size: in
     device = next(network.parameters()).device
     parts = [gradcam(network, normalise(batch.to(device)), layer) for batch in images.split(batch_size)]
     return torch.cat([maps.cpu() for maps, _ in parts]), torch.cat([logits.sigmoid().cpu() for _, logits in parts])
-
-
-def normalise_maps(maps: torch.Tensor) -> torch.Tensor:
-    """Divide each map (..., rows, columns) by its maximum; a map of zeros stays zero."""
-    highest = maps.amax(dim=(-2, -1), keepdim=True)
-    return maps / highest.where(highest > 0, torch.ones_like(highest))
-
-
-def upscale(maps: torch.Tensor, size: int) -> torch.Tensor:
-    """Bilinear upscaling of maps (..., rows, columns) to (..., size, size) pixels."""
-    flat = maps.reshape(1, -1, *maps.shape[-2:])
-    return functional.interpolate(flat, (size, size), mode="bilinear").reshape(*maps.shape[:-2], size, size)

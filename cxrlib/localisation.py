@@ -11,7 +11,7 @@ from tqdm import tqdm
 from cxrlib.annotations import BOX_COLUMNS
 from cxrlib.boxes import Union, all_pairs_iou, best_match_iou, boxes_from_mask
 from cxrlib.cohort import Cohort
-from cxrlib.gradcam import upscale
+from cxrlib.maps import upscale
 from cxrlib.masks import top_pixels_of
 
 

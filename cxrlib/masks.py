@@ -25,16 +25,6 @@ def top_pixels_of(heatmap: torch.Tensor, shares: list[float]) -> torch.Tensor:
     order = flat.argsort(dim=-1, descending=True, stable=True)
     positions = torch.arange(flat.shape[-1], device=flat.device).expand_as(order)
     rank = torch.empty_like(order).scatter_(-1, order, positions)
-    counts = [int(share * flat.shape[-1] + 0.5) for share in shares]
+    counts = [round(share * flat.shape[-1]) for share in shares]
     masks = torch.stack([(rank < count) & (flat > 0) for count in counts])
     return masks.reshape(len(shares), *heatmap.shape)
-
-
-def random_maps(shape: tuple[int, ...], seed: int) -> torch.Tensor:
-    """Maps of uniform noise in (0, 1) at the resolution of a layer: what an explanation that knows nothing looks like.
-
-    Args:
-        shape: (..., rows, columns).
-        seed: same seed, same maps.
-    """
-    return torch.rand(shape, generator=torch.Generator().manual_seed(seed)).clamp_min(1e-6)

@@ -6,7 +6,7 @@ from torch import nn
 from torchvision.transforms.v2 import functional as transforms
 from tqdm import tqdm
 
-from cxrlib.gradcam import upscale
+from cxrlib.maps import upscale
 from cxrlib.masks import top_pixels_of
 from cxrlib.resnet import normalise
 

@@ -10,7 +10,8 @@ from scipy.stats import spearmanr
 from torch import nn
 from tqdm import tqdm
 
-from cxrlib.gradcam import frozen, gradcam, normalise_maps, upscale
+from cxrlib.gradcam import frozen, gradcam
+from cxrlib.maps import normalise_maps, upscale
 from cxrlib.masks import top_pixels
 from cxrlib.params import Smoothgrad
 from cxrlib.resnet import normalise

@@ -13,9 +13,9 @@ SPLITS = ["train", "valid", "test"]
 def split_sizes(n: int, valid_share: float, test_share: float) -> dict[str, int]:
     """Sizes by the thesis's rule: valid and test are rounded shares, train is the rest.
 
-    0.1 and 0.1 of 14,796 give 11,836 / 1,480 / 1,480 (thesis, Table 2). Halves are rounded up.
+    0.1 and 0.1 of 14,796 give 11,836 / 1,480 / 1,480 (thesis, Table 2). Halves go to the even number.
     """
-    valid, test = int(valid_share * n + 0.5), int(test_share * n + 0.5)
+    valid, test = round(valid_share * n), round(test_share * n)
     return {"train": n - valid - test, "valid": valid, "test": test}
 
 

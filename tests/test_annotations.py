@@ -103,7 +103,10 @@ def test_one_reader_of_three_is_enough_for_a_label():
     [
         ("", r"train\.csv is empty; expected a CSV with the columns image_id, class_name"),
         ("image_id,class_name,rad_id,x_min,y_min,x_max,y_max\n", r"train\.csv has a header but no rows"),
-        ("image_id,class_name,x_min,y_min,x_max\na,ILD,1,2,3\n", r"lacks the column\(s\) rad_id, y_max; it has image_id"),
+        (
+            "image_id,class_name,x_min,y_min,x_max\na,ILD,1,2,3\n",
+            r"lacks the column\(s\) rad_id, y_max; it has image_id",
+        ),
     ],
 )
 def test_unusable_files_are_refused(write, text, message):
@@ -137,7 +140,7 @@ def test_impossible_boxes_and_duplicates_are_listed_with_their_line(write):
     )
     assert skipped["row"].tolist() == [3, 4, 5, 6]
     assert skipped["image_id"].tolist() == ["a", "a", "b", "b"]
-    assert [reason.split(" ")[0] for reason in skipped["reason"]] == ["duplicated", "inverted", "inverted", "incomplete"]
+    assert skipped["reason"].str.split(" ").str[0].tolist() == ["duplicated", "inverted", "inverted", "incomplete"]
     # labels survive, boxes do not
     assert annotations["class_name"].tolist() == ["Cardiomegaly", "ILD", "ILD", "ILD", "No finding"]
     assert annotations[BOX_COLUMNS].notna().all(axis=1).tolist() == [True, False, False, False, False]

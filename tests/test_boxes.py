@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
-from skimage import measure
 from torchvision.ops import box_iou
 
 from cxrlib.boxes import all_pairs_iou, areas, best_match_iou, boxes_from_mask, pairwise_iou
@@ -65,9 +64,9 @@ def test_inverted_and_empty_boxes_are_refused(wrong):
 
 
 def regions(mask: np.ndarray) -> list[tuple]:
-    """Boxes of the 8-connected regions, holes filled, from scikit-image."""
-    labelled = measure.label(ndimage.binary_fill_holes(mask), connectivity=2)
-    return sorted((x0, y0, x1, y1) for y0, x0, y1, x1 in (region.bbox for region in measure.regionprops(labelled)))
+    """Boxes of the 8-connected regions, holes filled, from SciPy."""
+    labelled, _ = ndimage.label(ndimage.binary_fill_holes(mask), structure=np.ones((3, 3)))
+    return sorted((x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(labelled))
 
 
 @given(mask=arrays(bool, (14, 14)))

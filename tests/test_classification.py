@@ -41,6 +41,7 @@ def test_f1_by_hand():
     matrices = confusion_matrices(labels, probabilities)
     assert matrices["A"].tolist() == [[1, 1], [1, 1]]
     assert matrices["B"].tolist() == [[3, 0], [1, 0]]
+    assert confusion_matrices(labels * 0, probabilities * 0)["A"].tolist() == [[4, 0], [0, 0]]
 
 
 def test_auroc_is_the_share_of_pairs_in_order(tables):

@@ -4,9 +4,10 @@ import pytest
 from fixtures import annotation_rows, kaggle_folder
 
 from cxrlib.annotations import BOX_COLUMNS
-from cxrlib.cohort import load_cohort, prepare_cohort, rescale
+from cxrlib.cohort import load_cohort
 from cxrlib.images import read_grey, resize_square
 from cxrlib.params import Data, Labels
+from cxrlib.prepare import prepare_cohort, rescale
 from cxrlib.sources import open_vinbigdata
 
 SIZE = 64

@@ -106,9 +106,10 @@ def test_a_journal_without_its_pixels_is_not_believed(tmp_path, images, in_proce
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(convert, "_read_one", interrupted)
-        convert_images(images, tmp_path / "out", SIDE, 1)
+        with pytest.raises(KeyboardInterrupt):
+            convert_images(images, tmp_path / "out", SIDE, 1)
     check(convert_images(images, tmp_path / "out", SIDE, 1), images, tmp_path / "out")
 
 
@@ -129,9 +130,14 @@ def test_new_content_or_another_size_is_converted_anew(tmp_path, images, in_proc
 
 def test_whole_file_leaves_all_or_nothing(tmp_path):
     path = tmp_path / "made" / "table.csv"
-    with pytest.raises(RuntimeError), whole_file(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+
+    def fail_halfway():
+        with whole_file(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_halfway()
     assert not list(path.parent.iterdir())
     with whole_file(path) as temporary:
         assert temporary.suffix == ".csv"

@@ -1,12 +1,10 @@
-import cv2
-import numpy as np
 import pytest
 import torch
 from captum.attr import LayerGradCam
 from fixtures import CountedForwards, SmallNet
 from torch import nn
 
-from cxrlib.gradcam import explain, gradcam, gradcam_steps, normalise_maps, upscale
+from cxrlib.gradcam import explain, gradcam, gradcam_steps
 from cxrlib.resnet import build_resnet, normalise
 
 N_CLASSES = 4
@@ -104,7 +102,7 @@ def test_the_network_is_given_back_as_it_was(inputs):
         flags = [module.training for module in network.modules()]
         hooks = [len(module._forward_hooks) + len(module._backward_hooks) for module in network.modules()]
         wanted = [parameter.requires_grad for parameter in network.parameters()]
-        grads = [parameter.grad is None or parameter.grad.unique().tolist() == [7] for parameter in network.parameters()]
+        grads = [None if p.grad is None else p.grad.unique().tolist() for p in network.parameters()]
         return flags, hooks, wanted, grads
 
     expected = state()
@@ -148,17 +146,3 @@ def test_explaining_many_images_equals_one_by_one():
         one, logits = gradcam(network, normalise(images[i : i + 1]), "second")
         torch.testing.assert_close(maps[i], one[0])
         torch.testing.assert_close(probabilities[i], 1 / (1 + (-logits[0]).exp()))
-
-
-def test_normalised_maps_reach_one_and_empty_ones_stay_empty():
-    maps = torch.tensor([[[1.0, 2], [0, 4]], [[0, 0], [0, 0]]])
-    assert normalise_maps(maps).tolist() == [[[0.25, 0.5], [0, 1]], [[0, 0], [0, 0]]]
-
-
-def test_upscaling_is_bilinear_as_opencvs():
-    maps = torch.rand(2, 3, 7, 7, generator=torch.Generator().manual_seed(0))
-    large = upscale(maps, 50)
-    assert large.shape == (2, 3, 50, 50)
-    for small, found in zip(maps.flatten(0, 1).numpy(), large.flatten(0, 1).numpy(), strict=True):
-        np.testing.assert_allclose(found, cv2.resize(small, (50, 50), interpolation=cv2.INTER_LINEAR), atol=1e-5)
-    torch.testing.assert_close(upscale(maps[0, 0], 50), large[0, 0])

@@ -5,7 +5,7 @@ import pytest
 import torch
 from fixtures import CountedForwards, SmallNet
 
-from cxrlib.gradcam import upscale
+from cxrlib.maps import upscale
 from cxrlib.perturbation import (
     blurred_image,
     gaussian_sigma,
@@ -55,7 +55,7 @@ def test_only_masked_pixels_are_replaced():
 
 @pytest.fixture(scope="module")
 def study(images):
-    """Network, raw maps, probabilities of the unchanged images, and a threshold that one of the images never reaches."""
+    """Network, raw maps, probabilities of the unchanged images, and a threshold that one image never reaches."""
     network = SmallNet().eval()
     maps = torch.rand(4, 3, 5, 5, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():

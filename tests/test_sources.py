@@ -6,7 +6,7 @@ import pytest
 from fixtures import annotation_rows, kaggle_folder
 
 from cxrlib.annotations import AnnotationError
-from cxrlib.cohort import rescale
+from cxrlib.prepare import rescale
 from cxrlib.sources import SourceError, nih, open_nih, open_vinbigdata
 
 NIH_COPY = Path(__file__).resolve().parents[2] / "shared" / "nih-cxr"

@@ -19,7 +19,7 @@ def labels():
     ("n", "shares", "sizes"),
     [
         (14_796, (0.1, 0.1), (11_836, 1_480, 1_480)),  # thesis, Table 2
-        (14_925, (0.1, 0.1), (11_939, 1_493, 1_493)),  # halves up
+        (14_925, (0.1, 0.1), (11_941, 1_492, 1_492)),  # halves to even
         (15, (0.1, 0.2), (10, 2, 3)),
         (3, (0.1, 0.1), (3, 0, 0)),
     ],
@@ -32,7 +32,7 @@ def test_every_label_of_the_real_studies_is_split_in_proportion(labels):
     patients = pd.Series(labels.index, index=labels.index)
     split = split_studies(labels, patients, SEVEN, 0.1, 0.1, seed=0)
     explained = labels[SEVEN].any(axis=1)
-    assert split[explained].value_counts().to_dict() == {"train": 11_939, "valid": 1_493, "test": 1_493}
+    assert split[explained].value_counts().to_dict() == {"train": 11_941, "valid": 1_492, "test": 1_492}
     for name, share in {"train": 0.8, "valid": 0.1, "test": 0.1}.items():
         inside = labels.loc[(split == name) & explained, SEVEN].sum()
         assert (inside - share * labels[SEVEN].sum()).abs().max() < 2
@@ -59,12 +59,11 @@ def test_any_table_gives_exact_sizes_and_the_same_split_again(present, valid, se
     pd.testing.assert_series_equal(split, stratified_split(table, valid, 0.2, seed))
 
 
-def test_swaps_balance_labels_that_the_stratifier_leaves_unbalanced():
-    random = np.random.default_rng(0)
-    table = pd.DataFrame(random.random((600, 5)) < [0.5, 0.4, 0.3, 0.2, 0.1]).astype(int)
-    split = stratified_split(table, 0.25, 0.25, seed=0)
-    for name, share in {"train": 0.5, "valid": 0.25, "test": 0.25}.items():
-        assert (table[split == name].sum() - share * table.sum()).abs().max() <= 1
+def test_labels_stay_in_proportion_where_exact_sizes_need_many_moves(labels):
+    """The stratifier alone is 61 studies off here; moving any 61 would cost "No finding" some 25 in the test split."""
+    split = stratified_split(labels[SEVEN], 0.1, 0.1, seed=0)
+    for name, share in {"train": 0.8, "valid": 0.1, "test": 0.1}.items():
+        assert (labels.loc[split == name, SEVEN].sum() - share * labels[SEVEN].sum()).abs().max() < 2
 
 
 def test_no_patient_is_in_two_splits_and_explained_studies_have_their_own_rule():

@@ -109,23 +109,25 @@ def test_a_toy_is_learned_and_generalises():
     seed_everything(0)
     network = SmallNet(2)
     history = train(network, toy(64), toy(32, seed=1), with_(epochs=12, learning_rate=0.15), ignore)
-    assert history["train_loss"].iloc[-1] < 0.5 * history["train_loss"].iloc[0]
-    images, targets = toy(32, seed=2)
+    assert history["train_loss"].iloc[-1] < 0.6 * history["train_loss"].iloc[0]
+    images, targets = toy(100, seed=2)
     with torch.inference_mode():
-        assert ((network.eval()(normalise(images)) > 0) == targets.bool()).float().mean() > 0.9
+        right = ((network.eval()(normalise(images)) > 0) == targets.bool()).float().mean()
+    assert right > 0.8  # 0.6 for a network that always says no
 
 
 def test_the_seed_decides():
-    def run(seed):
-        seed_everything(seed)
+    def run(seed, seed_of_torch=0):
+        seed_everything(seed_of_torch)
         network = SmallNet(2)
         history = train(network, toy(20), toy(8, seed=1), with_(epochs=2, seed=seed), ignore)
         return history, network.state_dict()
 
-    (first, weights), (again, same), (other, _) = run(0), run(0), run(1)
+    (first, weights), (again, same), (shuffled, _), (turned, _) = run(0), run(0), run(1), run(0, seed_of_torch=1)
     assert first.equals(again)
     assert all(torch.equal(value, same[name]) for name, value in weights.items())
-    assert not first.equals(other)
+    assert not first.equals(shuffled)
+    assert not first.equals(turned)
 
 
 def test_the_checkpoint_with_the_lowest_validation_loss_is_kept(tmp_path):

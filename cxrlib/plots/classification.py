@@ -1,27 +1,11 @@
-"""Figures of notebooks 02 and 03: losses, confusion matrices, ROC curves."""
+"""Figures of notebook 03: confusion matrices and ROC curves."""
 
 import pandas as pd
 import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from cxrlib.plots.style import OURS, PAGE_WIDTH, THESIS, class_colours
-
-
-def loss_curves(histories: dict[str, pd.DataFrame]) -> Figure:
-    """Figure 20: training and validation loss of each experiment; a dot marks the epoch that was kept."""
-    figure, axes = plt.subplots(1, len(histories), figsize=(PAGE_WIDTH, 2.3), sharey=True, squeeze=False)
-    for ax, (name, history) in zip(axes[0], histories.items(), strict=True):
-        ax.plot(history["epoch"], history["train_loss"], "o-", ms=2, color=OURS, label="training")
-        ax.plot(history["epoch"], history["valid_loss"], "s--", ms=2, color=THESIS, label="validation")
-        best = history.loc[history["valid_loss"].idxmin()]
-        ax.plot(best["epoch"], best["valid_loss"], "o", ms=7, mfc="none", mec=THESIS, label="kept")
-        ax.set_title(name, fontsize=8)
-        ax.set(xlabel="epoch", xlim=(0.5, len(history) + 0.5))
-        ax.xaxis.get_major_locator().set_params(integer=True)
-    axes[0][0].set_ylabel("weighted BCE loss")
-    axes[0][0].legend(frameon=False, fontsize=7)
-    return figure
+from cxrlib.plots.style import PAGE_WIDTH, class_colours
 
 
 def confusion_grid(matrices: dict[str, list], n: int) -> Figure:

@@ -31,13 +31,18 @@ def agreement_bars(readers: pd.DataFrame) -> Figure:
     return figure
 
 
-def training_bars(real: pd.Series, cohort: Cohort) -> Figure:
-    """Figure 18: images per label, all real annotations beside the run's training split."""
+def training_bars(real: pd.DataFrame, cohort: Cohort) -> Figure:
+    """Figure 18: images per label in the run's training split, beside all real annotations where the labels are theirs.
+
+    Args:
+        real: 0/1 labels of all real studies, image_id by class.
+    """
     own = cohort.labels.loc[cohort.of("train"), cohort.explained].sum()
     colours = class_colours(cohort.explained)
     panels = [(own, f"this run, training split (n = {len(cohort.of('train')):,})")]
-    if len(real):
-        panels.insert(0, (real, "all real annotations (n = 14,925 with a label)"))
+    if set(cohort.explained) <= set(real):
+        kept = real.loc[real[cohort.explained].any(axis=1), cohort.explained]
+        panels.insert(0, (kept.sum(), f"all real annotations (n = {len(kept):,})"))
     figure, axes = plt.subplots(1, len(panels), figsize=(PAGE_WIDTH, 2.4), sharey=True, squeeze=False)
     for ax, (counts, title) in zip(axes[0], panels, strict=True):
         bars = ax.barh(

@@ -10,7 +10,7 @@ from cxrlib.annotations import BOX_COLUMNS
 from cxrlib.boxes import boxes_from_mask
 from cxrlib.cohort import Cohort
 from cxrlib.explanations import Explanations
-from cxrlib.gradcam import upscale
+from cxrlib.maps import upscale
 from cxrlib.masks import top_pixels
 from cxrlib.plots.radiograph import show_boxes, show_radiograph, show_readers
 from cxrlib.plots.style import PAGE_WIDTH, RANDOM, THESIS, class_colours, image_axes

@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 from cxrlib.annotations import BOX_COLUMNS
 from cxrlib.cohort import Cohort
 from cxrlib.explanations import Explanations
-from cxrlib.gradcam import normalise_maps, upscale
+from cxrlib.maps import normalise_maps, upscale
 from cxrlib.plots.style import HEATMAP, READER_LINES, class_colours, image_axes
 
 OPACITY = 0.6

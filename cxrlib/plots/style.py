@@ -1,6 +1,5 @@
 """One look for all figures: page width, legible at 100 %, colour-blind safe, a class has one colour everywhere."""
 
-import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,10 +17,17 @@ _PALETTE = ["#D55E00", "#F0E442", "#56B4E9", "#009E73", "#CC79A7", "#E69F00", "#
 
 def set_style() -> None:
     """Set matplotlib's defaults for the session."""
-    sns.set_theme(context="paper", style="ticks", font="DejaVu Sans", font_scale=0.9)
     plt.rcParams.update(
         {
-            "figure.dpi": 110,
+            "font.family": "DejaVu Sans",
+            "font.size": 8,
+            "axes.titlesize": 8,
+            "axes.labelsize": 8,
+            "xtick.labelsize": 7,
+            "ytick.labelsize": 7,
+            "legend.fontsize": 7,
+            "legend.title_fontsize": 7,
+            "figure.titlesize": 9,
             "figure.constrained_layout.use": True,
             "axes.spines.top": False,
             "axes.spines.right": False,

@@ -13,10 +13,10 @@ from cxrlib.render.anchors import Anchors, centre
 SIDES = (-1, 1)  # the patient's right, on the left of the image, and left
 
 # Heart width over thorax width. Above 0.5 a reader calls the heart enlarged.
-ENLARGED_RATIO, ENLARGED_RATIO_SPREAD = 0.558, 0.020
-HEALTHY_RATIO, HEALTHY_RATIO_SPREAD = 0.435, 0.022
+ENLARGED_RATIO, ENLARGED_RATIO_SPREAD = 0.558, 0.018
+HEALTHY_RATIO, HEALTHY_RATIO_SPREAD = 0.420, 0.020
 # Size of a healthy knob over the size of the box an enlarged one would get.
-HEALTHY_KNOB, HEALTHY_KNOB_SPREAD = 0.74, 0.07
+HEALTHY_KNOB, HEALTHY_KNOB_SPREAD = 0.70, 0.07
 WALL_SPREAD = 0.07  # of the half thorax; as effusion boxes scatter about it
 # The costophrenic angle's height below the heart's lower border (fractions of the frame), also where
 # the readers' effusion boxes end.
@@ -76,7 +76,7 @@ def sample_anatomy(own: Anchors, anchors: Anchors, readers: dict[str, int], rng:
     if own.heart is None:
         ratio = HEALTHY_RATIO + HEALTHY_RATIO_SPREAD * draws[2]
         heart = resized(anchors.heart, ratio / ENLARGED_RATIO, (midline + 0.02 * thorax, floor))
-        heart_density -= 0.05
+        heart_density -= 0.08
     else:
         heart_density += 0.02 * (readers.get("Cardiomegaly", 1) - 2)
     knob, knob_density = anchors.knob, 0.92 + 0.08 * draws[3]

@@ -7,7 +7,7 @@ from cxrlib.render.anatomy import SIDES, Anatomy
 from cxrlib.render.bones import draw_bones
 from cxrlib.render.drawing import blurred, curve, filled, smooth_noise
 from cxrlib.render.layers import Layers
-from cxrlib.render.mediastinum import displaced_air, draw_spine_and_trachea
+from cxrlib.render.mediastinum import aortic_knob, displaced_air, draw_spine_and_trachea
 from cxrlib.render.soft_tissue import draw_abdomen, draw_body
 from cxrlib.render.vessels import draw_vessels
 
@@ -22,7 +22,9 @@ def draw_chest(shape: tuple[int, int], anatomy: Anatomy, rng: np.random.Generato
     tissue = draw_body(shape, scale, anatomy, rng)
     tissue += draw_abdomen(shape, scale, anatomy, rng)
     tissue += draw_bones(shape, scale, anatomy, blurred(lung, 0.012 * shape[1]))
-    centre = displaced_air(shape, scale, anatomy)
+    knob = aortic_knob(shape, scale, anatomy)
+    tissue += 0.10 * knob
+    centre = 1 - (1 - displaced_air(shape, scale, anatomy)) * (1 - np.minimum(0.95 * knob, 1))
     tissue += draw_spine_and_trachea(shape, scale, anatomy)
 
     thickness = np.sqrt(np.clip(depth / (0.11 * shape[1]), 0, 1))

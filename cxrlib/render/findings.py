@@ -101,27 +101,28 @@ def pleural_effusion(layers, strength, outward, rng):
     surface = 0.80 - 1.70 * across**1.7  # y of the fluid's surface, -1 at the top of the box
     fluid = soft_step((y - surface) / 0.35 + 0.5) * soft_step(across / 0.12)
     displace_air(layers, (0.65 + 0.35 * strength) * fluid)
-    layers.tissue[:] += 0.06 * strength * fluid * layers.lung
+    layers.tissue[:] += 0.14 * strength * fluid * layers.lung
 
 
 def pleural_thickening(layers, strength, outward, rng):
     """Dense band along the chest wall or the apex, where the lung borders on them."""
     shape = layers.air.shape
     inside = taper(shape, 2.5)
-    band = max(3.0, (0.30 + 0.35 * strength) * min(shape))
-    near_wall = layers.lung * soft_step((band - layers.depth) / (0.4 * band) + 0.3)
-    if near_wall.mean() < 0.08:  # the box misses the border: use its outer side
+    band = np.clip((0.40 + 0.40 * strength) * min(shape), 3, 25)
+    plaque = soft_step((band - layers.depth) / (0.4 * band) + 0.3)
+    if (plaque * layers.lung).mean() < 0.08:  # the box misses the border: use its outer side
         x, _ = unit_grid(shape)
-        near_wall = layers.lung * soft_step((outward * x + 0.1) / 0.4)
-    layers.air[:] *= 1 - (0.35 + 0.5 * strength) * near_wall * inside
-    layers.tissue[:] += 0.10 * strength * near_wall * inside
+        plaque = soft_step((outward * x + 0.3) / 0.6)
+    plaque = plaque * layers.lung * inside
+    displace_air(layers, (0.45 + 0.50 * strength) * plaque)
+    layers.tissue[:] += (0.05 + 0.16 * strength) * plaque
 
 
 def pulmonary_fibrosis(layers, strength, outward, rng):
     """Coarse network of lines over lung that has lost some of its air."""
     shape = layers.air.shape
     patch = cloud(shape, 0.6, 0.15, rng)
-    layers.air[:] *= 1 - (0.12 + 0.28 * strength) * patch
+    layers.air[:] *= 1 - (0.16 + 0.32 * strength) * patch
     count = int(np.clip(shape[0] * shape[1] / 45, 8, 400))
     fine = lines(shape, count, 9, 1, rng)
     coarse = lines(shape, count // 6, 16, 2, rng)

@@ -41,20 +41,13 @@ def heart_outline(anatomy: Anatomy) -> np.ndarray:
     return curve([*points, points[0]])
 
 
-def displaced_air(shape: tuple[int, int], scale: np.ndarray, anatomy: Anatomy) -> np.ndarray:
-    """How much of the lung's air the heart, the great vessels and the aortic knob displace, 0..1."""
-    heart = filled(shape, heart_outline(anatomy) * scale)
-    inner = cv2.distanceTransform((heart > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
-    rounded = 0.72 + 0.28 * soft_step(inner / (0.08 * shape[1]))
-    centre = anatomy.heart_density * blurred(heart * rounded, 1.4)
-
+def aortic_knob(shape: tuple[int, int], scale: np.ndarray, anatomy: Anatomy) -> np.ndarray:
+    """Density of the aortic knob and the descending aorta, 0..1; the knob fills its box."""
     x0, y0, x1, y1 = anatomy.knob
     middle, half = ((x0 + x1) / 2, (y0 + y1) / 2), ((x1 - x0) / 2, (y1 - y0) / 2)
     knob = filled(shape, ellipse(middle, half) * scale, 1.2)
-    lower = soft_step(
-        (np.arange(shape[0]) / scale[1] - middle[1]) / (1.6 * half[1])
-    )  # it turns into the descending aorta
-    knob *= (1 - 0.35 * lower)[:, None]
+    below = (np.arange(shape[0]) / scale[1] - middle[1]) / (1.6 * half[1])
+    knob *= (1 - 0.35 * soft_step(below))[:, None]  # downwards the knob turns into the descending aorta
     aorta = curve(
         [
             (middle[0] + 0.55 * half[0], middle[1]),
@@ -65,7 +58,16 @@ def displaced_air(shape: tuple[int, int], scale: np.ndarray, anatomy: Anatomy) -
     )
     descending = np.zeros(shape, np.uint8)
     stroke(descending, aorta * scale, max(2.0, 0.75 * half[0] * shape[1]))
-    knob = np.maximum(knob, 0.6 * as_mask(descending, 1.5))
+    return anatomy.knob_density * np.maximum(knob, 0.6 * as_mask(descending, 1.5))
+
+
+def displaced_air(shape: tuple[int, int], scale: np.ndarray, anatomy: Anatomy) -> np.ndarray:
+    """How much of the lung's air the heart, the great vessels and the spine displace, 0..1."""
+    heart = filled(shape, heart_outline(anatomy) * scale)
+    inner = cv2.distanceTransform((heart > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
+    rounded = 0.72 + 0.28 * soft_step(inner / (0.08 * shape[1]))
+    centre = anatomy.heart_density * blurred(heart * rounded, 1.4)
+
     column = [
         (anatomy.midline - 0.075, -0.1),
         (anatomy.midline + 0.080, -0.1),
@@ -75,8 +77,7 @@ def displaced_air(shape: tuple[int, int], scale: np.ndarray, anatomy: Anatomy) -
         (anatomy.midline - 0.055, anatomy.knob[1]),
     ]
     spine = 0.78 * filled(shape, np.array(column) * scale, 2.5)
-    pieces = (1 - centre) * (1 - np.minimum(0.95 * anatomy.knob_density, 1) * knob) * (1 - spine)
-    return 1 - pieces
+    return 1 - (1 - centre) * (1 - spine)
 
 
 def draw_spine_and_trachea(shape: tuple[int, int], scale: np.ndarray, anatomy: Anatomy) -> np.ndarray:

@@ -29,6 +29,14 @@ DRAWING_ORDER = [
     "Nodule/Mass",
     "Calcification",
 ]
+# Smaller lesions are drawn this large (fractions of width and height): they must survive the downsampling
+# to a network's input.
+LEAST_SIZE = {
+    "Lung Opacity": (0.10, 0.10),
+    "Pleural effusion": (0.13, 0.13),
+    "Pleural thickening": (0.12, 0.075),
+    "Pulmonary fibrosis": (0.10, 0.10),
+}
 
 
 def render_radiograph(
@@ -80,6 +88,13 @@ def sample_size(rng: np.random.Generator) -> tuple[int, int]:
     return int(rng.integers(*ROWS, endpoint=True)), int(rng.integers(*COLS, endpoint=True))
 
 
+def drawn_box(lesion: Lesion) -> np.ndarray:
+    """The lesion's box (4,), grown about its centre where it is below the least size of its finding."""
+    low, high = lesion.box[:2], lesion.box[2:]
+    growth = np.clip(np.array(LEAST_SIZE.get(lesion.finding, (0, 0))) - (high - low), 0, None) / 2
+    return np.clip(np.concatenate([low - growth, high + growth]), 0, 1)
+
+
 def draw_lesions(layers: Layers, lesions: list[Lesion], anatomy: Anatomy, rng: np.random.Generator) -> None:
     """Draw the lung findings among `lesions` into `layers`, in place; plainer where more readers saw them."""
     rows, cols = layers.air.shape
@@ -88,7 +103,7 @@ def draw_lesions(layers: Layers, lesions: list[Lesion], anatomy: Anatomy, rng: n
             if lesion.finding != finding:
                 continue
             strength = float(np.clip(0.30 + 0.20 * lesion.readers + 0.12 * rng.standard_normal(), 0.25, 1.0))
-            left, top, right, bottom = fractions_to_pixels(lesion.box[None], rows, cols)[0].astype(int)
+            left, top, right, bottom = fractions_to_pixels(drawn_box(lesion)[None], rows, cols)[0].astype(int)
             outward = 1 if (lesion.box[0] + lesion.box[2]) / 2 > anatomy.midline else -1
             if finding == EFFUSION_FINDING:  # fluid reaches the chest wall and the costophrenic angle
                 side = anatomy.side(outward)

@@ -1,0 +1,88 @@
+"""The whole chain, as a user starts it: `run_all.py smoke` in a process of its own, real notebooks in real kernels."""
+
+import json
+import os
+import subprocess
+import sys
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxrlib.files import PROJECT_ROOT
+
+TABLES = ["01", "02", "03", "04", "05", "06"]
+FIGURES = ["01", "02", "09", "16", "17", "18", "19", "20", "21", "22", "23", "24", "25", "26", "27", "28", "29", "30", "31"]
+
+
+def run_all(*arguments: str) -> subprocess.CompletedProcess:
+    environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
+    command = [sys.executable, "run_all.py", *arguments]
+    return subprocess.run(command, cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, timeout=900)
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("smoke")
+    done = run_all("smoke", "--out", str(folder))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_every_table_and_figure_is_there_with_its_provenance(smoke):
+    for name in [f"tables/table_{number}.csv" for number in TABLES] + [f"figures/figure_{n}.png" for n in FIGURES]:
+        artefact = smoke / name
+        assert artefact.stat().st_size > 0
+        about = json.loads(artefact.with_suffix(".json").read_text())
+        assert about["caption"] and about["code"] and about["notebook"] == notebook_of(artefact.stem)
+    assert (smoke / "figures" / "figure_22.pdf").stat().st_size > 0
+    assert list((smoke / "figures").glob("figure_32[a-g].png"))
+
+
+def notebook_of(artefact: str) -> str:
+    homes = {
+        "01_data": ["table_01", "table_02", "figure_01", "figure_18", "figure_19", "figure_29"],
+        "02_training": ["figure_20"],
+        "03_classification": ["table_03", "figure_21", "figure_22"],
+        "04_gradcam": ["figure_16", "figure_23", "figure_24", "figure_25", "figure_26"],
+        "05_smoothgrad": ["figure_09", "figure_27"],
+        "06_iou": ["table_04", "table_05", "table_06", "figure_17", "figure_28", "figure_30"],
+        "07_perturbation": ["figure_02", "figure_31"],
+    }
+    return next(notebook for notebook, artefacts in homes.items() if artefact in artefacts)
+
+
+def test_numbers_from_rendered_images_say_so_and_real_ones_do_not(smoke):
+    assert (pd.read_csv(smoke / "tables" / "table_06.csv")["images"] == "rendered").all()
+    assert "images" not in pd.read_csv(smoke / "tables" / "reader_agreement.csv")
+    assert json.loads((smoke / "figures" / "figure_30.json").read_text())["data"]["rendered"] is True
+    assert json.loads((smoke / "figures" / "figure_01.json").read_text())["data"]["rendered"] is False
+
+
+def test_table_2_counts_the_real_annotations(smoke):
+    table = pd.read_csv(smoke / "tables" / "table_02.csv", index_col="row")
+    assert table.loc[["Train", "Valid", "Test"], "real_annotations"].tolist() == [11_941, 1_492, 1_492]
+    assert table.loc["Cardiomegaly", ["thesis", "real_annotations", "difference"]].tolist() == [2_168, 2_300, 132]
+
+
+def test_stored_maps_are_small_and_raw(smoke):
+    with np.load(smoke / "maps" / "test.npz") as store:
+        assert store["maps"].shape == (*store["probabilities"].shape, 3, 3)
+        assert (store["maps"] >= 0).all() and store["maps"].max() != 1
+
+
+def test_executed_notebooks_have_no_errors_and_end_with_an_answer(smoke):
+    for path in sorted((smoke / "notebooks").glob("*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)
+        outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+        assert not [output for output in outputs if output.output_type == "error"]
+        assert notebook.cells[-2].source == "## Answer" and notebook.cells[-1].outputs[0].text.strip()
+
+
+def test_one_notebook_alone_reads_what_the_others_left(smoke):
+    table = smoke / "tables" / "table_06.csv"
+    before = table.read_bytes()
+    table.unlink()
+    assert run_all("smoke", "--out", str(smoke), "--only", "06").returncode == 0
+    assert table.read_bytes() == before
