@@ -8,10 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from cxrlib.files import fingerprint, whole_file
 from cxrlib.images import ImageError, read_grey, resize_square
+from cxrlib.progress import progress
 
 
 def convert_images(images: pd.DataFrame, folder: Path, size: int, workers: int) -> pd.DataFrame:
@@ -48,7 +48,7 @@ def convert_images(images: pd.DataFrame, folder: Path, size: int, workers: int) 
     with journal.open("a") as log, ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         results = pool.map(partial(_read_one, size=size), paths, chunksize=8)
         for position, (picture, width, height, reason) in zip(
-            waiting, tqdm(results, total=len(waiting), desc="converting", unit="image", mininterval=1), strict=True
+            waiting, progress(results, "converting", "image", len(waiting)), strict=True
         ):
             pixels[position] = picture
             done[position] = (width, height, reason)

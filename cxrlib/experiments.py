@@ -74,13 +74,15 @@ def train_experiment(
         "data": cohort.about["data"],
         "recipe": recipe,
     }
+    if warm:  # go on where the explained experiment's schedule ended
+        rate = training.learning_rate * training.end_factor
+        training = training.model_copy(update={"epochs": training.warm_start_epochs, "learning_rate": rate})
     history = train(
         network,
         labelled_inputs(cohort, "train", classes, model.input_size),
         labelled_inputs(cohort, "valid", classes, model.input_size),
         training,
         checkpoint_writer(network, about, path),
-        epochs=training.warm_start_epochs if warm else training.epochs,
     )
     with whole_file(path.with_suffix(".csv")) as temporary:
         history.to_csv(temporary, index=False)

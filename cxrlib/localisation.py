@@ -6,13 +6,13 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import torch
-from tqdm import tqdm
 
 from cxrlib.annotations import BOX_COLUMNS
 from cxrlib.boxes import Union, all_pairs_iou, best_match_iou, boxes_from_mask
 from cxrlib.cohort import Cohort
 from cxrlib.maps import upscale
 from cxrlib.masks import top_pixels_of
+from cxrlib.progress import progress
 
 
 def score_maps(
@@ -38,7 +38,7 @@ def score_maps(
     """
     rows = []
     pairs = zip(cases["image_id"], cases["class_name"], maps, strict=True)
-    for image_id, class_name, small in tqdm(pairs, total=len(cases), desc="scoring", unit="map", mininterval=1):
+    for image_id, class_name, small in progress(pairs, "scoring", "map", len(cases)):
         true = cohort.boxes(image_id, class_name)[BOX_COLUMNS].to_numpy()
         masks = top_pixels_of(upscale(small, input_size), percentages).numpy()
         for share, mask in zip(percentages, masks, strict=True):

@@ -87,8 +87,8 @@ class Training(Section):
     """Passes over the training split (thesis: 20)."""
     warm_start_epochs: Annotated[int, Field(ge=0)]
     """0: every experiment trains alike, as in the thesis. Otherwise the explained experiment trains first and the
-    others continue from its backbone for so many epochs."""
-    batch_size: Positive
+    others continue from its backbone and its last learning rate for so many epochs."""
+    batch_size: Annotated[int, Field(ge=2)]
     """Images per step (thesis: 32)."""
     learning_rate: Annotated[float, Field(gt=0)]
     """First learning rate of SGD (thesis: 0.01)."""

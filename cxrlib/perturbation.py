@@ -4,10 +4,10 @@ import pandas as pd
 import torch
 from torch import nn
 from torchvision.transforms.v2 import functional as transforms
-from tqdm import tqdm
 
 from cxrlib.maps import upscale
 from cxrlib.masks import top_pixels_of
+from cxrlib.progress import progress
 from cxrlib.resnet import normalise
 
 
@@ -68,7 +68,7 @@ def perturb(
     device = next(network.parameters()).device
     keys, drops = [], []
     with torch.inference_mode():
-        for index in tqdm(range(len(images)), desc="perturbing", unit="image", mininterval=1):
+        for index in progress(range(len(images)), "perturbing", "image"):
             predicted = (probabilities[index] >= threshold).nonzero().flatten().tolist()
             if not predicted:
                 continue

@@ -11,6 +11,8 @@ from cxrlib.files import PROJECT_ROOT, code_fingerprint, read_json, whole_file, 
 from cxrlib.params import Section
 
 FIGURE_DPI = 200
+NOTE_GAP = 0.06
+"""Inches between a figure and the note below it."""
 DISPLAY_WIDTH = 800
 """Pixels of a figure's width in the notebook."""
 
@@ -75,7 +77,8 @@ class Run:
         figure.set_layout_engine("none")
         if about.get("rendered"):
             note = "rendered radiographs, real annotations; not a clinical result"
-            figure.text(0.5, -0.01, note, ha="center", va="top", fontsize=6, color="#666666")
+            below = (figure.get_tightbbox().y0 - NOTE_GAP) / figure.get_figheight()
+            figure.text(0.5, below, note, ha="center", va="top", fontsize=6, color="#666666")
         for suffix, metadata in {".png": {"Software": None}, ".pdf": {"CreationDate": None, "Creator": None}}.items():
             with whole_file(self.path("figures", name + suffix)) as temporary:
                 figure.savefig(temporary, dpi=FIGURE_DPI, bbox_inches="tight", metadata=metadata)

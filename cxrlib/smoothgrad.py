@@ -8,12 +8,12 @@ import pandas as pd
 import torch
 from scipy.stats import spearmanr
 from torch import nn
-from tqdm import tqdm
 
 from cxrlib.gradcam import frozen, gradcam
 from cxrlib.maps import normalise_maps, upscale
 from cxrlib.masks import top_pixels
 from cxrlib.params import Smoothgrad
+from cxrlib.progress import progress
 from cxrlib.resnet import normalise
 
 
@@ -73,15 +73,12 @@ def explain_smooth(
         Raw maps, float32 (n, classes, rows, columns) on the CPU.
     """
     device = next(network.parameters()).device
-    progress = tqdm(normalise(images), desc=f"SmoothGrad, noise {noise_level:g}", unit="image", mininterval=1)
-    return torch.stack(
-        [
-            smoothgrad(
-                network, x.to(device), noise_level, params.samples, seed, layer, batch_size, params.average
-            ).cpu()
-            for seed, x in enumerate(progress)
-        ]
-    )
+    settings = {"layer": layer, "batch_size": batch_size, "average": params.average}
+    maps = [
+        smoothgrad(network, image.to(device), noise_level, params.samples, seed, **settings).cpu()
+        for seed, image in enumerate(progress(normalise(images), f"SmoothGrad, noise {noise_level:g}", "image"))
+    ]
+    return torch.stack(maps)
 
 
 def vanilla_gradient(network: nn.Module, inputs: torch.Tensor, column: int) -> torch.Tensor:

@@ -8,9 +8,9 @@ import pandas as pd
 import torch
 from torch import nn
 from torchvision.transforms import v2
-from tqdm import tqdm
 
 from cxrlib.params import Training
+from cxrlib.progress import progress
 from cxrlib.resnet import Checkpoint, normalise, save_checkpoint
 
 
@@ -37,7 +37,6 @@ def train(
     valid_set: tuple[torch.Tensor, torch.Tensor],
     params: Training,
     keep_best: Callable[[int, float], None],
-    epochs: int | None = None,
 ) -> pd.DataFrame:
     """Train with BCE, SGD and LinearLR; call `keep_best(epoch, valid_loss)` whenever the validation loss is lowest.
 
@@ -46,7 +45,6 @@ def train(
         train_set, valid_set: uint8 images (n, 1, h, w) and float32 0/1 targets (n, classes).
         params: the training section.
         keep_best: stores the network; called inside the loop, so that a crash loses one epoch at most.
-        epochs: overrides params.epochs (warm starts).
 
     Returns:
         One row per epoch: epoch, train_loss, valid_loss, learning_rate.
@@ -56,7 +54,7 @@ def train(
     """
     device = next(network.parameters()).device
     images, targets = train_set
-    epochs = epochs or params.epochs
+    epochs = params.epochs
     augment = augmentation(params.flip_probability, params.rotation_degrees)
     weight = positive_weights(targets).to(device) if params.pos_weight else None
     loss_of = nn.BCEWithLogitsLoss(pos_weight=weight)
@@ -70,7 +68,7 @@ def train(
         learning_rate, losses = schedule.get_last_lr()[0], []
         # a last batch of one image has no variance to normalise with
         batches = [b for b in torch.randperm(len(images), generator=shuffle).split(params.batch_size) if len(b) > 1]
-        for number, batch in enumerate(tqdm(batches, desc=f"epoch {epoch}/{epochs}", unit="batch", mininterval=1)):
+        for number, batch in enumerate(progress(batches, f"epoch {epoch}/{epochs}", "batch")):
             inputs = normalise(torch.stack([augment(images[i]) for i in batch]).to(device))
             loss = loss_of(network(inputs), targets[batch].to(device))
             if not loss.isfinite():
@@ -84,6 +82,10 @@ def train(
             losses.append(loss.item())
         schedule.step()
         valid_loss = evaluate(network, valid_set, loss_of, params.batch_size)
+        if not np.isfinite(valid_loss):
+            raise FloatingPointError(
+                f"the validation loss became {valid_loss} after epoch {epoch}; lower training.learning_rate"
+            )
         history.append((epoch, float(np.mean(losses)), valid_loss, learning_rate))
         if valid_loss < best:
             best = valid_loss

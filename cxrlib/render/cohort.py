@@ -11,8 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
+from cxrlib.progress import progress
 from cxrlib.render.anchors import Anchors, find_donors
 from cxrlib.render.dicom_file import write_dicom
 from cxrlib.render.frame import BOX_COLUMNS, boxes_as_fractions
@@ -124,17 +124,15 @@ def _seeds(seed: int, image_id: str) -> list[np.random.SeedSequence]:
 def _render_missing(tasks: list[Task], donors: list[Anchors], workers: int) -> None:
     """Render the tasks whose file is not there yet."""
     missing = [task for task in tasks if not task.path.exists()]
-    progress = tqdm(total=len(tasks), initial=len(tasks) - len(missing), desc="rendering", unit="study")
-    with progress:
-        if workers <= 1:
-            for task in missing:
-                render_study(task, donors)
-                progress.update()
-            return
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(donors,)) as pool:
-            for _ in pool.map(_render_in_worker, missing, chunksize=4):
-                progress.update()
+    if workers <= 1:
+        for task in progress(missing, "rendering", "study"):
+            render_study(task, donors)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(donors,)) as pool:
+        done = pool.map(_render_in_worker, missing, chunksize=4)
+        for _ in progress(done, "rendering", "study", len(missing)):
+            pass
 
 
 _worker_donors: list[Anchors] = []

@@ -77,7 +77,7 @@ def lines(shape: tuple[int, int], count: int, length: float, thickness: float, r
 
 def lung_opacity(layers, strength, outward, rng):
     """Patchy, cloudy opacity."""
-    displace_air(layers, (0.25 + 0.60 * strength) * cloud(layers.air.shape, 0.80, 0.30, rng))
+    displace_air(layers, (0.45 + 0.50 * strength) * cloud(layers.air.shape, 0.70, 0.25, rng))
 
 
 def consolidation(layers, strength, outward, rng):
@@ -89,7 +89,7 @@ def infiltration(layers, strength, outward, rng):
     """Hazy opacity with streaks."""
     shape = layers.air.shape
     patch = cloud(shape, 0.8, 0.3, rng)
-    displace_air(layers, (0.20 + 0.35 * strength) * patch)
+    displace_air(layers, (0.15 + 0.25 * strength) * patch)
     count = int(np.clip(shape[0] * shape[1] / 180, 4, 60))
     layers.markings[:] += 0.10 * strength * patch * layers.lung * lines(shape, count, 12, 1, rng)
 
@@ -119,14 +119,15 @@ def pleural_thickening(layers, strength, outward, rng):
 
 
 def pulmonary_fibrosis(layers, strength, outward, rng):
-    """Coarse network of lines over lung that has lost some of its air."""
+    """Coarse network of lines and small dense islands over lung that has lost some of its air."""
     shape = layers.air.shape
     patch = cloud(shape, 0.6, 0.15, rng)
-    layers.air[:] *= 1 - (0.16 + 0.32 * strength) * patch
+    islands = np.clip(0.5 + 0.6 * smooth_noise(shape, 9, rng), 0, 1)
+    layers.air[:] *= 1 - (0.20 + 0.45 * strength) * patch * (0.4 + 0.6 * islands)
     count = int(np.clip(shape[0] * shape[1] / 45, 8, 400))
     fine = lines(shape, count, 9, 1, rng)
-    coarse = lines(shape, count // 6, 16, 2, rng)
-    layers.markings[:] += (0.06 + 0.12 * strength) * patch * layers.lung * (fine + coarse - 0.3)
+    coarse = lines(shape, count // 5, 22, 2, rng)
+    layers.markings[:] += (0.08 + 0.16 * strength) * patch * layers.lung * (fine + coarse - 0.2)
 
 
 def interstitial_lung_disease(layers, strength, outward, rng):
@@ -177,10 +178,11 @@ def other_lesion(layers, strength, outward, rng):
 def pneumothorax(layers, strength, outward, rng):
     """Rim of free air without vessels, edged by the line of the visceral pleura."""
     shape = layers.air.shape
-    x, _ = unit_grid(shape)
-    rim = max(4.0, (0.18 + 0.25 * strength) * min(shape))
-    free = layers.lung * soft_step((rim - layers.depth) / 2) * soft_step((outward * x + 0.8) / 0.4)
-    line = layers.lung * np.exp(-(((layers.depth - rim) / 1.2) ** 2)) * soft_step((outward * x + 0.8) / 0.4)
+    x, y = unit_grid(shape)
+    within = soft_step((outward * x + 1) / 0.6) * soft_step((1 - np.abs(y)) / 0.25)
+    rim = np.clip((0.18 + 0.25 * strength) * min(shape), 4, 40)
+    free = layers.lung * soft_step((rim - layers.depth) / 2) * within
+    line = layers.lung * np.exp(-(((layers.depth - rim) / 1.2) ** 2)) * within
     layers.markings[:] *= 1 - free
     layers.air[:] += (0.10 + 0.25 * strength) * free
     layers.tissue[:] += 0.12 * line

@@ -32,10 +32,10 @@ DRAWING_ORDER = [
 # Smaller lesions are drawn this large (fractions of width and height): they must survive the downsampling
 # to a network's input.
 LEAST_SIZE = {
-    "Lung Opacity": (0.10, 0.10),
-    "Pleural effusion": (0.13, 0.13),
+    "Lung Opacity": (0.14, 0.14),
+    "Pleural effusion": (0.15, 0.15),
     "Pleural thickening": (0.12, 0.075),
-    "Pulmonary fibrosis": (0.10, 0.10),
+    "Pulmonary fibrosis": (0.16, 0.16),
 }
 
 
@@ -102,7 +102,7 @@ def draw_lesions(layers: Layers, lesions: list[Lesion], anatomy: Anatomy, rng: n
         for lesion in lesions:
             if lesion.finding != finding:
                 continue
-            strength = float(np.clip(0.30 + 0.20 * lesion.readers + 0.12 * rng.standard_normal(), 0.25, 1.0))
+            strength = float(np.clip(0.38 + 0.18 * lesion.readers + 0.12 * rng.standard_normal(), 0.30, 1.0))
             left, top, right, bottom = fractions_to_pixels(drawn_box(lesion)[None], rows, cols)[0].astype(int)
             outward = 1 if (lesion.box[0] + lesion.box[2]) / 2 > anatomy.midline else -1
             if finding == EFFUSION_FINDING:  # fluid reaches the chest wall and the costophrenic angle

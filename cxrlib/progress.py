@@ -1,0 +1,10 @@
+"""Progress bars: plain text, seldom enough to leave short output in executed notebooks."""
+
+from collections.abc import Iterable
+
+from tqdm import tqdm
+
+
+def progress(items: Iterable, description: str, unit: str, total: int | None = None) -> Iterable:
+    """Iterate over `items` with a bar on standard error, redrawn every five seconds."""
+    return tqdm(items, desc=description, unit=unit, total=total, mininterval=5, maxinterval=5)

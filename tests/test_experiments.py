@@ -1,0 +1,101 @@
+"""Experiments, the store and the browser, on a cohort in memory."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from fixtures import SEVEN, annotation_rows
+
+from cxrlib.browse import HeatmapBrowser, render
+from cxrlib.cohort import Cohort
+from cxrlib.experiments import checkpoint_path, experiment_order, predict_split, train_experiment
+from cxrlib.explanations import Explanations, load_explanations, save_explanations
+from cxrlib.params import load_params
+from cxrlib.resnet import load_checkpoint
+
+CPU = torch.device("cpu")
+CLASSES = ["Cardiomegaly", "No finding"]
+
+
+@pytest.fixture
+def cohort():
+    random = np.random.default_rng(0)
+    image_ids = [f"image{number:02}" for number in range(16)]
+    labels = pd.DataFrame(0, image_ids, SEVEN, dtype="uint8")
+    labels.iloc[::2, SEVEN.index("Cardiomegaly")] = 1
+    labels.iloc[1::2, SEVEN.index("No finding")] = 1
+    studies = pd.DataFrame({"patient_id": image_ids, "split": ["train"] * 8 + ["valid"] * 4 + ["test"] * 4}, image_ids)
+    boxes = [(image_id, "Cardiomegaly", "R1", 10, 20, 30, 40) for image_id in image_ids[::2]]
+    about = {"classes": SEVEN, "experiments": {"main": CLASSES, "other": CLASSES}, "explained": "main", "size": 48}
+    about |= {"data": "first", "rendered": True}
+    return Cohort(studies, annotation_rows(*boxes), labels, random.integers(0, 256, (16, 48, 48), np.uint8), about)
+
+
+def train(cohort, folder, experiment="main", **changes):
+    params = load_params("smoke", [f"training.{name}={value}" for name, value in changes.items()])
+    return train_experiment(cohort, experiment, params.model, params.training, CPU, folder)
+
+
+def test_a_finished_experiment_is_read_and_a_changed_one_trained_again(cohort, tmp_path):
+    first = train(cohort, tmp_path)
+    path = checkpoint_path(tmp_path, "main")
+    written = path.stat().st_mtime_ns
+    pd.testing.assert_frame_equal(train(cohort, tmp_path), first)
+    assert path.stat().st_mtime_ns == written
+    train(cohort, tmp_path, learning_rate=0.001)
+    assert path.stat().st_mtime_ns > written
+    cohort.about["data"] = "second"
+    train(cohort, tmp_path, learning_rate=0.001)
+    assert load_checkpoint(path, CPU)[1].data == "second"
+
+
+def test_a_crash_before_the_losses_are_written_trains_again(cohort, tmp_path):
+    train(cohort, tmp_path)
+    (tmp_path / "main.csv").unlink()
+    assert len(train(cohort, tmp_path)) == 1
+
+
+def test_a_warm_start_goes_on_from_the_explained_backbone(cohort, tmp_path):
+    train(cohort, tmp_path)
+    history = train(cohort, tmp_path, "other", learning_rate=1e-9)
+    assert history["learning_rate"].iloc[0] == pytest.approx(1e-9 * load_params("smoke").training.end_factor)
+    main, other = (load_checkpoint(checkpoint_path(tmp_path, name), CPU)[0] for name in ("main", "other"))
+    torch.testing.assert_close(main.conv1.weight, other.conv1.weight)
+    assert experiment_order(cohort) == ["main", "other"]
+
+
+def test_predictions_are_the_network_s_own(cohort, tmp_path):
+    train(cohort, tmp_path)
+    labels, probabilities = predict_split(cohort, "main", "test", tmp_path, CPU, batch_size=3)
+    assert labels.index.tolist() == probabilities.index.tolist() == cohort.of("test")
+    again = predict_split(cohort, "main", "test", tmp_path, CPU, batch_size=64)[1]
+    pd.testing.assert_frame_equal(probabilities, again, atol=1e-5)
+
+
+@pytest.fixture
+def explanations():
+    probabilities = pd.DataFrame(
+        [[0.9, 0.1], [0.2, 0.8]], pd.Index(["image00", "image01"], name="image_id"), CLASSES, dtype="float32"
+    )
+    return Explanations(probabilities, torch.rand(2, 2, 3, 3, generator=torch.Generator().manual_seed(0)), 48)
+
+
+def test_the_store_gives_back_what_it_took(explanations, tmp_path):
+    save_explanations(explanations, tmp_path / "test.npz")
+    again = load_explanations(tmp_path / "test.npz")
+    pd.testing.assert_frame_equal(again.probabilities, explanations.probabilities)
+    assert torch.equal(again.maps, explanations.maps)
+    assert torch.equal(again.map("image01", "No finding"), explanations.maps[1, 1])
+    with pytest.raises(FileNotFoundError, match="04_gradcam"):
+        load_explanations(tmp_path / "absent.npz")
+
+
+def test_the_browser_shows_what_render_draws(cohort, explanations):
+    browser = HeatmapBrowser(cohort, explanations)
+    before = browser.picture.value
+    assert before == render(cohort, explanations, "image00", "Cardiomegaly", 0.05)
+    browser.study.value = 2
+    browser.class_name.value = "No finding"
+    browser.share.value = 0.2
+    assert browser.picture.value == render(cohort, explanations, "image01", "No finding", 0.2) != before
+    assert "image01" in browser.labels.value
