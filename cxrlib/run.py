@@ -79,9 +79,10 @@ class Run:
             note = "rendered radiographs, real annotations; not a clinical result"
             below = (figure.get_tightbbox().y0 - NOTE_GAP) / figure.get_figheight()
             figure.text(0.5, below, note, ha="center", va="top", fontsize=6, color="#666666")
+        area = figure.get_tightbbox().padded(NOTE_GAP)
         for suffix, metadata in {".png": {"Software": None}, ".pdf": {"CreationDate": None, "Creator": None}}.items():
             with whole_file(self.path("figures", name + suffix)) as temporary:
-                figure.savefig(temporary, dpi=FIGURE_DPI, bbox_inches="tight", metadata=metadata)
+                figure.savefig(temporary, dpi=FIGURE_DPI, bbox_inches=area, metadata=metadata)
         plt.close(figure)
         path = self.path("figures", f"{name}.png")
         self._save_provenance(path, caption, about)

@@ -16,7 +16,7 @@ _PALETTE = ["#D55E00", "#F0E442", "#56B4E9", "#009E73", "#CC79A7", "#E69F00", "#
 
 
 def set_style() -> None:
-    """Set matplotlib's defaults for the session."""
+    """Set matplotlib's defaults for this process."""
     plt.rcParams.update(
         {
             "font.family": "DejaVu Sans",
