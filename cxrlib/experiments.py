@@ -34,7 +34,7 @@ def network_inputs(cohort: Cohort, image_ids: list[str], size: int, chunk: int =
 def labelled_inputs(cohort: Cohort, split: str, classes: list[str], size: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Images of a split with at least one of `classes`, and their float32 0/1 targets (n, classes)."""
     image_ids = cohort.of(split, classes)
-    targets = torch.from_numpy(cohort.labels.loc[image_ids, classes].to_numpy(np.float32))
+    targets = torch.tensor(cohort.labels.loc[image_ids, classes].to_numpy(np.float32))
     return network_inputs(cohort, image_ids, size), targets
 
 

@@ -75,6 +75,8 @@ class Run:
         about = self.cohort if about is None else about
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
+        for legend in figure.legends:  # else they would follow the crop below
+            legend.set_bbox_to_anchor((0, 0, 1, 1), figure.transFigure)
         if about.get("rendered"):
             note = "rendered radiographs, real annotations; not a clinical result"
             below = (figure.get_tightbbox().y0 - NOTE_GAP) / figure.get_figheight()

@@ -32,8 +32,9 @@ def cohort():
 
 
 def train(cohort, folder, experiment="main", **changes):
-    params = load_params("smoke", [f"training.{name}={value}" for name, value in changes.items()])
-    return train_experiment(cohort, experiment, params.model, params.training, CPU, folder)
+    params = load_params("smoke")
+    training = params.training.model_copy(update=changes)
+    return train_experiment(cohort, experiment, params.model, training, CPU, folder)
 
 
 def test_a_finished_experiment_is_read_and_a_changed_one_trained_again(cohort, tmp_path):
