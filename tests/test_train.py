@@ -86,14 +86,13 @@ def test_losses_and_the_first_step_by_hand(pos_weight):
     assert history["valid_loss"][0] == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("epochs", [None, 3])
+@pytest.mark.parametrize("epochs", [5, 3])
 def test_the_learning_rate_falls_linearly(epochs):
     images, targets = toy(8)
-    history = train(Bias(0.0, 0.0), (images, targets), (images, targets), PARAMS, ignore, epochs)
-    n = epochs or 5
-    expected = [0.05 * (1 + (0.3 - 1) * i / n) for i in range(n)]
+    history = train(Bias(0.0, 0.0), (images, targets), (images, targets), with_(epochs=epochs), ignore)
+    expected = [0.05 * (1 + (0.3 - 1) * i / epochs) for i in range(epochs)]
     np.testing.assert_allclose(history["learning_rate"], expected)
-    assert history["epoch"].tolist() == list(range(1, n + 1))
+    assert history["epoch"].tolist() == list(range(1, epochs + 1))
 
 
 def test_momentum_carries_on():
