@@ -1,6 +1,7 @@
 """The cohort of a run: studies, labels, boxes and pixels in one frame, as notebook 01 leaves them for the others."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -62,9 +63,11 @@ class Cohort:
         rows = self._boxed.get((image_id, class_name))
         return self.annotations.loc[rows if rows is not None else [], ["rad_id", *BOX_COLUMNS]]
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def _boxed(self) -> dict:
+        """Row labels of the annotations with a box, by image_id and class_name."""
         boxed = self.annotations[self.annotations["x_min"].notna()]
-        object.__setattr__(self, "_boxed", boxed.groupby(["image_id", "class_name"]).groups)
+        return boxed.groupby(["image_id", "class_name"]).groups
 
 
 def load_cohort(folder: Path) -> Cohort:

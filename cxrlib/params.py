@@ -10,7 +10,7 @@ from cxrlib.files import PROJECT_ROOT
 Share = Annotated[float, Field(gt=0, lt=1)]
 Percentages = Annotated[list[Share], Field(min_length=1)]
 Positive = Annotated[int, Field(ge=1)]
-OddKernel = Annotated[int, Field(ge=3, multiple_of=1)]
+KernelSide = Annotated[int, Field(ge=3)]
 
 
 class ParameterError(ValueError):
@@ -146,7 +146,7 @@ class Perturbation(Section):
 
     percentages: Percentages
     """Fractions of the pixels that are replaced."""
-    kernels: Annotated[list[OddKernel], Field(min_length=1)]
+    kernels: Annotated[list[KernelSide], Field(min_length=1)]
     """Sides of the Gaussian kernels in input pixels (thesis: 11 and 21); odd."""
     threshold: Annotated[float, Field(ge=0, le=1)]
     """A class counts as predicted where its probability reaches this."""

@@ -71,7 +71,7 @@ def pipeline(
     for transform in dict.fromkeys(means.index.get_level_values("transform")):
         values = means.loc[transform, class_name]
         axes[4].plot(values.index * 100, values, "o-", ms=2, label=transform)
-    axes[4].set_title("fall of p against\nreplaced pixels, %", fontsize=7)
+    axes[4].set_title("mean fall of p, all images,\nagainst replaced pixels, %", fontsize=7)
     axes[4].tick_params(labelsize=6)
     axes[4].legend(fontsize=5, frameon=False)
     for ax in (axes[0], axes[2], axes[3]):

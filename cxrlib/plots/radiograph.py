@@ -55,7 +55,7 @@ def display_map(raw: torch.Tensor) -> np.ndarray:
 def colour_bar(figure: Figure, axes: list) -> None:
     """A colour bar for heatmaps at the right of a grid."""
     bar = figure.colorbar(ScalarMappable(cmap=HEATMAP), ax=axes, shrink=0.6, aspect=30, pad=0.01, fraction=0.02)
-    bar.set_label("Grad-CAM, fraction of the map's maximum", fontsize=7)
+    bar.set_label("importance, fraction of the map's maximum", fontsize=7)
     bar.ax.tick_params(labelsize=6)
 
 

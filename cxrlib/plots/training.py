@@ -3,6 +3,7 @@
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from cxrlib.plots.style import OURS, PAGE_WIDTH, THESIS
 
@@ -17,7 +18,7 @@ def loss_curves(histories: dict[str, pd.DataFrame]) -> Figure:
         ax.plot(best["epoch"], best["valid_loss"], "o", ms=7, mfc="none", mec=THESIS, label="kept")
         ax.set_title(name, fontsize=8)
         ax.set(xlabel="epoch", xlim=(0.5, len(history) + 0.5))
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes[0][0].set_ylabel("weighted BCE loss")
     axes[0][0].legend(frameon=False, fontsize=7)
     return figure
