@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from cxrlib import runner
-from cxrlib.files import PROJECT_ROOT
-from cxrlib.params import PROFILES, ParameterError, load_params, profile_names
+from cxrlib.command import add_arguments, read_arguments
+from cxrlib.params import PROFILES, ParameterError, profile_names
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,20 +37,11 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 all well, 1 a notebook failed, 2 wrong usage or a wrong parameter.",
         allow_abbrev=False,
     )
-    parser.add_argument("profile", nargs="?", default="demo", help="one of params/*.yaml (default: demo)")
+    add_arguments(parser)
     parser.add_argument("--list", action="store_true", help="list the profiles and the notebooks, run nothing")
     parser.add_argument("--only", metavar="NN,NN", help="run only these notebooks, e.g. 04,06")
     parser.add_argument("--from", dest="first", metavar="NN", help="start with this notebook")
     parser.add_argument("--to", dest="last", metavar="NN", help="stop after this notebook")
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        metavar="SECTION.NAME=VALUE",
-        action="append",
-        default=[],
-        help="change one parameter, e.g. training.epochs=3; may be repeated",
-    )
-    parser.add_argument("--out", metavar="FOLDER", type=Path, help="write here instead of outputs/<profile>")
     parser.add_argument("--dry-run", action="store_true", help="say what would run and with which parameters")
     return parser
 
@@ -58,11 +49,12 @@ def _parser() -> argparse.ArgumentParser:
 def _plan(options: argparse.Namespace) -> runner.Plan:
     if options.only is not None and (options.first, options.last) != (None, None):
         raise ParameterError("--only cannot be combined with --from or --to")
+    params, folder = read_arguments(options)
     return runner.Plan(
         profile=options.profile,
         overrides=options.overrides,
-        params=load_params(options.profile, options.overrides),
-        folder=(options.out or PROJECT_ROOT / "outputs" / options.profile).resolve(),
+        params=params,
+        folder=folder,
         notebooks=runner.select_notebooks(runner.find_notebooks(), options.only, options.first, options.last),
     )
 

@@ -20,6 +20,7 @@ class Cohort:
         annotations: rows of `cxrlib.annotations.COLUMNS`, boxes in pixels of the stored square images.
         labels: uint8 0/1, image_id by class.
         pixels: uint8 (studies, size, size), memory-mapped.
+        folder: where all this is stored, with the images in the frame of a network (`cxrlib.inputs`).
         about: source, description, rendered, classes, experiments, explained, size, data (fingerprint), split (hash).
     """
 
@@ -27,6 +28,7 @@ class Cohort:
     annotations: pd.DataFrame
     labels: pd.DataFrame
     pixels: np.ndarray
+    folder: Path
     about: dict
 
     @property
@@ -83,5 +85,6 @@ def load_cohort(folder: Path) -> Cohort:
         annotations=pd.read_csv(folder / "annotations.csv", dtype={"image_id": str, "rad_id": str}),
         labels=pd.read_csv(folder / "labels.csv", index_col="image_id", dtype={"image_id": str}).astype("uint8"),
         pixels=np.load(folder / "pixels.npy", mmap_mode="r"),
+        folder=folder,
         about=read_json(folder / "cohort.json"),
     )

@@ -1,26 +1,54 @@
-"""Where tensors live, how many threads work on them, and the seeds: the only module that knows."""
+"""Where tensors live, in which number format, how many threads work on them, and the seeds: the only place to know."""
 
+import contextlib
 import os
 import random
 
 import numpy as np
 import torch
 
+from cxrlib.params import Compute
+
+
+def use_device(compute: Compute) -> torch.device:
+    """Set this process's threads and number format; return the device to work on.
+
+    Raises:
+        RuntimeError: the device asked for is not present.
+    """
+    if compute.threads:
+        torch.set_num_threads(compute.threads)
+    allow_tf32 = compute.precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allow_tf32
+    return pick_device(compute.device)
+
+
+def inference_dtype(compute: Compute) -> torch.dtype:
+    """Number format of a network's features when nothing is trained."""
+    return torch.bfloat16 if compute.precision == "bfloat16" else torch.float32
+
+
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
+    """Context for the forward pass of training: bfloat16 where asked for; weights and their updates stay float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
 
 def pick_device(name: str = "auto") -> torch.device:
     """Return the device called "cpu", "cuda" or "mps"; "auto" takes the fastest one present.
+
+    Under torchrun, each process of a machine gets the CUDA device of its own number.
 
     Raises:
         RuntimeError: the device asked for is not present.
     """
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
-        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if present[kind]))
+        name = next(kind for kind in ("cuda", "mps", "cpu") if present[kind])
     if name not in present:
         raise RuntimeError(f"compute.device: unknown device {name!r}; choose auto, cpu, cuda or mps")
     if not present[name]:
         raise RuntimeError(f"compute.device: {name} is not available here; choose auto or cpu")
-    return torch.device(name)
+    return torch.device(name, int(os.environ.get("LOCAL_RANK", 0))) if name == "cuda" else torch.device(name)
 
 
 def seed_everything(seed: int) -> None:
@@ -30,9 +58,3 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
-
-
-def set_threads(threads: int) -> None:
-    """Let torch use `threads` CPU threads; 0 leaves its own choice."""
-    if threads:
-        torch.set_num_threads(threads)

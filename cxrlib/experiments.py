@@ -7,11 +7,16 @@ import pandas as pd
 import torch
 
 from cxrlib.cohort import Cohort
-from cxrlib.device import seed_everything
-from cxrlib.files import fingerprint, whole_file
-from cxrlib.params import Model, Training
-from cxrlib.resnet import build_resnet, load_backbone, load_checkpoint, predict, to_input
-from cxrlib.train import checkpoint_writer, train
+from cxrlib.device import inference_dtype, seed_everything, use_device
+from cxrlib.distributed import rank, wait_for_all
+from cxrlib.explanations import Explanations, load_explanations, save_explanations, stored_identity
+from cxrlib.files import file_fingerprint, fingerprint, whole_file
+from cxrlib.gradcam import explain
+from cxrlib.inference import inference_copy, predict
+from cxrlib.inputs import StoredInputs, network_inputs
+from cxrlib.params import Compute, Gradcam, Model, Training
+from cxrlib.resnet import build_resnet, load_backbone, load_checkpoint
+from cxrlib.training import checkpoint_writer, train
 
 
 def experiment_order(cohort: Cohort) -> list[str]:
@@ -25,13 +30,7 @@ def checkpoint_path(folder: Path, experiment: str) -> Path:
     return folder / f"{experiment.replace(' ', '_')}.safetensors"
 
 
-def network_inputs(cohort: Cohort, image_ids: list[str], size: int, chunk: int = 256) -> torch.Tensor:
-    """Images in the network's frame, uint8 (n, 1, size, size); resized in chunks, so that memory holds one copy."""
-    parts = [image_ids[start : start + chunk] for start in range(0, len(image_ids), chunk)]
-    return torch.cat([to_input(cohort.images(part), size) for part in parts])
-
-
-def labelled_inputs(cohort: Cohort, split: str, classes: list[str], size: int) -> tuple[torch.Tensor, torch.Tensor]:
+def labelled_inputs(cohort: Cohort, split: str, classes: list[str], size: int) -> tuple[StoredInputs, torch.Tensor]:
     """Images of a split with at least one of `classes`, and their float32 0/1 targets (n, classes)."""
     image_ids = cohort.of(split, classes)
     targets = torch.tensor(cohort.labels.loc[image_ids, classes].to_numpy(np.float32))
@@ -39,7 +38,7 @@ def labelled_inputs(cohort: Cohort, split: str, classes: list[str], size: int) -
 
 
 def train_experiment(
-    cohort: Cohort, experiment: str, model: Model, training: Training, device: torch.device, folder: Path
+    cohort: Cohort, experiment: str, model: Model, training: Training, compute: Compute, folder: Path
 ) -> pd.DataFrame:
     """Train the model of one experiment, or return at once if `folder` holds it already.
 
@@ -48,17 +47,19 @@ def train_experiment(
         folder: receives <experiment>.safetensors, the best epoch, and <experiment>.csv, the losses.
 
     Returns:
-        The losses, as `cxrlib.train.train` returns them.
+        The losses, as `cxrlib.training.train` returns them.
     """
     classes = cohort.about["experiments"][experiment]
-    recipe = fingerprint([classes, model.model_dump(), training.model_dump()])
+    recipe = fingerprint([classes, model.model_dump(), training.model_dump(), compute.precision])
     path = checkpoint_path(folder, experiment)
-    if path.exists() and path.with_suffix(".csv").exists():
+    losses_path = path.with_suffix(".csv")
+    if path.exists() and losses_path.exists():
         about = load_checkpoint(path, torch.device("cpu"))[1]
         if (about.recipe, about.data) == (recipe, cohort.about["data"]):
-            return pd.read_csv(path.with_suffix(".csv"))
-    path.with_suffix(".csv").unlink(missing_ok=True)
+            return pd.read_csv(losses_path)
+    losses_path.unlink(missing_ok=True)
 
+    device = use_device(compute)
     seed_everything(training.seed)
     network = build_resnet(model.architecture, len(classes), model.output_stride)
     warm = training.warm_start_epochs and experiment != cohort.about["explained"]
@@ -83,18 +84,62 @@ def train_experiment(
         labelled_inputs(cohort, "valid", classes, model.input_size),
         training,
         checkpoint_writer(network, about, path),
+        compute.precision,
     )
-    with whole_file(path.with_suffix(".csv")) as temporary:
-        history.to_csv(temporary, index=False)
+    if rank() == 0:
+        with whole_file(losses_path) as temporary:
+            history.to_csv(temporary, index=False)
+    wait_for_all()
     return history
 
 
 def predict_split(
-    cohort: Cohort, experiment: str, split: str, folder: Path, device: torch.device, batch_size: int
+    cohort: Cohort, experiment: str, split: str, folder: Path, compute: Compute
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Labels and probabilities of one experiment's studies in a split, both image_id by class."""
-    network, about = load_checkpoint(checkpoint_path(folder, experiment), device)
+    network, about = load_checkpoint(checkpoint_path(folder, experiment), use_device(compute))
     image_ids = cohort.of(split, about.classes)
-    probabilities = predict(network, network_inputs(cohort, image_ids, about.input_size), batch_size)
+    inputs = network_inputs(cohort, image_ids, about.input_size)
+    probabilities = predict(inference_copy(network, dtype=inference_dtype(compute)), inputs, compute.batch_size)
     labels = cohort.labels.loc[image_ids, about.classes]
     return labels, pd.DataFrame(probabilities.numpy(), labels.index, about.classes)
+
+
+def predict_all(
+    cohort: Cohort, split: str, folder: Path, explanations: Explanations, compute: Compute
+) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
+    """`predict_split` of every experiment; the explained one's probabilities are those of its store."""
+    explained = explanations.probabilities
+    known = cohort.labels.loc[explained.index, explained.columns], explained
+    return {
+        name: known if name == cohort.about["explained"] else predict_split(cohort, name, split, folder, compute)
+        for name in cohort.about["experiments"]
+    }
+
+
+def explain_split(
+    cohort: Cohort, split: str, models: Path, gradcam: Gradcam, compute: Compute, path: Path
+) -> Explanations:
+    """Probabilities and Grad-CAM maps of the explained experiment on a split: one pass, stored at `path`.
+
+    Returns at once what `path` holds if the same model explained the same data with the same parameters.
+    """
+    checkpoint = checkpoint_path(models, cohort.about["explained"])
+    image_ids = cohort.of(split)
+    identity = fingerprint(
+        [file_fingerprint(checkpoint), cohort.about["data"], image_ids, gradcam.layer, compute.precision]
+    )
+    if stored_identity(path) == identity:
+        return load_explanations(path)
+    network, about = load_checkpoint(checkpoint, use_device(compute))
+    inputs = network_inputs(cohort, image_ids, about.input_size)
+    network = inference_copy(network, gradcam.layer, inference_dtype(compute))
+    maps, probabilities = explain(network, inputs, gradcam.layer, compute.batch_size)
+    index = pd.Index(image_ids, name="image_id")
+    explanations = Explanations(
+        pd.DataFrame(probabilities.numpy(), index, about.classes), maps, about.input_size, identity
+    )
+    if rank() == 0:
+        save_explanations(explanations, path)
+    wait_for_all()
+    return explanations

@@ -18,11 +18,13 @@ class Explanations:
         probabilities: float32, image_id by class.
         maps: raw Grad-CAM, float32 (studies, classes, rows, columns), in the order of `probabilities`.
         input_size: side in pixels of the network's input, the frame in which masks are made.
+        identity: fingerprint of the model, data and parameters that made them.
     """
 
     probabilities: pd.DataFrame
     maps: torch.Tensor
     input_size: int
+    identity: str
 
     @property
     def classes(self) -> list[str]:
@@ -51,19 +53,31 @@ def save_explanations(explanations: Explanations, path: Path) -> None:
             probabilities=explanations.probabilities.to_numpy(np.float32),
             maps=explanations.maps.numpy(),
             input_size=np.int64(explanations.input_size),
+            identity=np.array(explanations.identity, dtype=np.str_),
         )
+
+
+def stored_identity(path: Path) -> str | None:
+    """Identity of the store at `path`; None where there is no store, or one without an identity."""
+    if not path.exists():
+        return None
+    with np.load(path) as arrays:
+        return str(arrays["identity"]) if "identity" in arrays else None
 
 
 def load_explanations(path: Path) -> Explanations:
     """Read a store.
 
     Raises:
-        FileNotFoundError: notebook 04 has not written it.
+        FileNotFoundError: nothing has written it.
     """
     if not path.exists():
-        raise FileNotFoundError(f"{path} is missing; run notebook 04_gradcam first")
+        raise FileNotFoundError(f"{path} is missing; run notebook 03_classification first")
     with np.load(path) as arrays:
         probabilities = pd.DataFrame(arrays["probabilities"], arrays["image_ids"], arrays["classes"])
         return Explanations(
-            probabilities.rename_axis("image_id"), torch.from_numpy(arrays["maps"]), int(arrays["input_size"])
+            probabilities.rename_axis("image_id"),
+            torch.from_numpy(arrays["maps"]),
+            int(arrays["input_size"]),
+            str(arrays["identity"]),
         )

@@ -38,6 +38,12 @@ def fingerprint(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
+def file_fingerprint(path: Path) -> str:
+    """First 12 hex digits of the sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+
+
 def code_fingerprint(folder: Path = PROJECT_ROOT / "cxrlib") -> str:
     """Fingerprint of every Python file below `folder`, names and contents."""
     digest = hashlib.sha256()

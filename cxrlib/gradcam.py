@@ -6,7 +6,11 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from cxrlib.resnet import normalise
+from cxrlib.distributed import in_turn, rank, world_size
+from cxrlib.inference import PooledNetwork, pooled_at
+from cxrlib.inputs import StoredInputs, load_batches
+from cxrlib.progress import progress
+from cxrlib.resnet import device_of, normalise
 
 
 @contextlib.contextmanager
@@ -51,64 +55,112 @@ def gradcam(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Grad-CAM maps of several classes from one forward pass.
 
-    The gradients of each class's logit reach down to the activations of `layer` only; their spatial means weigh the
-    channels; the weighted sum passes a ReLU. Maps are raw: `cxrlib.maps` normalises and upscales.
+    Maps are raw and stay on the device, at the resolution of the layer: `cxrlib.maps` normalises and upscales.
 
     Args:
-        network: logits (n, classes); borrowed, its state is given back.
+        network: logits (n, classes); borrowed, its state is given back. A `cxrlib.inference.inference_copy` is faster.
         inputs: float32 (n, 3, h, w), normalised.
         layer: name of a module with a 4-D output.
         classes: column numbers of the logits; all when None.
 
     Returns:
-        Maps, float32 (n, len(classes), rows, columns) at the resolution of the layer, and logits (n, all classes).
+        Maps, float32 (n, len(classes), rows, columns), and logits (n, all classes).
 
     Raises:
         ValueError: no such layer, or its output is no feature map.
     """
-    with frozen(network), explained_activations(network, layer) as recorded, torch.enable_grad():
+    activations, weights, logits = channel_weights(network, inputs, layer, classes)
+    return weighted_sum(activations, weights), logits
+
+
+def channel_weights(
+    network: nn.Module, inputs: torch.Tensor, layer: str, classes: list[int] | None = None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The parts of Grad-CAM: a layer's activations, and how much each channel weighs for each class.
+
+    The weight is the spatial mean of the gradient of the class's logit. Where only global average pooling and a linear
+    layer follow, it is known without a gradient; otherwise one is taken, down to the layer and no further.
+
+    Args:
+        network, inputs, layer, classes: as in `gradcam`.
+
+    Returns:
+        Activations (n, k, rows, columns), weights (n, len(classes), k) and logits (n, all classes).
+    """
+    with frozen(network):
+        pooled = pooled_at(network, layer)
+        if pooled is None:
+            return gradient_weights(network, inputs, layer, classes)
+        return closed_form_weights(pooled, inputs, classes)
+
+
+def closed_form_weights(
+    network: PooledNetwork, inputs: torch.Tensor, classes: list[int] | None = None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """`channel_weights` of a pooled network: the gradient at each cell is the linear weight / number of cells.
+
+    Behind a ReLU it is zero where the activation is not positive, so that the mean is smaller by that share.
+    """
+    with torch.no_grad():
+        activations = network.features(inputs)
+        if activations.ndim != 4:
+            raise ValueError(_no_feature_map(network.layer, activations))
+        logits = network.classify(activations)
+        chosen = network.linear.weight if classes is None else network.linear.weight[classes]
+        passing = (activations > 0).float() if network.rectified else torch.ones_like(activations[:, :, :1, :1])
+        cells = activations.shape[2] * activations.shape[3]
+        return activations, chosen * passing.mean((2, 3))[:, None] / cells, logits
+
+
+def gradient_weights(
+    network: nn.Module, inputs: torch.Tensor, layer: str, classes: list[int] | None = None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """`channel_weights` of any network by automatic differentiation: one forward pass, all classes backward at once."""
+    with explained_activations(network, layer) as recorded, torch.enable_grad():
         logits = network(inputs)
         activations = recorded[0]
         if activations.ndim != 4:
-            raise ValueError(f"gradcam.layer: {layer} has output of shape {tuple(activations.shape)}, no feature map")
-        columns = range(logits.shape[1]) if classes is None else classes
-        weights = [channel_weights(logits[:, column], activations) for column in columns]
-    maps = [weighted_sum(activations.detach(), weight) for weight in weights]
-    return torch.stack(maps, dim=1), logits.detach()
-
-
-def channel_weights(logit: torch.Tensor, activations: torch.Tensor) -> torch.Tensor:
-    """Spatial mean of the gradient of one class's logit (n,) at the activations (n, k, h, w): (n, k)."""
-    (gradient,) = torch.autograd.grad(logit.sum(), activations, retain_graph=True)
-    return gradient.mean(dim=(2, 3))
+            raise ValueError(_no_feature_map(layer, activations))
+        chosen = logits.sum(0) if classes is None else logits.sum(0)[classes]
+        try:
+            (gradients,) = torch.autograd.grad(
+                chosen, activations, torch.eye(len(chosen)).to(chosen), retain_graph=True, is_grads_batched=True
+            )
+            weights = gradients.mean((3, 4))
+        except RuntimeError:  # too little memory for all classes, or an operation that cannot be batched: one by one
+            each = [torch.autograd.grad(logit, activations, retain_graph=True)[0].mean((2, 3)) for logit in chosen]
+            weights = torch.stack(each)
+    return activations.detach(), weights.transpose(0, 1), logits.detach()
 
 
 def weighted_sum(activations: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """ReLU of the channels (n, k, h, w) summed with their weights (n, k): raw maps (n, h, w)."""
-    return (weights[:, :, None, None] * activations).sum(1).relu()
+    """ReLU of channels (n, k, h, w) summed with each class's weights (n, classes, k): raw maps (n, classes, h, w)."""
+    return (weights @ activations.flatten(2)).relu().unflatten(2, activations.shape[2:])
 
 
-def gradcam_steps(
-    network: nn.Module, inputs: torch.Tensor, column: int, layer: str = "layer4"
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The parts of one Grad-CAM map, for showing: activations (n, k, h, w), weights (n, k), raw map (n, h, w)."""
-    with frozen(network), explained_activations(network, layer) as recorded, torch.enable_grad():
-        logits = network(inputs)
-        weights = channel_weights(logits[:, column], recorded[0])
-    activations = recorded[0].detach()
-    return activations, weights, weighted_sum(activations, weights)
-
-
-def explain(network: nn.Module, images: torch.Tensor, layer: str, batch_size: int) -> tuple[torch.Tensor, torch.Tensor]:
+def explain(
+    network: nn.Module, images: torch.Tensor | StoredInputs, layer: str, batch_size: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Grad-CAM of all classes and probabilities for many images: one forward pass per image.
+
+    Under torchrun the processes share the batches; all return the same.
 
     Args:
         network: on its device.
-        images: uint8 (n, 1, h, w) from `cxrlib.resnet.to_input`.
+        images: uint8 (n, 1, h, w) in the network's frame.
 
     Returns:
         Raw maps, float32 (n, classes, rows, columns), and probabilities (n, classes), both on the CPU.
     """
-    device = next(network.parameters()).device
-    parts = [gradcam(network, normalise(batch.to(device)), layer) for batch in images.split(batch_size)]
-    return torch.cat([maps.cpu() for maps, _ in parts]), torch.cat([logits.sigmoid().cpu() for _, logits in parts])
+    device = device_of(network)
+    batches = torch.arange(len(images)).split(batch_size)[rank() :: world_size()]
+    parts = []
+    for batch in progress(load_batches(images, batches, device), "Grad-CAM", "batch", len(batches)):
+        maps, logits = gradcam(network, normalise(batch), layer)
+        parts.append((maps, logits.sigmoid()))
+    parts = in_turn([(maps.cpu(), probabilities.cpu()) for maps, probabilities in parts])
+    return torch.cat([maps for maps, _ in parts]), torch.cat([probabilities for _, probabilities in parts])
+
+
+def _no_feature_map(layer: str, output: torch.Tensor) -> str:
+    return f"gradcam.layer: {layer} has output of shape {tuple(output.shape)}, no feature map"

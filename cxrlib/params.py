@@ -161,7 +161,7 @@ class Perturbation(Section):
 
 
 class Compute(Section):
-    """The machine; nothing here changes what is computed."""
+    """The machine; nothing here but `precision` changes what is computed."""
 
     device: Literal["auto", "cpu", "cuda", "mps"]
     """auto takes the fastest one present."""
@@ -171,6 +171,8 @@ class Compute(Section):
     """Processes that render and convert images."""
     threads: Annotated[int, Field(ge=0)]
     """CPU threads of torch; 0 leaves its own choice."""
+    precision: Literal["float32", "tf32", "bfloat16"]
+    """Number format of convolutions (thesis: float32); tf32 needs an Ampere GPU, bfloat16 a device that has it."""
 
 
 class Params(Section):

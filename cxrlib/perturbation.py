@@ -5,10 +5,11 @@ import torch
 from torch import nn
 from torchvision.transforms.v2 import functional as transforms
 
+from cxrlib.inputs import StoredInputs, load_batches
 from cxrlib.maps import upscale
 from cxrlib.masks import top_pixels_of
 from cxrlib.progress import progress
-from cxrlib.resnet import normalise
+from cxrlib.resnet import device_of, normalise
 
 
 def mean_image(image: torch.Tensor) -> torch.Tensor:
@@ -39,7 +40,7 @@ def replace_pixels(image: torch.Tensor, mask: torch.Tensor, replacement: torch.T
 
 def perturb(
     network: nn.Module,
-    images: torch.Tensor,
+    images: torch.Tensor | StoredInputs,
     maps: torch.Tensor,
     probabilities: torch.Tensor,
     threshold: float,
@@ -54,7 +55,7 @@ def perturb(
 
     Args:
         network: in evaluation mode, logits (n, classes).
-        images: uint8 (n, 1, h, w) from `to_input`; masks are made in this frame.
+        images: uint8 (n, 1, h, w) in the network's frame; masks are made in it.
         maps: raw maps (n, classes, rows, columns).
         probabilities: (n, classes) of the unchanged images.
         threshold: a class is predicted where its probability reaches this.
@@ -65,26 +66,26 @@ def perturb(
         One row per image, predicted class, transform and share, in this order: image and heatmap_class (positions),
         transform, share, and one column per class position with p_original - p_replaced.
     """
-    device = next(network.parameters()).device
+    device = device_of(network)
+    chosen = [(p >= threshold).nonzero().flatten().tolist() for p in probabilities]
+    wanted = [index for index, predicted in enumerate(chosen) if predicted]
+    loaded = load_batches(images, torch.tensor(wanted).split(1) if wanted else [], device)
     keys, drops = [], []
     with torch.inference_mode():
-        for index in progress(range(len(images)), "perturbing", "image"):
-            predicted = (probabilities[index] >= threshold).nonzero().flatten().tolist()
-            if not predicted:
-                continue
-            image = images[index].to(device)
+        for index, (image,) in zip(wanted, progress(loaded, "perturbing", "image", len(wanted)), strict=True):
+            predicted = chosen[index]
             masks = top_pixels_of(upscale(maps[index, predicted].to(device), image.shape[-1]), percentages)
             lent = replacements(image, kernels)
             # masks are shares x classes; the variants come class by class, transform by transform, share by share
             variants = torch.cat(
                 [replace_pixels(image, mask, other) for mask in masks.unbind(1) for other in lent.values()]
             )
-            after = torch.cat([network(normalise(part)).sigmoid() for part in variants.split(batch_size)]).cpu()
-            drops.append(probabilities[index] - after)
+            after = torch.cat([network(normalise(part)).sigmoid() for part in variants.split(batch_size)])
+            drops.append(probabilities[index].to(device) - after)
             keys += [(index, column, name, share) for column in predicted for name in lent for share in percentages]
     columns = ["image", "heatmap_class", "transform", "share"]
     frame = pd.DataFrame(keys, columns=columns)
-    values = torch.cat(drops).numpy() if drops else torch.empty(0, probabilities.shape[1]).numpy()
+    values = torch.cat(drops).cpu().numpy() if drops else torch.empty(0, probabilities.shape[1]).numpy()
     return pd.concat([frame, pd.DataFrame(values, columns=range(probabilities.shape[1]))], axis=1)
 
 

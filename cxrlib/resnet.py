@@ -130,21 +130,9 @@ def denormalise(inputs: torch.Tensor) -> torch.Tensor:
     return inputs * std + mean
 
 
-def predict(network: nn.Module, images: torch.Tensor, batch_size: int) -> torch.Tensor:
-    """Probabilities of all labels.
-
-    Args:
-        network: in evaluation mode, logits (n, classes).
-        images: uint8 (n, 1, h, w) from `to_input`.
-        batch_size: images per forward pass.
-
-    Returns:
-        float32 (n, classes) on the CPU.
-    """
-    device = next(network.parameters()).device
-    with torch.inference_mode():
-        parts = [network(normalise(batch.to(device))).sigmoid().cpu() for batch in images.split(batch_size)]
-    return torch.cat(parts)
+def device_of(network: nn.Module) -> torch.device:
+    """Where a network's weights lie."""
+    return next(network.parameters()).device
 
 
 def _depth(network: nn.Module) -> int:

@@ -10,11 +10,13 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from cxrlib.gradcam import frozen, gradcam
+from cxrlib.inference import pooled_at
+from cxrlib.inputs import StoredInputs, load_batches
 from cxrlib.maps import normalise_maps, upscale
 from cxrlib.masks import top_pixels
 from cxrlib.params import Smoothgrad
 from cxrlib.progress import progress
-from cxrlib.resnet import normalise
+from cxrlib.resnet import device_of, normalise
 
 
 def smoothgrad(
@@ -30,17 +32,18 @@ def smoothgrad(
     """Mean Grad-CAM map over noisy copies of one image, all classes: `samples` forward passes.
 
     Args:
-        network: logits (n, classes); borrowed.
+        network: logits (n, classes); borrowed. A `cxrlib.inference.inference_copy` is faster.
         image: float32 (3, h, w), normalised.
         noise_level: standard deviation of the Gaussian noise as a fraction of the image's maximum - minimum.
         samples: noisy copies; they stream in batches, so memory does not grow with them.
-        seed: seeds the noise, which does not depend on the batch size or the device.
+        seed: seeds the noise, which does not depend on the batch size.
         layer: as in `gradcam`.
         average: "raw" averages ReLU maps, "normalised" divides each by its maximum first.
 
     Returns:
         float32 (classes, rows, columns) at the resolution of the layer, raw.
     """
+    network = pooled_at(network, layer) or network
     total: torch.Tensor | float = 0.0
     for noisy in noisy_copies(image, noise_level, samples, seed, batch_size):
         maps, _ = gradcam(network, noisy, layer)
@@ -51,34 +54,39 @@ def smoothgrad(
 def noisy_copies(
     image: torch.Tensor, noise_level: float, samples: int, seed: int, batch_size: int
 ) -> Iterator[torch.Tensor]:
-    """Batches of `image` (3, h, w) plus Gaussian noise; the noise depends on the seed alone, not on batch or device."""
-    generator = torch.Generator().manual_seed(seed)
+    """Batches of `image` (3, h, w) plus Gaussian noise, made on its device; the seed alone decides, not the batch."""
+    generator = torch.Generator(image.device).manual_seed(seed)
     sigma = noise_level * (image.max() - image.min())
     for start in range(0, samples, batch_size):
         count = min(batch_size, samples - start)
-        noise = torch.stack([torch.randn(image.shape, generator=generator) for _ in range(count)])
-        yield image + sigma * noise.to(image.device)
+        noise = [torch.randn(image.shape, generator=generator, device=image.device) for _ in range(count)]
+        yield torch.stack(noise).mul_(sigma).add_(image)
 
 
 def explain_smooth(
-    network: nn.Module, images: torch.Tensor, noise_level: float, params: Smoothgrad, layer: str, batch_size: int
+    network: nn.Module,
+    images: torch.Tensor | StoredInputs,
+    noise_level: float,
+    params: Smoothgrad,
+    layer: str,
+    batch_size: int,
 ) -> torch.Tensor:
-    """SmoothGrad maps of many images, all classes.
+    """SmoothGrad maps of many images, all classes: `params.samples` forward passes per image.
 
     Args:
         network: on its device.
-        images: uint8 (n, 1, h, w) from `cxrlib.resnet.to_input`; image i is seeded with i.
+        images: uint8 (n, 1, h, w) in the network's frame; image i is seeded with i.
 
     Returns:
         Raw maps, float32 (n, classes, rows, columns) on the CPU.
     """
-    device = next(network.parameters()).device
+    loaded = load_batches(images, torch.arange(len(images)).split(1), device_of(network))
     settings = {"layer": layer, "batch_size": batch_size, "average": params.average}
     maps = [
-        smoothgrad(network, image.to(device), noise_level, params.samples, seed, **settings).cpu()
-        for seed, image in enumerate(progress(normalise(images), f"SmoothGrad, noise {noise_level:g}", "image"))
+        smoothgrad(network, normalise(image)[0], noise_level, params.samples, seed, **settings)
+        for seed, image in enumerate(progress(loaded, f"SmoothGrad, noise {noise_level:g}", "image", len(images)))
     ]
-    return torch.stack(maps)
+    return torch.stack(maps).cpu()
 
 
 def vanilla_gradient(network: nn.Module, inputs: torch.Tensor, column: int) -> torch.Tensor:

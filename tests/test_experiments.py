@@ -8,17 +8,27 @@ from fixtures import SEVEN, annotation_rows
 
 from cxrlib.browse import HeatmapBrowser, render
 from cxrlib.cohort import Cohort
-from cxrlib.experiments import checkpoint_path, experiment_order, predict_split, train_experiment
+from cxrlib.experiments import (
+    checkpoint_path,
+    experiment_order,
+    explain_split,
+    predict_all,
+    predict_split,
+    train_experiment,
+)
 from cxrlib.explanations import Explanations, load_explanations, save_explanations
+from cxrlib.inputs import network_inputs
 from cxrlib.params import load_params
-from cxrlib.resnet import load_checkpoint
+from cxrlib.resnet import load_checkpoint, normalise, to_input
 
 CPU = torch.device("cpu")
+COMPUTE = load_params("smoke").compute
+GRADCAM = load_params("smoke").gradcam
 CLASSES = ["Cardiomegaly", "No finding"]
 
 
 @pytest.fixture
-def cohort():
+def cohort(tmp_path):
     random = np.random.default_rng(0)
     image_ids = [f"image{number:02}" for number in range(16)]
     labels = pd.DataFrame(0, image_ids, SEVEN, dtype="uint8")
@@ -28,13 +38,15 @@ def cohort():
     boxes = [(image_id, "Cardiomegaly", "R1", 10, 20, 30, 40) for image_id in image_ids[::2]]
     about = {"classes": SEVEN, "experiments": {"main": CLASSES, "other": CLASSES}, "explained": "main", "size": 48}
     about |= {"data": "first", "rendered": True}
-    return Cohort(studies, annotation_rows(*boxes), labels, random.integers(0, 256, (16, 48, 48), np.uint8), about)
+    pixels = random.integers(0, 256, (16, 48, 48), np.uint8)
+    np.save(tmp_path / "pixels.npy", pixels)
+    return Cohort(studies, annotation_rows(*boxes), labels, pixels, tmp_path, about)
 
 
 def train(cohort, folder, experiment="main", **changes):
     params = load_params("smoke")
     training = params.training.model_copy(update=changes)
-    return train_experiment(cohort, experiment, params.model, training, CPU, folder)
+    return train_experiment(cohort, experiment, params.model, training, COMPUTE, folder)
 
 
 def test_a_finished_experiment_is_read_and_a_changed_one_trained_again(cohort, tmp_path):
@@ -67,10 +79,49 @@ def test_a_warm_start_goes_on_from_the_explained_backbone(cohort, tmp_path):
 
 def test_predictions_are_the_network_s_own(cohort, tmp_path):
     train(cohort, tmp_path)
-    labels, probabilities = predict_split(cohort, "main", "test", tmp_path, CPU, batch_size=3)
+    labels, probabilities = predict_split(
+        cohort, "main", "test", tmp_path, COMPUTE.model_copy(update={"batch_size": 3})
+    )
     assert labels.index.tolist() == probabilities.index.tolist() == cohort.of("test")
-    again = predict_split(cohort, "main", "test", tmp_path, CPU, batch_size=64)[1]
-    pd.testing.assert_frame_equal(probabilities, again, atol=1e-5)
+    network, about = load_checkpoint(checkpoint_path(tmp_path, "main"), CPU)
+    inputs = normalise(to_input(cohort.images(cohort.of("test")), about.input_size))
+    with torch.no_grad():
+        np.testing.assert_allclose(probabilities, network(inputs).sigmoid(), atol=1e-5)
+
+
+def test_one_pass_serves_probabilities_and_maps_until_something_changes(cohort, tmp_path):
+    train(cohort, tmp_path)
+    train(cohort, tmp_path, "other")
+    path = tmp_path / "maps" / "test.npz"
+
+    def explain(gradcam=GRADCAM, compute=COMPUTE):
+        found = explain_split(cohort, "test", tmp_path, gradcam, compute, path)
+        return found, path.stat().st_mtime_ns
+
+    first, written = explain()
+    labels, probabilities = predict_split(cohort, "main", "test", tmp_path, COMPUTE)
+    pd.testing.assert_frame_equal(first.probabilities, probabilities, atol=1e-6, check_names=False)
+    assert first.maps.shape == (4, 2, 3, 3)
+    assert explain(compute=COMPUTE.model_copy(update={"batch_size": 1}))[1] == written
+    results = predict_all(cohort, "test", tmp_path, first, COMPUTE)
+    assert list(results) == ["main", "other"]
+    assert results["main"][1] is first.probabilities
+    pd.testing.assert_frame_equal(results["main"][0], labels, check_names=False)
+
+    deeper, rewritten = explain(GRADCAM.model_copy(update={"layer": "layer3"}))
+    assert rewritten > written and deeper.maps.abs().sum() != first.maps.abs().sum()
+    train(cohort, tmp_path, learning_rate=0.2)
+    assert not explain()[0].probabilities.equals(first.probabilities)
+
+
+def test_inputs_are_stored_once_and_again_when_the_pixels_are_new(cohort, tmp_path):
+    image_ids = cohort.of("test")
+    first = network_inputs(cohort, image_ids, 24)
+    assert torch.equal(first[:], to_input(cohort.images(image_ids), 24))
+    written = first.path.stat().st_mtime_ns
+    assert network_inputs(cohort, image_ids[:1], 24).path.stat().st_mtime_ns == written
+    np.save(tmp_path / "pixels.npy", 255 - cohort.pixels)
+    assert torch.equal(network_inputs(cohort, image_ids, 24)[:], to_input(255 - cohort.images(image_ids), 24))
 
 
 @pytest.fixture
@@ -78,16 +129,18 @@ def explanations():
     probabilities = pd.DataFrame(
         [[0.9, 0.1], [0.2, 0.8]], pd.Index(["image00", "image01"], name="image_id"), CLASSES, dtype="float32"
     )
-    return Explanations(probabilities, torch.rand(2, 2, 3, 3, generator=torch.Generator().manual_seed(0)), 48)
+    maps = torch.rand(2, 2, 3, 3, generator=torch.Generator().manual_seed(0))
+    return Explanations(probabilities, maps, 48, "first")
 
 
 def test_the_store_gives_back_what_it_took(explanations, tmp_path):
     save_explanations(explanations, tmp_path / "test.npz")
     again = load_explanations(tmp_path / "test.npz")
     pd.testing.assert_frame_equal(again.probabilities, explanations.probabilities)
+    assert (again.identity, again.input_size) == ("first", 48)
     assert torch.equal(again.maps, explanations.maps)
     assert torch.equal(again.map("image01", "No finding"), explanations.maps[1, 1])
-    with pytest.raises(FileNotFoundError, match="04_gradcam"):
+    with pytest.raises(FileNotFoundError, match="03_classification"):
         load_explanations(tmp_path / "absent.npz")
 
 

@@ -3,8 +3,10 @@ import torch
 from captum.attr import LayerGradCam
 from fixtures import CountedForwards, SmallNet
 from torch import nn
+from torchvision import models
 
-from cxrlib.gradcam import explain, gradcam, gradcam_steps
+from cxrlib.gradcam import channel_weights, explain, gradcam, gradient_weights, weighted_sum
+from cxrlib.inference import PooledNetwork, inference_copy, split_at_pooling
 from cxrlib.resnet import build_resnet, normalise
 
 N_CLASSES = 4
@@ -32,16 +34,61 @@ def test_maps_equal_captums(resnet, inputs, layer):
         assert (found - one).abs().max() <= 1e-5 * one.max()
 
 
-def test_global_average_pooling_has_a_closed_form(resnet, inputs):
-    kept = []
-    handle = resnet.layer4.register_forward_hook(lambda *arguments: kept.append(arguments[2].detach()))
-    resnet(inputs)
-    handle.remove()
-    (activations,) = kept
-    height, width = activations.shape[2:]
-    expected = torch.einsum("ck,nkij->ncij", resnet.fc.weight.detach(), activations).relu() / (height * width)
-    maps, _ = gradcam(resnet, inputs)
-    torch.testing.assert_close(maps, expected, atol=1e-6 * float(expected.max()), rtol=1e-4)
+def trained(name: str) -> nn.Module:
+    """A torchvision network as training leaves it: weights moved by a few steps, batch statistics of real sums."""
+    torch.manual_seed(0)
+    network = models.get_model(name, num_classes=N_CLASSES)
+    optimizer = torch.optim.SGD(network.parameters(), 0.05)
+    images, targets = torch.randn(8, 3, 64, 64), torch.randint(0, 2, (8, N_CLASSES)).float()
+    for _ in range(3):
+        optimizer.zero_grad()
+        nn.functional.binary_cross_entropy_with_logits(network(images), targets).backward()
+        optimizer.step()
+    return network.eval()
+
+
+@pytest.mark.parametrize("prepare", [lambda network, _: network, inference_copy])
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        ("resnet18", "layer4"),
+        ("resnet50", "layer4"),
+        ("resnet50", "layer4.2"),
+        ("densenet121", "features"),
+        ("efficientnet_b0", "features"),
+    ],
+)
+def test_the_closed_form_equals_autograd_and_captum(inputs, name, layer, prepare):
+    for network in (models.get_model(name, num_classes=N_CLASSES).eval(), trained(name)):
+        prepared = prepare(network, layer)
+        maps, logits = gradcam(prepared, inputs, layer)
+        assert isinstance(split_at_pooling(network, layer), PooledNetwork)
+        network.requires_grad_(False)
+        activations, weights, expected_logits = gradient_weights(network, inputs, layer)
+        by_autograd = weighted_sum(activations, weights)
+        scale = by_autograd.max()
+        assert scale > 0
+        assert (maps - by_autograd).abs().max() <= 1e-5 * scale
+        torch.testing.assert_close(logits, expected_logits, atol=1e-5 * float(expected_logits.abs().max()), rtol=1e-4)
+        network.requires_grad_(True)
+        oracle = LayerGradCam(network, network.get_submodule(layer))
+        for column in range(N_CLASSES):
+            by_captum = oracle.attribute(inputs, target=column, relu_attributions=True)[:, 0].detach()
+            assert (maps[:, column] - by_captum).abs().max() <= 1e-5 * scale
+
+
+@pytest.mark.parametrize(
+    ("network", "layer"),
+    [
+        (build_resnet("resnet18", 3), "layer3"),
+        (build_resnet("resnet18", 3), "layer4.1.conv2"),
+        (build_resnet("resnet18", 3), "missing"),
+        (models.vgg11(num_classes=3), "features"),
+        (models.densenet121(num_classes=3), "features.denseblock4"),
+    ],
+)
+def test_other_layers_and_heads_have_no_closed_form(network, layer):
+    assert split_at_pooling(network, layer) is None
 
 
 class TwoConvolutions(nn.Module):
@@ -84,10 +131,23 @@ def test_two_convolutions_on_paper(layer, expected):
 def test_the_steps_on_paper():
     image = torch.zeros(1, 3, 2, 2)
     image[0, 0] = torch.tensor([[1.0, 2], [3, 4]])
-    activations, weights, maps = gradcam_steps(TwoConvolutions(), image, 0, "second")
+    activations, weights, logits = channel_weights(TwoConvolutions(), image, "second", classes=[1, 0])
     assert activations[0].tolist() == [[[1, 2], [3, 4]], [[-3, -1], [1, 3]]]
-    assert weights.tolist() == [[1, -2]]
-    assert maps[0].tolist() == [[7, 4], [1, 0]]
+    assert weights.tolist() == [[[1, 1], [1, -2]]]
+    assert logits.tolist() == [[13, -4]]
+
+
+def test_classes_one_by_one_where_they_cannot_go_together(inputs, monkeypatch):
+    together = gradcam(build := build_resnet("resnet18", 3).eval(), inputs, "layer3")[0]
+    take = torch.autograd.grad
+
+    def refuse(*arguments, is_grads_batched=False, **options):
+        if is_grads_batched:
+            raise torch.OutOfMemoryError
+        return take(*arguments, **options)
+
+    monkeypatch.setattr(torch.autograd, "grad", refuse)
+    torch.testing.assert_close(gradcam(build, inputs, "layer3")[0], together)
 
 
 def test_the_network_is_given_back_as_it_was(inputs):
@@ -121,9 +181,10 @@ def test_the_network_is_given_back_as_it_was(inputs):
 
 def test_one_forward_pass_serves_all_classes(inputs):
     network = SmallNet(n_classes=9)
-    with CountedForwards(network) as forwards, torch.no_grad():
-        gradcam(network, inputs, "second")
-    assert [len(batch) for batch in forwards.batches] == [2]
+    for layer in ("second", "norm"):  # with and without a closed form
+        with CountedForwards(network.first) as forwards, torch.no_grad():
+            gradcam(network, inputs, layer)
+        assert [len(batch) for batch in forwards.batches] == [2]
 
 
 @pytest.mark.parametrize(
@@ -138,7 +199,7 @@ def test_wrong_layers_are_named(inputs, layer, message):
 def test_explaining_many_images_equals_one_by_one():
     images = torch.randint(0, 256, (5, 1, 24, 24), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     network = SmallNet().eval()
-    with CountedForwards(network) as forwards:
+    with CountedForwards(network.first) as forwards:
         maps, probabilities = explain(network, images, "second", batch_size=2)
     assert [len(batch) for batch in forwards.batches] == [2, 2, 1]
     assert maps.shape == (5, 3, 12, 12)

@@ -26,7 +26,7 @@ def cohort():
     )
     labels = union_labels(annotations, CLASSES)
     about = {"classes": CLASSES, "experiments": {"all": CLASSES}, "explained": "all", "size": SIZE}
-    return Cohort(pd.DataFrame(index=labels.index), annotations, labels, np.empty(0), about)
+    return Cohort(pd.DataFrame(index=labels.index), annotations, labels, np.empty(0), Path(), about)
 
 
 def falling(x0, y0, x1, y1):

@@ -47,7 +47,7 @@ def test_the_mean_of_captums_maps_over_the_same_noise(network, image, level, ave
 
 @pytest.mark.parametrize("level", [0.1, 0.2])
 def test_the_noise_has_the_promised_spread(network, image, level):
-    with CountedForwards(network) as forwards:
+    with CountedForwards(network.first) as forwards:
         smoothgrad(network, image, level, samples=50, seed=0, layer=LAYER, batch_size=32)
     assert [len(batch) for batch in forwards.batches] == [32, 18]
     noise = forwards.images - image

@@ -1,0 +1,51 @@
+"""What every command of the project understands: a profile, changes to its parameters, and a folder."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from cxrlib.files import PROJECT_ROOT
+from cxrlib.params import ParameterError, Params, load_params
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare PROFILE, --set and --out."""
+    parser.add_argument("profile", nargs="?", default="demo", help="one of params/*.yaml (default: demo)")
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        metavar="SECTION.NAME=VALUE",
+        action="append",
+        default=[],
+        help="change one parameter, e.g. training.epochs=3; may be repeated",
+    )
+    parser.add_argument("--out", metavar="FOLDER", type=Path, help="work here instead of in outputs/<profile>")
+
+
+def read_arguments(options: argparse.Namespace) -> tuple[Params, Path]:
+    """The validated parameters and the absolute folder of a run.
+
+    Raises:
+        ParameterError: as `cxrlib.params.load_params`.
+    """
+    folder = (options.out or PROJECT_ROOT / "outputs" / options.profile).resolve()
+    return load_params(options.profile, options.overrides), folder
+
+
+def run_together(work: Callable[[Params, Path], None], name: str, description: str) -> None:
+    """Run `work` with a run's parameters and folder in every process that torchrun started, or in this one alone."""
+    from cxrlib.device import use_device
+    from cxrlib.distributed import join_processes, leave_processes
+
+    parser = argparse.ArgumentParser(
+        prog=name, description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    add_arguments(parser)
+    try:
+        params, folder = read_arguments(parser.parse_args())
+        join_processes(use_device(params.compute))
+        work(params, folder)
+    except (ParameterError, FileNotFoundError, RuntimeError) as error:
+        parser.exit(2 if isinstance(error, ParameterError) else 1, f"{name}: {error}\n")
+    finally:
+        leave_processes()

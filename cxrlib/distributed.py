@@ -1,0 +1,106 @@
+"""Several processes, one per GPU, as torchrun starts them; a process alone is rank 0 of 1 and waits for nobody."""
+
+import os
+
+import torch
+from torch import distributed, nn
+from torch.distributed.nn.functional import all_reduce
+from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
+
+
+def join_processes(device: torch.device) -> None:
+    """Meet the other processes that torchrun started, over NCCL on CUDA and Gloo elsewhere; alone, do nothing."""
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+
+
+def leave_processes() -> None:
+    """Say goodbye, so that torchrun ends without a warning."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def rank() -> int:
+    """This process's number; 0 is the one that writes files."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def world_size() -> int:
+    """How many processes there are."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def wait_for_all() -> None:
+    """Return when every process has come here."""
+    if distributed.is_initialized():
+        distributed.barrier()
+
+
+def own_part(batch: torch.Tensor) -> torch.Tensor:
+    """This process's consecutive part of a batch (n, ...)."""
+    return batch.tensor_split(world_size())[rank()]
+
+
+def sum_over_processes(value: torch.Tensor) -> torch.Tensor:
+    """Sum of every process's `value`, the same in all of them."""
+    if distributed.is_initialized():
+        distributed.all_reduce(value)
+    return value
+
+
+def in_turn(own: list) -> list:
+    """Merge the lists of all processes: first of rank 0, first of rank 1, ..., second of rank 0, ...
+
+    The inverse of `items[rank() :: world_size()]`, so that the order does not depend on the number of processes.
+    """
+    if not distributed.is_initialized():
+        return own
+    every = [None] * world_size()
+    distributed.all_gather_object(every, own)
+    return [items[i] for i in range(len(every[0])) for items in every if i < len(items)]
+
+
+def trained_together(network: nn.Module) -> nn.Module:
+    """The network, its gradients averaged and its batch statistics taken over all processes.
+
+    Batch norm over the whole batch makes training independent of the number of processes. Weights are shared with
+    `network`, whose batch norms are replaced in place; alone, it is returned unchanged.
+    """
+    if world_size() == 1:
+        return network
+    device = next(network.parameters()).device
+    if device.type == "cuda":
+        return DistributedDataParallel(nn.SyncBatchNorm.convert_sync_batchnorm(network), [device.index])
+    for parent in list(network.modules()):
+        for name, child in parent.named_children():
+            if type(child) is nn.BatchNorm2d:
+                setattr(parent, name, SharedBatchNorm.like(child))
+    return DistributedDataParallel(network)
+
+
+class SharedBatchNorm(nn.BatchNorm2d):
+    """Batch norm with statistics over all processes, on any device; torch's own SyncBatchNorm needs CUDA."""
+
+    @classmethod
+    def like(cls, norm: nn.BatchNorm2d) -> "SharedBatchNorm":
+        """The same layer, with the weights and statistics of `norm`."""
+        shared = cls(norm.num_features, norm.eps, norm.momentum).to(norm.weight.device)
+        shared.load_state_dict(norm.state_dict())
+        return shared
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Normalise (n, c, h, w); in evaluation mode as `nn.BatchNorm2d` does."""
+        if not self.training:
+            return super().forward(inputs)
+        count = sum_over_processes(torch.tensor(float(inputs[:, 0].numel()), device=inputs.device))
+        mean = all_reduce(inputs.sum((0, 2, 3))) / count
+        centred = inputs - mean.view(1, -1, 1, 1)
+        variance = all_reduce(centred.square().sum((0, 2, 3))) / count
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * count / (count - 1), self.momentum)
+        return functional.batch_norm(inputs, mean, variance, self.weight, self.bias, False, 0.0, self.eps)

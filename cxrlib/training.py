@@ -1,0 +1,128 @@
+"""Training: the thesis's loop, read from top to bottom (thesis, section 4.3)."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from cxrlib.augmentation import draw_transforms, transform
+from cxrlib.device import autocast
+from cxrlib.distributed import own_part, rank, sum_over_processes, trained_together, world_size
+from cxrlib.inputs import StoredInputs, load_batches
+from cxrlib.params import Training
+from cxrlib.progress import progress
+from cxrlib.resnet import Checkpoint, device_of, normalise, save_checkpoint
+
+LabelledImages = tuple[torch.Tensor | StoredInputs, torch.Tensor]
+"""uint8 images (n, 1, h, w) and float32 0/1 targets (n, classes)."""
+
+
+def positive_weights(targets: torch.Tensor) -> torch.Tensor:
+    """Negatives / positives of each label, float32 (classes,).
+
+    Raises:
+        ValueError: a label has no positives.
+    """
+    positives = targets.sum(0)
+    if (positives == 0).any():
+        raise ValueError(f"label number {int((positives == 0).nonzero()[0])} has no positive training study")
+    return (len(targets) - positives) / positives
+
+
+def train(
+    network: nn.Module,
+    train_set: LabelledImages,
+    valid_set: LabelledImages,
+    params: Training,
+    keep_best: Callable[[int, float], None],
+    precision: str = "float32",
+) -> pd.DataFrame:
+    """Train with BCE, SGD and LinearLR; call `keep_best(epoch, valid_loss)` whenever the validation loss is lowest.
+
+    Under torchrun the processes share each batch; losses do not depend on their number.
+
+    Args:
+        network: logits (n, classes), on its device.
+        train_set, valid_set: images and targets.
+        params: the training section.
+        keep_best: stores the network; called inside the loop, so that a crash loses one epoch at most.
+        precision: as in the compute section; "bfloat16" autocasts the forward pass.
+
+    Returns:
+        One row per epoch: epoch, train_loss, valid_loss, learning_rate.
+
+    Raises:
+        FloatingPointError: the loss is not finite; names epoch, batch and learning rate.
+    """
+    device = device_of(network)
+    images, targets = train_set
+    epochs = params.epochs
+    weight = positive_weights(targets).to(device) if params.pos_weight else None
+    loss_of = nn.BCEWithLogitsLoss(pos_weight=weight)
+    together = trained_together(network)
+    optimizer = torch.optim.SGD(network.parameters(), params.learning_rate, params.momentum)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, params.end_factor, total_iters=epochs)
+    random = torch.Generator().manual_seed(params.seed)
+    # a batch of one image has no variance to normalise with, and every process needs an image
+    smallest = max(2, world_size())
+
+    history, best = [], float("inf")
+    for epoch in range(1, epochs + 1):
+        network.train()
+        learning_rate, losses = schedule.get_last_lr()[0], []
+        order = torch.randperm(len(images), generator=random)
+        batches = [batch for batch in order.split(params.batch_size) if len(batch) >= smallest]
+        loaded = load_batches(images, [own_part(batch) for batch in batches], device)
+        for number, batch in enumerate(progress(batches, f"epoch {epoch}/{epochs}", "batch")):
+            drawn = draw_transforms(len(batch), params.flip_probability, params.rotation_degrees, random)
+            inputs = normalise(transform(next(loaded), *map(own_part, drawn)))
+            with autocast(device, precision):
+                mean_loss = loss_of(together(inputs), targets[own_part(batch)].to(device))
+            share = len(inputs) / len(batch)
+            loss = sum_over_processes(mean_loss.detach() * share).item()
+            if not np.isfinite(loss):
+                raise FloatingPointError(
+                    f"the loss became {loss} at epoch {epoch}, batch {number}, learning rate "
+                    f"{learning_rate:g}; lower training.learning_rate"
+                )
+            optimizer.zero_grad()
+            (mean_loss * share * world_size()).backward()  # gradients are averaged over the processes
+            optimizer.step()
+            losses.append(loss)
+        schedule.step()
+        valid_loss = evaluate(network, valid_set, loss_of, params.batch_size)
+        if not np.isfinite(valid_loss):
+            raise FloatingPointError(
+                f"the validation loss became {valid_loss} after epoch {epoch}; lower training.learning_rate"
+            )
+        history.append((epoch, float(np.mean(losses)), valid_loss, learning_rate))
+        if valid_loss < best:
+            best = valid_loss
+            keep_best(epoch, valid_loss)
+    return pd.DataFrame(history, columns=["epoch", "train_loss", "valid_loss", "learning_rate"])
+
+
+def evaluate(network: nn.Module, dataset: LabelledImages, loss_of: nn.Module, batch_size: int) -> float:
+    """Mean loss over a data set in evaluation mode."""
+    device = device_of(network)
+    network.eval()
+    images, targets = dataset
+    batches = torch.arange(len(images)).split(batch_size)[rank() :: world_size()]
+    total = torch.zeros((), device=device)
+    with torch.inference_mode():
+        for batch, loaded in zip(batches, load_batches(images, batches, device), strict=True):
+            total += loss_of(network(normalise(loaded)), targets[batch].to(device)) * len(batch)
+        return sum_over_processes(total).item() / len(images)
+
+
+def checkpoint_writer(network: nn.Module, about: dict, path: Path) -> Callable[[int, float], None]:
+    """A `keep_best` that stores the network at `path`; `about` holds the fields of Checkpoint but the last two."""
+
+    def keep_best(epoch: int, valid_loss: float) -> None:
+        if rank() == 0:
+            save_checkpoint(network, Checkpoint(**about, epoch=epoch, valid_loss=valid_loss), path)
+
+    return keep_best
