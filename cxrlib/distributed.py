@@ -4,8 +4,6 @@ import os
 
 import torch
 from torch import distributed, nn
-from torch.distributed.nn.functional import all_reduce
-from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 
@@ -81,13 +79,25 @@ def trained_together(network: nn.Module) -> nn.Module:
     return DistributedDataParallel(network)
 
 
+class _Sum(torch.autograd.Function):
+    """Sum over processes; the gradient of a sum that all of them use is the sum of their gradients."""
+
+    @staticmethod
+    def forward(context: object, value: torch.Tensor) -> torch.Tensor:
+        return sum_over_processes(value.clone())
+
+    @staticmethod
+    def backward(context: object, gradient: torch.Tensor) -> torch.Tensor:
+        return sum_over_processes(gradient.clone())
+
+
 class SharedBatchNorm(nn.BatchNorm2d):
     """Batch norm with statistics over all processes, on any device; torch's own SyncBatchNorm needs CUDA."""
 
     @classmethod
     def like(cls, norm: nn.BatchNorm2d) -> "SharedBatchNorm":
         """The same layer, with the weights and statistics of `norm`."""
-        shared = cls(norm.num_features, norm.eps, norm.momentum).to(norm.weight.device)
+        shared = cls(norm.num_features, norm.eps, norm.momentum).to(norm.weight)
         shared.load_state_dict(norm.state_dict())
         return shared
 
@@ -95,12 +105,13 @@ class SharedBatchNorm(nn.BatchNorm2d):
         """Normalise (n, c, h, w); in evaluation mode as `nn.BatchNorm2d` does."""
         if not self.training:
             return super().forward(inputs)
-        count = sum_over_processes(torch.tensor(float(inputs[:, 0].numel()), device=inputs.device))
-        mean = all_reduce(inputs.sum((0, 2, 3))) / count
+        count = sum_over_processes(inputs.new_tensor(inputs[:, 0].numel()))
+        mean = _Sum.apply(inputs.sum((0, 2, 3))) / count
         centred = inputs - mean.view(1, -1, 1, 1)
-        variance = all_reduce(centred.square().sum((0, 2, 3))) / count
+        variance = _Sum.apply(centred.square().sum((0, 2, 3))) / count
         with torch.no_grad():
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * count / (count - 1), self.momentum)
-        return functional.batch_norm(inputs, mean, variance, self.weight, self.bias, False, 0.0, self.eps)
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return centred * scale.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
