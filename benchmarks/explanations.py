@@ -1,0 +1,175 @@
+"""Forward pass, Grad-CAM, SmoothGrad and perturbation beside their peers: ResNet50, 224 px, 7 classes."""
+
+import copy
+
+import cv2
+import numpy as np
+import quantus
+import torch
+from captum.attr import LayerGradCam, NoiseTunnel
+from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.timing import by_turns, entry, overhead, speedup
+from cxrlib.gradcam import gradcam
+from cxrlib.inference import inference_copy
+from cxrlib.perturbation import perturb
+from cxrlib.resnet import build_resnet, normalise
+from cxrlib.smoothgrad import smoothgrad
+
+CLASSES, SIZE, SAMPLES, NOISE = 7, 224, 50, 0.1
+SHARES = [0.02, 0.05, 0.1, 0.2, 0.5]
+
+
+def build_network() -> nn.Module:
+    """A ResNet50 with random weights and batch statistics that do something."""
+    torch.manual_seed(0)
+    network = build_resnet("resnet50", CLASSES)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_var.uniform_(0.5, 2)
+            module.running_mean.normal_(0, 0.1)
+    return network.eval()
+
+
+def grey_images(count: int) -> torch.Tensor:
+    """Smooth 8-bit pictures (n, 1, 224, 224)."""
+    coarse = torch.randint(0, 256, (count, 1, 14, 14), generator=torch.Generator().manual_seed(0)).float()
+    return nn.functional.interpolate(coarse, (SIZE, SIZE), mode="bilinear").to(torch.uint8)
+
+
+def forward_passes(network: nn.Module, fast: nn.Module) -> dict[str, dict]:
+    """The inference copy against torchvision's own forward pass, and against a matrix product."""
+    inputs = normalise(grey_images(16))
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(inputs[:1])
+    operations, left, right = counter.get_total_flops() * len(inputs), torch.randn(2048, 2048), torch.randn(2048, 2048)
+    plain = torch.no_grad()(lambda: network(inputs))
+    ours = torch.inference_mode()(lambda: fast(inputs))
+    half = inference_copy(network, dtype=torch.bfloat16)
+    with torch.no_grad():
+        before = plain().sigmoid()
+        change = {
+            "change_of_probabilities": float((ours().sigmoid() - before).abs().max()),
+            "change_of_probabilities_in_bfloat16": float((half(inputs).sigmoid() - before).abs().max()),
+        }
+    times = by_turns(ours, plain)
+    found = {"forward_vs_torchvision": speedup(times, len(inputs), "ms per image", "eval, NCHW, no_grad") | change}
+    times = by_turns(ours, lambda: [left @ right for _ in range(8)])
+    reached = [operations / value / 1e9 for value in times[0]]
+    peak = [8 * 2 * 2048**3 / value / 1e9 for value in times[1]]
+    ratios = [one / other for one, other in zip(reached, peak, strict=True)]
+    found["forward_of_gemm_peak"] = entry(ratios, reached, peak, "GFLOP/s", "torch.mm of 2048 x 2048, float32")
+    return found
+
+
+def gradcam_maps(network: nn.Module, fast: nn.Module) -> dict[str, dict]:
+    """Raw maps of seven classes for four images."""
+    inputs = normalise(grey_images(4))
+    explainer, layer = GradCAM(network, [network.layer4]), LayerGradCam(network, network.layer4)
+
+    def pytorch_grad_cam() -> np.ndarray:
+        return np.stack([explainer(inputs, [ClassifierOutputTarget(c)] * len(inputs)) for c in range(CLASSES)], 1)
+
+    def captum() -> torch.Tensor:
+        maps = [layer.attribute(inputs, target=c, relu_attributions=True)[:, 0].detach() for c in range(CLASSES)]
+        return torch.stack(maps, 1)
+
+    def ours() -> torch.Tensor:
+        return gradcam(fast, inputs)[0]
+
+    maps = ours()
+    assert (captum() - maps).abs().max() <= 1e-4 * maps.max(), "captum computes something else"
+    for theirs, mine in zip(pytorch_grad_cam().reshape(-1, SIZE, SIZE), maps.flatten(0, 1).numpy(), strict=True):
+        scaled = (mine - mine.min()) / (np.ptp(mine) + 1e-7)
+        difference = np.abs(cv2.resize(scaled, (SIZE, SIZE)) - theirs).max()
+        assert difference < 0.01, "pytorch-grad-cam computes something else"
+    unit, forward = "ms per image, 7 classes", torch.inference_mode()(lambda: fast(inputs))
+    return {
+        "gradcam_vs_pytorch_grad_cam": speedup(by_turns(ours, pytorch_grad_cam), 4, unit, "pytorch-grad-cam GradCAM"),
+        "gradcam_vs_captum": speedup(by_turns(ours, captum), 4, unit, "captum LayerGradCam"),
+        "gradcam_over_forward": overhead(by_turns(ours, forward, 15), 4, unit, "the same copy's forward pass"),
+    }
+
+
+def smoothgrad_maps(network: nn.Module, fast: nn.Module) -> dict[str, dict]:
+    """Fifty noisy copies of one image, seven classes."""
+    image = normalise(grey_images(1))[0]
+    tunnel = NoiseTunnel(LayerGradCam(network, network.layer4))
+
+    def captum(noise: float = NOISE) -> torch.Tensor:
+        sigma = float(noise * (image.max() - image.min()))
+        settings = {"nt_type": "smoothgrad", "nt_samples": SAMPLES, "nt_samples_batch_size": 10, "stdevs": sigma}
+        maps = [
+            tunnel.attribute(image[None], target=c, relu_attributions=True, **settings)[0, 0] for c in range(CLASSES)
+        ]
+        return torch.stack(maps).detach()
+
+    def ours(noise: float = NOISE) -> torch.Tensor:
+        return smoothgrad(fast, image, noise, SAMPLES, seed=0, batch_size=10)
+
+    copies = image.expand(10, -1, -1, -1).contiguous()
+    forward = torch.inference_mode()(lambda: [fast(copies) for _ in range(SAMPLES // 10)])
+    still = ours(0.0)
+    assert (captum(1e-9) - still).abs().max() <= 1e-4 * still.max(), "captum computes something else"
+    unit = "ms per image, 7 classes, n = 50"
+    return {
+        "smoothgrad_vs_captum": speedup(by_turns(ours, captum), 1, unit, "NoiseTunnel over LayerGradCam"),
+        "smoothgrad_over_forward": overhead(by_turns(ours, forward), 1, unit, "50 forward passes of the same copy"),
+    }
+
+
+def perturbations(network: nn.Module, fast: nn.Module) -> dict[str, dict]:
+    """Two images, one class each; time per perturbed image."""
+    images = grey_images(2)
+    inputs = normalise(images)
+    maps, logits = gradcam(fast, inputs)
+    maps, threshold = maps[:, :1], -1.0
+    steps = 8
+    flipping = quantus.PixelFlipping(
+        features_in_step=3 * SIZE * SIZE // steps,
+        perturb_baseline="mean",
+        disable_warnings=True,
+        display_progressbar=False,
+    )
+    heat = nn.functional.interpolate(maps, (SIZE, SIZE), mode="bilinear").numpy()
+    settings = {"x_batch": inputs.numpy(), "y_batch": np.zeros(2, int), "a_batch": heat, "device": "cpu"}
+
+    def theirs() -> list:
+        return flipping(model=network, softmax=False, **settings)
+
+    def ours() -> object:
+        return perturb(fast, images, maps, logits[:, :1].sigmoid(), threshold, SHARES, [11, 21], batch_size=15)
+
+    _check_flipping(network, inputs, heat, theirs())
+    variants = normalise(images[:1].expand(15, -1, -1, -1).contiguous())
+    forward = torch.inference_mode()(lambda: [fast(variants) for _ in images])
+    ours()
+    times = by_turns(ours, theirs)
+    per_ours, per_theirs = ([1000 * v / n for v in values] for values, n in zip(times, (30, 2 * steps), strict=True))
+    ratios = [theirs / mine for mine, theirs in zip(per_ours, per_theirs, strict=True)]
+    unit = "ms per perturbed image"
+    return {
+        "perturbation_vs_quantus": entry(ratios, per_ours, per_theirs, unit, "Quantus PixelFlipping, mean, no softmax"),
+        "perturbation_over_forward": overhead(by_turns(ours, forward), 30, unit, "as many forward passes of the copy"),
+    }
+
+
+def _check_flipping(network: nn.Module, inputs: torch.Tensor, heat: np.ndarray, scores: list) -> None:
+    """Quantus's first step replaces the top eighth by a mean and reads the same class's logit, as ours does."""
+    top = torch.from_numpy(heat).flatten(2).argsort(dim=-1, descending=True)[..., : SIZE * SIZE // 8]
+    changed = inputs.flatten(2).clone()
+    changed.scatter_(2, top.expand(-1, 3, -1), inputs.mean((1, 2, 3))[:, None, None].expand(-1, 3, top.shape[-1]))
+    with torch.no_grad():
+        expected = network(changed.view_as(inputs))[:, 0].numpy()
+    assert np.allclose([one[0] for one in scores], expected, atol=0.05), "Quantus computes something else"
+
+
+def measure() -> dict[str, dict]:
+    """All entries of this module."""
+    network = build_network()
+    fast = inference_copy(copy.deepcopy(network))
+    parts = (forward_passes, gradcam_maps, smoothgrad_maps, perturbations)
+    return {key: value for part in parts for key, value in part(network, fast).items()}

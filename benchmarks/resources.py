@@ -1,0 +1,69 @@
+"""Memory of the passes over many images, and the time that importing the project takes; each in fresh processes."""
+
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.timing import REPEATS, entry
+from cxrlib.files import PROJECT_ROOT
+
+FEW, MANY, SIZE = 100, 1480, 224
+ALL_PASSES = "from benchmarks.resources import passes; passes({path!r}, {count})"
+IMPORT = "import time, torch; t = time.perf_counter(); import cxrlib; print(time.perf_counter() - t)"
+
+
+def passes(path: str, count: int) -> None:
+    """Explain and perturb `count` stored images, then print this process's peak memory in MB.
+
+    The network is a small one and one perturbation per image is enough: what may grow is what is kept of each image.
+    """
+    import torch
+
+    from cxrlib.gradcam import explain
+    from cxrlib.inference import inference_copy
+    from cxrlib.inputs import StoredInputs
+    from cxrlib.perturbation import perturb
+    from cxrlib.resnet import build_resnet
+
+    torch.manual_seed(0)
+    network = inference_copy(build_resnet("resnet18", 7).eval())
+    images = StoredInputs(Path(path), np.arange(count))
+    maps, probabilities = explain(network, images, "layer4", batch_size=32)
+    perturb(network, images, maps, probabilities.softmax(1).ge(1 / 7).float(), 1.0, [0.1], [], batch_size=32)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def run_fresh(code: str) -> float:
+    """The number that a fresh Python process prints."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
+
+
+def memory_growth() -> dict:
+    """Peak memory of the explanation and perturbation pass over many images, and over few."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "inputs.npy"
+        np.save(path, np.random.default_rng(0).integers(0, 256, (MANY, SIZE, SIZE), np.uint8))
+        few = [run_fresh(ALL_PASSES.format(path=str(path), count=FEW)) for _ in range(2)]
+        many = [run_fresh(ALL_PASSES.format(path=str(path), count=MANY)) for _ in range(2)]
+    ratios = [after / before for after, before in zip(many, few, strict=True)]
+    return entry(ratios, many, few, "MB", f"the same passes over {FEW} images instead of {MANY:,} (2 runs each)")
+
+
+def import_seconds() -> dict:
+    """`import cxrlib` in a process that has imported torch."""
+    found = [run_fresh(IMPORT) for _ in range(REPEATS)]
+    torch_alone = [run_fresh("import time; t = time.perf_counter(); import torch; print(time.perf_counter() - t)")]
+    torch_alone *= REPEATS
+    result = entry(found, found, torch_alone, "s", "torch's own import")
+    return result | {"ratio": statistics.median(found)}
+
+
+def measure() -> dict[str, dict]:
+    """All entries of this module."""
+    return {"memory_growth": memory_growth(), "import_seconds": import_seconds()}
