@@ -1,6 +1,7 @@
 """Reading: training batches beside torchvision's usual pipeline, DICOM files beside a plain loop."""
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -126,7 +127,8 @@ def _read_plainly(path: Path) -> np.ndarray:
     return cv2.resize(pixels.astype(np.uint8), (512, 512), interpolation=cv2.INTER_AREA)
 
 
-def measure() -> dict[str, dict]:
-    """All entries of this module."""
+def measure() -> Iterator[tuple[str, dict]]:
+    """All entries of this module, as they are measured."""
     with tempfile.TemporaryDirectory() as folder:
-        return {"loader_vs_torchvision": loader(Path(folder)), "dicom_vs_loop": dicom(Path(folder))}
+        yield "loader_vs_torchvision", loader(Path(folder))
+        yield "dicom_vs_loop", dicom(Path(folder))

@@ -5,6 +5,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,7 @@ def import_seconds() -> dict:
     return result | {"ratio": statistics.median(found)}
 
 
-def measure() -> dict[str, dict]:
-    """All entries of this module."""
-    return {"memory_growth": memory_growth(), "import_seconds": import_seconds()}
+def measure() -> Iterator[tuple[str, dict]]:
+    """All entries of this module, as they are measured."""
+    yield "memory_growth", memory_growth()
+    yield "import_seconds", import_seconds()

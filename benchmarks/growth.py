@@ -1,0 +1,132 @@
+"""How time and memory grow with images, classes, samples and percentages, with the peers on the same axes."""
+
+import resource
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import quantus
+import torch
+from captum.attr import LayerGradCam, NoiseTunnel
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torch import nn
+
+from benchmarks.explanations import CLASSES, NOISE, SIZE, build_network, grey_images
+from benchmarks.resources import ALL_PASSES, run_fresh
+from benchmarks.timing import seconds
+from cxrlib.gradcam import gradcam
+from cxrlib.inference import inference_copy
+from cxrlib.perturbation import perturb
+from cxrlib.plots.style import PAGE_WIDTH, set_style
+from cxrlib.resnet import normalise
+from cxrlib.smoothgrad import smoothgrad
+
+LOOKS = {
+    "this project": {"color": "#0072B2", "marker": "o"},
+    "captum": {"color": "#E69F00", "marker": "s"},
+    "pytorch-grad-cam": {"color": "#D55E00", "marker": "^"},
+    "Quantus": {"color": "#009E73", "marker": "D"},
+}
+PEAK_OF = "from benchmarks.growth import {work}; {work}({count})"
+
+
+def measure() -> dict[str, dict[str, dict[int, float]]]:
+    """Panel -> who -> how many -> seconds, or MB where the panel's name says memory."""
+    network = build_network()
+    fast = inference_copy(network)
+    images = {n: normalise(grey_images(n)) for n in (1, 2, 4, 8, 16)}
+    cam, layer = GradCAM(network, [network.layer4]), LayerGradCam(network, network.layer4)
+    tunnel = NoiseTunnel(layer)
+
+    def captum(inputs: torch.Tensor, classes: int) -> list:
+        return [layer.attribute(inputs, target=c, relu_attributions=True) for c in range(classes)]
+
+    def grad_cam(inputs: torch.Tensor, classes: int) -> list:
+        return [cam(inputs, [ClassifierOutputTarget(c)] * len(inputs)) for c in range(classes)]
+
+    def noise_tunnel(samples: int) -> list:
+        settings = {"nt_type": "smoothgrad", "nt_samples_batch_size": 10, "stdevs": NOISE}
+        return [tunnel.attribute(images[1], target=c, nt_samples=samples, **settings) for c in range(CLASSES)]
+
+    maps, _ = gradcam(fast, images[1])
+    heat = nn.functional.interpolate(maps[:, :1], (SIZE, SIZE), mode="bilinear").numpy()
+    quiet = {"disable_warnings": True, "display_progressbar": False, "perturb_baseline": "mean"}
+    batch = {"x_batch": images[1].numpy(), "y_batch": np.zeros(1, int), "a_batch": heat, "device": "cpu"}
+
+    def flip(steps: int) -> list:
+        return quantus.PixelFlipping(3 * SIZE * SIZE // steps, **quiet)(model=network, softmax=False, **batch)
+
+    def replace(shares: int) -> object:
+        grey, wanted = grey_images(1), np.linspace(0.1, 0.9, shares).tolist()
+        return perturb(fast, grey, maps, torch.eye(CLASSES)[[0]], 0.5, wanted, [], 16)
+
+    numbers = [1, 2, 4, 8, 16]
+    return {
+        "images (Grad-CAM, 7 classes)": {
+            "this project": _times(lambda n: gradcam(fast, images[n]), numbers),
+            "captum": _times(lambda n: captum(images[n], CLASSES), numbers),
+            "pytorch-grad-cam": _times(lambda n: grad_cam(images[n], CLASSES), numbers[:4]),
+        },
+        "classes (Grad-CAM, 2 images)": {
+            "this project": _times(lambda n: gradcam(fast, images[2], classes=list(range(n))), [1, 3, 5, 7]),
+            "captum": _times(lambda n: captum(images[2], n), [1, 3, 5, 7]),
+            "pytorch-grad-cam": _times(lambda n: grad_cam(images[2], n), [1, 3, 5, 7]),
+        },
+        "noisy samples (SmoothGrad, 7 classes)": {
+            "this project": _times(lambda n: smoothgrad(fast, images[1][0], NOISE, n, 0, batch_size=10), [5, 10, 20]),
+            "captum": _times(noise_tunnel, [5, 10, 20]),
+        },
+        "percentages (perturbation, mean)": {
+            "this project": _times(replace, [3, 6, 12, 24]),
+            "Quantus": _times(flip, [3, 6, 12, 24]),
+        },
+        "memory by noisy samples": {
+            "this project": {n: run_fresh(PEAK_OF.format(work="our_samples", count=n)) for n in (5, 20, 50)},
+            "captum": {n: run_fresh(PEAK_OF.format(work="captum_samples", count=n)) for n in (5, 20, 50)},
+        },
+        "memory by stored images (both passes)": {"this project": _memory_by_images([100, 300, 600, 1000])},
+    }
+
+
+def our_samples(samples: int) -> None:
+    """Print the peak memory in MB of SmoothGrad over so many samples."""
+    network = inference_copy(build_network())
+    smoothgrad(network, normalise(grey_images(1))[0], NOISE, samples, seed=0)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def captum_samples(samples: int) -> None:
+    """The same for captum's NoiseTunnel as it comes: all samples in one batch."""
+    network = build_network()
+    tunnel = NoiseTunnel(LayerGradCam(network, network.layer4))
+    tunnel.attribute(normalise(grey_images(1)), target=0, nt_type="smoothgrad", nt_samples=samples, stdevs=NOISE)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def growth_figure(panels: dict[str, dict[str, dict[int, float]]]) -> Figure:
+    """One panel per thing that grows; lines are named once."""
+    set_style()
+    figure, axes = plt.subplots(2, 3, figsize=(PAGE_WIDTH, 4.2))
+    for ax, (title, lines) in zip(axes.flat, panels.items(), strict=True):
+        for name, values in lines.items():
+            ax.plot(list(values), list(values.values()), ms=3, label=name, **LOOKS[name])
+        ax.set(xlabel=title, ylabel="MB" if title.startswith("memory") else "seconds", ylim=(0, None))
+    shown = {name: plt.Line2D([], [], ms=3, **look) for name, look in LOOKS.items()}
+    figure.legend(shown.values(), shown.keys(), loc="outside upper center", ncols=len(shown), frameon=False)
+    return figure
+
+
+def _times(work: Callable[[int], object], counts: list[int]) -> dict[int, float]:
+    work(counts[0])
+    return {count: min(seconds(lambda count=count: work(count)) for _ in range(2)) for count in counts}
+
+
+def _memory_by_images(counts: list[int]) -> dict[int, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "inputs.npy"
+        np.save(path, np.random.default_rng(0).integers(0, 256, (max(counts), SIZE, SIZE), np.uint8))
+        return {count: run_fresh(ALL_PASSES.format(path=str(path), count=count)) for count in counts}
