@@ -30,7 +30,7 @@ def imported(source: str) -> set[str]:
 
 
 def undeclared(sources: list[str], declared: set[str]) -> set[str]:
-    own = {"cxrlib", "run_all"} | {path.stem for path in (PROJECT_ROOT / "tests").glob("*.py")}
+    own = {"cxrlib", "benchmarks", "run_all"} | {path.stem for path in (PROJECT_ROOT / "tests").glob("*.py")}
     modules = set().union(*map(imported, sources)) - sys.stdlib_module_names - own
     providers = packages_distributions()
     return {module for module in modules if not names(providers.get(module, [])) & declared}
