@@ -1,6 +1,5 @@
 """How time and memory grow with images, classes, samples and percentages, with the peers on the same axes."""
 
-import resource
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
 from benchmarks.explanations import CLASSES, NOISE, SIZE, build_network, grey_images
-from benchmarks.resources import ALL_PASSES, run_fresh
+from benchmarks.resources import ALL_PASSES, peak_memory, run_fresh
 from benchmarks.timing import seconds
 from cxrlib.gradcam import gradcam
 from cxrlib.inference import inference_copy
@@ -96,7 +95,7 @@ def our_samples(samples: int) -> None:
     """Print the peak memory in MB of SmoothGrad over so many samples."""
     network = inference_copy(build_network())
     smoothgrad(network, normalise(grey_images(1))[0], NOISE, samples, seed=0)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(peak_memory())
 
 
 def captum_samples(samples: int) -> None:
@@ -104,7 +103,7 @@ def captum_samples(samples: int) -> None:
     network = build_network()
     tunnel = NoiseTunnel(LayerGradCam(network, network.layer4))
     tunnel.attribute(normalise(grey_images(1)), target=0, nt_type="smoothgrad", nt_samples=samples, stdevs=NOISE)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(peak_memory())
 
 
 def growth_figure(panels: dict[str, dict[str, dict[int, float]]]) -> Figure:
