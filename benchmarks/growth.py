@@ -65,29 +65,29 @@ def measure() -> dict[str, dict[str, dict[int, float]]]:
 
     numbers = [1, 2, 4, 8, 16]
     return {
-        "images (Grad-CAM, 7 classes)": {
+        "images, Grad-CAM": {
             "this project": _times(lambda n: gradcam(fast, images[n]), numbers),
             "captum": _times(lambda n: captum(images[n], CLASSES), numbers),
             "pytorch-grad-cam": _times(lambda n: grad_cam(images[n], CLASSES), numbers[:4]),
         },
-        "classes (Grad-CAM, 2 images)": {
+        "classes, Grad-CAM": {
             "this project": _times(lambda n: gradcam(fast, images[2], classes=list(range(n))), [1, 3, 5, 7]),
             "captum": _times(lambda n: captum(images[2], n), [1, 3, 5, 7]),
             "pytorch-grad-cam": _times(lambda n: grad_cam(images[2], n), [1, 3, 5, 7]),
         },
-        "noisy samples (SmoothGrad, 7 classes)": {
+        "noisy samples, SmoothGrad": {
             "this project": _times(lambda n: smoothgrad(fast, images[1][0], NOISE, n, 0, batch_size=10), [5, 10, 20]),
             "captum": _times(noise_tunnel, [5, 10, 20]),
         },
-        "percentages (perturbation, mean)": {
+        "perturbed copies of an image": {
             "this project": _times(replace, [3, 6, 12, 24]),
             "Quantus": _times(flip, [3, 6, 12, 24]),
         },
-        "memory by noisy samples": {
+        "memory: noisy samples": {
             "this project": {n: run_fresh(PEAK_OF.format(work="our_samples", count=n)) for n in (5, 20, 50)},
             "captum": {n: run_fresh(PEAK_OF.format(work="captum_samples", count=n)) for n in (5, 20, 50)},
         },
-        "memory by stored images (both passes)": {"this project": _memory_by_images([100, 300, 600, 1000])},
+        "memory: stored images": {"this project": _memory_by_images([100, 300, 600, 1000])},
     }
 
 
@@ -113,7 +113,9 @@ def growth_figure(panels: dict[str, dict[str, dict[int, float]]]) -> Figure:
     for ax, (title, lines) in zip(axes.flat, panels.items(), strict=True):
         for name, values in lines.items():
             ax.plot(list(values), list(values.values()), ms=3, label=name, **LOOKS[name])
-        ax.set(xlabel=title, ylabel="MB" if title.startswith("memory") else "seconds", ylim=(0, None))
+        highest = max(value for values in lines.values() for value in values.values())
+        unit = "peak memory / MB" if title.startswith("memory") else "time / s"
+        ax.set(xlabel=title.removeprefix("memory: "), ylabel=unit, ylim=(0, 1.1 * highest))
     shown = {name: plt.Line2D([], [], ms=3, **look) for name, look in LOOKS.items()}
     figure.legend(shown.values(), shown.keys(), loc="outside upper center", ncols=len(shown), frameon=False)
     return figure
