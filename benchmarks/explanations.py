@@ -20,7 +20,8 @@ from cxrlib.perturbation import perturb
 from cxrlib.resnet import build_resnet, normalise
 from cxrlib.smoothgrad import smoothgrad
 
-CLASSES, SIZE, SAMPLES, NOISE = 7, 224, 50, 0.1
+CLASSES, SIZE, IMAGES, SAMPLES, NOISE = 7, 224, 16, 50, 0.1
+STEPS = 12  # of Quantus, which counts the channels of a pixel one by one
 SHARES = [0.02, 0.05, 0.1, 0.2, 0.5]
 
 
@@ -43,7 +44,7 @@ def grey_images(count: int) -> torch.Tensor:
 
 def forward_passes(network: nn.Module, fast: nn.Module) -> dict[str, dict]:
     """The inference copy against torchvision's own forward pass, and against a matrix product."""
-    inputs = normalise(grey_images(16))
+    inputs = normalise(grey_images(IMAGES))
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(inputs[:1])
     operations, left, right = counter.get_total_flops() * len(inputs), torch.randn(2048, 2048), torch.randn(2048, 2048)
@@ -67,8 +68,8 @@ def forward_passes(network: nn.Module, fast: nn.Module) -> dict[str, dict]:
 
 
 def gradcam_maps(network: nn.Module, fast: nn.Module) -> dict[str, dict]:
-    """Raw maps of seven classes for four images."""
-    inputs = normalise(grey_images(4))
+    """Raw maps of seven classes for one batch of images."""
+    inputs = normalise(grey_images(IMAGES))
     explainer, layer = GradCAM(network, [network.layer4]), LayerGradCam(network, network.layer4)
 
     def pytorch_grad_cam() -> np.ndarray:
@@ -84,15 +85,18 @@ def gradcam_maps(network: nn.Module, fast: nn.Module) -> dict[str, dict]:
     maps = ours()
     assert (captum() - maps).abs().max() <= 1e-4 * maps.max(), "captum computes something else"
     for theirs, mine in zip(pytorch_grad_cam().reshape(-1, SIZE, SIZE), maps.flatten(0, 1).numpy(), strict=True):
-        scaled = (mine - mine.min()) / (np.ptp(mine) + 1e-7)
-        difference = np.abs(cv2.resize(scaled, (SIZE, SIZE)) - theirs).max()
-        assert difference < 0.01, "pytorch-grad-cam computes something else"
+        scaled = _min_max(cv2.resize(_min_max(mine), (SIZE, SIZE)))  # it scales before and after resizing
+        assert np.abs(scaled - theirs).max() < 0.001, "pytorch-grad-cam computes something else"
     unit, forward = "ms per image, 7 classes", torch.inference_mode()(lambda: fast(inputs))
     return {
-        "gradcam_vs_pytorch_grad_cam": speedup(by_turns(ours, pytorch_grad_cam), 4, unit, "pytorch-grad-cam GradCAM"),
-        "gradcam_vs_captum": speedup(by_turns(ours, captum), 4, unit, "captum LayerGradCam"),
-        "gradcam_over_forward": overhead(by_turns(ours, forward, 15), 4, unit, "the same copy's forward pass"),
+        "gradcam_vs_pytorch_grad_cam": speedup(by_turns(ours, pytorch_grad_cam), IMAGES, unit, "pytorch-grad-cam"),
+        "gradcam_vs_captum": speedup(by_turns(ours, captum), IMAGES, unit, "captum LayerGradCam"),
+        "gradcam_over_forward": overhead(by_turns(ours, forward, 15), IMAGES, unit, "the same copy's forward pass"),
     }
+
+
+def _min_max(values: np.ndarray) -> np.ndarray:
+    return (values - values.min()) / (np.ptp(values) + 1e-7)
 
 
 def smoothgrad_maps(network: nn.Module, fast: nn.Module) -> dict[str, dict]:
@@ -123,20 +127,19 @@ def smoothgrad_maps(network: nn.Module, fast: nn.Module) -> dict[str, dict]:
 
 
 def perturbations(network: nn.Module, fast: nn.Module) -> dict[str, dict]:
-    """Two images, one class each; time per perturbed image."""
-    images = grey_images(2)
+    """One class of each image; time per perturbed image."""
+    images = grey_images(IMAGES)
     inputs = normalise(images)
     maps, _ = gradcam(fast, inputs)
-    first_class = torch.eye(CLASSES)[[0, 0]]
-    steps = 24  # Quantus counts the channels of a pixel one by one
+    first_class = torch.eye(CLASSES)[[0] * IMAGES]
     flipping = quantus.PixelFlipping(
-        features_in_step=3 * SIZE * SIZE // steps,
+        features_in_step=3 * SIZE * SIZE // STEPS,
         perturb_baseline="mean",
         disable_warnings=True,
         display_progressbar=False,
     )
     heat = nn.functional.interpolate(maps[:, :1], (SIZE, SIZE), mode="bilinear").numpy()
-    settings = {"x_batch": inputs.numpy(), "y_batch": np.zeros(2, int), "a_batch": heat, "device": "cpu"}
+    settings = {"x_batch": inputs.numpy(), "y_batch": np.zeros(IMAGES, int), "a_batch": heat, "device": "cpu"}
 
     def theirs() -> list:
         return flipping(model=network, softmax=False, **settings)
@@ -147,20 +150,22 @@ def perturbations(network: nn.Module, fast: nn.Module) -> dict[str, dict]:
     _check_flipping(network, inputs, heat, theirs())
     variants = normalise(images[:1].expand(15, -1, -1, -1).contiguous())
     forward = torch.inference_mode()(lambda: [fast(variants) for _ in images])
+    changed = len(variants) * IMAGES
     ours()
     times = by_turns(ours, theirs)
-    per_ours, per_theirs = ([1000 * v / n for v in values] for values, n in zip(times, (30, 2 * steps), strict=True))
+    counts = changed, STEPS * IMAGES
+    per_ours, per_theirs = ([1000 * v / n for v in values] for values, n in zip(times, counts, strict=True))
     ratios = [theirs / mine for mine, theirs in zip(per_ours, per_theirs, strict=True)]
     unit = "ms per perturbed image"
     return {
         "perturbation_vs_quantus": entry(ratios, per_ours, per_theirs, unit, "Quantus PixelFlipping, mean, no softmax"),
-        "perturbation_over_forward": overhead(by_turns(ours, forward), 30, unit, "as many forward passes of the copy"),
+        "perturbation_over_forward": overhead(by_turns(ours, forward), changed, unit, "as many plain forward passes"),
     }
 
 
 def _check_flipping(network: nn.Module, inputs: torch.Tensor, heat: np.ndarray, scores: list) -> None:
-    """Quantus's first step replaces the top 1/24 by a mean and reads the same class's logit, as ours does."""
-    top = torch.from_numpy(heat).flatten(2).argsort(dim=-1, descending=True)[..., : SIZE * SIZE // 24]
+    """Quantus's first step replaces the top 1/STEPS by a mean and reads the same class's logit, as ours does."""
+    top = torch.from_numpy(heat).flatten(2).argsort(dim=-1, descending=True)[..., : SIZE * SIZE // STEPS]
     changed = inputs.flatten(2).clone()
     changed.scatter_(2, top.expand(-1, 3, -1), inputs.mean((1, 2, 3))[:, None, None].expand(-1, 3, top.shape[-1]))
     with torch.no_grad():
