@@ -1,5 +1,6 @@
 """Radiograph files to 8-bit grey arrays."""
 
+from collections.abc import Callable
 from io import BytesIO
 
 import cv2
@@ -46,35 +47,39 @@ def _read_dicom(content: bytes, path: str) -> np.ndarray:
 
 
 def _grey_of_stored(stored: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray:
-    """Stored values to grey values by the dataset's own rules, each value that occurs computed once.
+    """Stored values to grey values by the dataset's own rules.
 
     Pixels that only pad the image count neither for the darkest nor for the brightest value, and are black.
     """
-    values, index = distinct_values(stored)
-    padding = _is_padding(values, dataset)
-    grey = np.zeros(len(values), np.uint8)
-    if not padding.all():
-        shown = apply_voi_lut(apply_modality_lut(values[~padding], dataset), dataset)
-        grey[~padding] = to_uint8(shown, inverted=dataset.PhotometricInterpretation == "MONOCHROME1")
-    return grey[index]
+
+    def grey_of(values: np.ndarray) -> np.ndarray:
+        grey, padding = np.zeros(len(values), np.uint8), _is_padding(values, dataset)
+        if not padding.all():
+            shown = apply_voi_lut(apply_modality_lut(values[~padding], dataset), dataset)
+            grey[~padding] = to_uint8(shown, inverted=dataset.PhotometricInterpretation == "MONOCHROME1")
+        return grey
+
+    return by_table(stored, grey_of)
 
 
-def distinct_values(stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The values that occur in an array, ascending, and where each of its elements stands among them.
+def by_table(stored: np.ndarray, grey_of: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """`grey_of` applied to an array, but only once to each value that occurs in it: a radiograph has few.
 
     Args:
-        stored: any shape; integers of up to 16 bits take a tenth of the time that others take.
+        stored: any shape; values of up to 16 bits are looked up, others sorted.
+        grey_of: from values (n,) of the dtype of `stored` to uint8 (n,).
 
     Returns:
-        Values (n,) of the same dtype, and their positions in the shape of `stored`.
+        uint8 array of the same shape.
     """
     if stored.dtype.kind not in "iu" or stored.dtype.itemsize > 2:
-        return np.unique(stored, return_inverse=True)
-    offset = np.iinfo(stored.dtype).min
-    codes = stored.astype(np.int32) - offset
-    occurs = np.bincount(codes.ravel(), minlength=1) > 0
-    position = (np.cumsum(occurs) - 1).astype(np.uint16)
-    return (np.flatnonzero(occurs) + offset).astype(stored.dtype), position[codes]
+        values, positions = np.unique(stored, return_inverse=True)
+        return grey_of(values)[positions].reshape(stored.shape)
+    codes = stored.view(f"u{stored.dtype.itemsize}")  # the bits of a signed value, as a place in the table
+    present = np.flatnonzero(np.bincount(codes.ravel()))
+    table = np.zeros(present[-1] + 1, np.uint8)
+    table[present] = grey_of(present.astype(codes.dtype).view(stored.dtype))
+    return table[codes]
 
 
 def _is_padding(values: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray:
