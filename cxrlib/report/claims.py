@@ -66,7 +66,7 @@ def inside(values: np.ndarray | pd.Series, low: float, high: float) -> np.ndarra
 
 def _need(table: pd.DataFrame, names: list[str], where: str) -> None:
     if absent := [name for name in names if name not in table]:
-        raise Undecidable(f"{where} has no {', '.join(absent)}")
+        raise Undecidable(f"{where} has no {', '.join(map(str, absent))}")
 
 
 def order_of_experiments(results: Results) -> np.ndarray:

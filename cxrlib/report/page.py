@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -14,9 +15,14 @@ from cxrlib.report.notebooks import write_notebook_pages
 from cxrlib.report.results import load_results
 from cxrlib.report.summary import not_comparable, summary
 
+MADE = {"coverage", "claims", "errata"}
+"""Tables of the report itself."""
 LONGEST_TABLE = 60
 """Rows shown; longer tables are linked."""
-NO_INTERVAL = {"table_05"}
+NUMBER = re.compile(r"−?[\d,.]+( to −?[\d,.]+)?")
+INTERVALS = [("low", "high", "95 %"), ("gain_low", "gain_high", "gain, 95 %"), ("range_low", "range_high", "range")]
+COUNTED = {"table_02"}
+"""Tables that compare the thesis with all real annotations, whatever images the run uses."""
 
 
 def write_report(folder: Path) -> Path:
@@ -40,6 +46,7 @@ def write_report(folder: Path) -> Path:
             table.to_csv(temporary, index=False, float_format="%.6g")
     caution = not_comparable(about)
     environment = Environment(loader=PackageLoader("cxrlib.report", "."), autoescape=True, trim_blocks=True)
+    environment.tests["number_text"] = lambda text: bool(NUMBER.fullmatch(text))
     html = environment.get_template("report.html.j2").render(
         profile=run["profile"],
         about=about,
@@ -58,9 +65,6 @@ def write_report(folder: Path) -> Path:
     with whole_file(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
     return path
-
-
-MADE = {"coverage", "claims", "errata"}
 
 
 def _claims(folder: Path) -> pd.DataFrame:
@@ -92,7 +96,8 @@ def _item(folder: Path, row: dict, caution: str) -> dict:
         return row | {"code": "\n".join(table["code"])}
     if len(table) > LONGEST_TABLE:
         return row | {"rows": len(table)}
-    return row | {"table": table_cells(table, caution), "caution": caution if "difference" in table else ""}
+    caution = "" if row["artefact"] in COUNTED or "difference" not in table else caution
+    return row | {"table": table_cells(table, caution), "caution": caution}
 
 
 def table_cells(table: pd.DataFrame, caution: str = "") -> dict[str, list]:
@@ -102,29 +107,26 @@ def table_cells(table: pd.DataFrame, caution: str = "") -> dict[str, list]:
         table: strings, as the CSV file holds them.
         caution: marks the column `difference` where it means nothing.
     """
-    table = table.drop(columns="images", errors="ignore").map(_short)
-    for low, high, name in (
-        ("low", "high", "95 %"),
-        ("gain_low", "gain_high", "gain, 95 %"),
-        ("range_low", "range_high", "range"),
-    ):
+    table = table.drop(columns="images", errors="ignore").apply(_readable)
+    for low, high, name in INTERVALS:
         if {low, high} <= set(table.columns):
             both = [f"{a} to {b}" if a and b else "" for a, b in zip(table[low], table[high], strict=True)]
             table.insert(table.columns.get_loc(low), name, both)
             table = table.drop(columns=[low, high])
-    if "n" in table:
-        table.loc[table["n"] == "0", table.columns.difference(["n", "share", "class_name", "label", "thesis"])] = ""
     names = [name.replace("_", " ") for name in table.columns]
     header = [f"{name} †" if name == "difference" and caution else name for name in names]
     return {"header": header, "rows": table.to_numpy().tolist()}
 
 
-def _short(text: str) -> str:
-    try:
-        value = float(text)
-    except ValueError:
-        return text
-    return f"{value:,.0f}" if value == int(value) and abs(value) < 1e15 and "." not in text else f"{value:.3f}"
+def _readable(column: pd.Series) -> pd.Series:
+    """Numbers of one column with the same decimals; other text as it is."""
+    numbers = pd.to_numeric(column, errors="coerce")
+    if numbers.isna().sum() > (column == "").sum():
+        return column
+    style = "{:.3f}" if column.str.contains(".", regex=False).any() else "{:d}" if column.name == "year" else "{:,d}"
+    whole = style.endswith("d}")
+    texts = ["" if pd.isna(value) else style.format(int(value) if whole else value) for value in numbers]
+    return pd.Series(texts, column.index).str.replace("-", "−")
 
 
 def _picture(path: Path) -> dict[str, object]:

@@ -44,10 +44,10 @@ def not_comparable(about: dict) -> str:
 
 def _data(parameters: dict, about: dict) -> str:
     model = parameters["model"]
-    images = "images are rendered, annotations real" if about["rendered"] else "real radiographs"
+    epochs = parameters["training"]["epochs"]
     return (
-        f"{about['description']} ({images}); {model['architecture']} at {model['input_size']} px, "
-        f"{parameters['training']['epochs']} epochs."
+        f"{about['description']}; {model['architecture']} at {model['input_size']} px, {epochs} "
+        f"{'epoch' if epochs == 1 else 'epochs'}."
     )
 
 
