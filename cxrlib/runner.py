@@ -151,6 +151,10 @@ def run(plan: Plan) -> bool:
         except NotebookFailed as failure:
             print(failure, file=sys.stderr)
             return False
+    with _progress("report"):
+        from cxrlib.report.page import write_report
+
+        write_report(plan.folder)
     print(f"Results in {_from_root(plan.folder)} after {_duration(time.monotonic() - begun)}")
     return True
 

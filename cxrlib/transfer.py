@@ -1,25 +1,21 @@
 """Does a model hold on another data set? The same scores at home and abroad, over the labels that both have."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from sklearn import metrics
 
+from cxrlib.bootstrap import auroc_samples, f1_samples, interval, mean_samples, study_weights
 from cxrlib.cohort import Cohort
 from cxrlib.explanations import Explanations
 from cxrlib.localisation import boxed_cases, score_maps
-from cxrlib.params import Iou
-from cxrlib.progress import progress
+from cxrlib.params import Bootstrap, Iou
 
-RESAMPLES = 1000
-F1_THRESHOLD = 0.5
 METRICS = ["AUROC", "F1", "IoU"]
 
 
 @dataclass(frozen=True)
-class Tested:
+class Results:
     """One model's results on one test set.
 
     Attributes:
@@ -52,7 +48,7 @@ def with_labels(cohort: Cohort, labels: list[str]) -> Cohort:
     return replace(cohort, about=cohort.about | {"experiments": {"shared": labels}, "explained": "shared"})
 
 
-def evaluate_model(cohort: Cohort, explanations: Explanations, iou: Iou) -> Tested:
+def evaluate_model(cohort: Cohort, explanations: Explanations, iou: Iou) -> Results:
     """Score a model on the test studies of a cohort `with_labels`; every boxed finding counts for the IoU.
 
     Args:
@@ -64,69 +60,51 @@ def evaluate_model(cohort: Cohort, explanations: Explanations, iou: Iou) -> Test
     cases = boxed_cases(cohort, probabilities)
     maps = explanations.maps_of(cases)
     scores = score_maps(cohort, cases, maps, explanations.input_size, iou.percentages, iou.union)
-    return Tested(cohort.labels.loc[probabilities.index, cohort.explained], probabilities, scores)
+    return Results(cohort.labels.loc[probabilities.index, cohort.explained], probabilities, scores)
 
 
-def compare(home: Tested, abroad: Tested, share: float, seed: int) -> pd.DataFrame:
-    """Scores at home and abroad and their difference, with 95 % intervals from resampled studies.
+def compare(home: Results, abroad: Results, share: float, bootstrap: Bootstrap) -> pd.DataFrame:
+    """Scores at home and abroad and their difference, with 95 % intervals over studies.
 
     Args:
         share: share of pixels whose IoU is compared.
-        seed: of the resampling.
+        bootstrap: how often studies are drawn again, and the seed.
 
     Returns:
         Indexed by label and metric: home, abroad and drop, each with _low and _high, and the number of positive (for
         IoU: boxed) studies n_home and n_abroad; NaN where a score is undefined.
     """
-    random, rows = np.random.default_rng(seed), {}
-    for label in progress(home.labels.columns, "resampling", "label"):
-        for metric in METRICS:
-            row, resampled = {}, {}
-            for place, tested in {"home": home, "abroad": abroad}.items():
-                score, n_studies, n_positive = _score_of(tested, label, metric, share)
-                row[place] = score(np.arange(n_studies)) if n_studies else np.nan
-                resampled[place] = _resample(score, n_studies, random)
-                row[f"n_{place}"] = n_positive
-            row["drop"], resampled["drop"] = row["home"] - row["abroad"], resampled["home"] - resampled["abroad"]
-            for name, values in resampled.items():
-                row[f"{name}_low"], row[f"{name}_high"] = _interval(values)
-            rows[label, metric] = row
-    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis(["label", "metric"])
-    columns = [f"{name}{end}" for name in ("home", "abroad", "drop") for end in ("", "_low", "_high")]
-    return table[[*columns, "n_home", "n_abroad"]]
+    # the two test sets are drawn independently of each other
+    samples = {
+        "home": _samples(home, share, bootstrap.resamples, bootstrap.seed),
+        "abroad": _samples(abroad, share, bootstrap.resamples, bootstrap.seed + 1),
+    }
+    samples["drop"] = samples["home"] - samples["abroad"]
+    labels = home.labels.columns
+    table = pd.DataFrame(index=pd.MultiIndex.from_product([METRICS, labels], names=["metric", "label"]))
+    for name, values in samples.items():
+        low, high = interval(values)
+        table[name], table[f"{name}_low"], table[f"{name}_high"] = values[0], low, high
+    for place, tested in {"home": home, "abroad": abroad}.items():
+        boxed = tested.iou[tested.iou["share"] == share].groupby("class_name")["image_id"].nunique()
+        positive = tested.labels.sum()
+        table[f"n_{place}"] = np.concatenate([positive, positive, boxed.reindex(labels, fill_value=0)])
+    return table.swaplevel().loc[[(label, metric) for label in labels for metric in METRICS]]
 
 
-def best_share(tested: Tested) -> float:
+def best_share(tested: Results) -> float:
     """The share of pixels with the highest mean IoU."""
     return float(tested.iou.groupby("share")["all_pairs"].mean().idxmax())
 
 
-def _score_of(tested: Tested, label: str, metric: str, share: float) -> tuple[Callable, int, int]:
-    """A function from positions of studies to their score, the number of studies, and how many are positive."""
-    if metric == "IoU":
-        rows = tested.iou[(tested.iou["class_name"] == label) & (tested.iou["share"] == share)]
-        values = rows["all_pairs"].to_numpy()
-        return lambda chosen: values[chosen].mean(), len(values), len(values)
-    truth = tested.labels[label].to_numpy()
-    probabilities = tested.probabilities[label].to_numpy()
-
-    def score(chosen: np.ndarray) -> float:
-        true, guess = truth[chosen], probabilities[chosen]
-        if metric == "F1":
-            return metrics.f1_score(true, guess >= F1_THRESHOLD, zero_division=0) if true.any() else np.nan
-        return metrics.roc_auc_score(true, guess) if 0 < true.sum() < len(true) else np.nan
-
-    return score, len(truth), int(truth.sum())
-
-
-def _resample(score: Callable, n_studies: int, random: np.random.Generator) -> np.ndarray:
-    """Scores of `RESAMPLES` draws of studies with replacement; NaN where undefined."""
-    if not n_studies:
-        return np.full(RESAMPLES, np.nan)
-    return np.array([score(random.integers(0, n_studies, n_studies)) for _ in range(RESAMPLES)])
-
-
-def _interval(values: np.ndarray) -> tuple[float, float]:
-    """The middle 95 % of resampled scores, undefined ones left out."""
-    defined = values[~np.isnan(values)]
-    return tuple(np.quantile(defined, [0.025, 0.975])) if len(defined) else (np.nan, np.nan)
+def _samples(tested: Results, share: float, resamples: int, seed: int) -> np.ndarray:
+    """Every score and its resamples: (1 + resamples, metrics x labels)."""
+    weights = study_weights(tested.labels.index, resamples, seed)
+    names, drawn = tested.labels.columns, weights.to_numpy()
+    iou = np.full((len(drawn), len(names)), np.nan)
+    for number, name in enumerate(names):
+        cases = tested.iou[(tested.iou["class_name"] == name) & (tested.iou["share"] == share)]
+        if len(cases):
+            iou[:, number] = mean_samples(cases["all_pairs"], cases["image_id"], weights)
+    auroc = auroc_samples(tested.labels, tested.probabilities, drawn)
+    return np.hstack([auroc, f1_samples(tested.labels, tested.probabilities, drawn)[:, :-1], iou])
