@@ -8,7 +8,7 @@ import pandas as pd
 from cxrlib.bootstrap import auroc_samples, f1_samples, interval, mean_samples, study_weights
 from cxrlib.cohort import Cohort
 from cxrlib.explanations import Explanations
-from cxrlib.localisation import boxed_cases, score_maps
+from cxrlib.localisation import boxed_cases, score_maps, with_union
 from cxrlib.params import Bootstrap, Iou
 
 METRICS = ["AUROC", "F1", "IoU"]
@@ -21,7 +21,7 @@ class Results:
     Attributes:
         labels: 0/1, image_id by class.
         probabilities: the same shape, 0..1.
-        iou: one row per boxed finding and share of pixels: image_id, class_name, share, all_pairs.
+        iou: one row per boxed finding and share of pixels: image_id, class_name, share, iou.
     """
 
     labels: pd.DataFrame
@@ -58,9 +58,10 @@ def evaluate_model(cohort: Cohort, explanations: Explanations, iou: Iou) -> Resu
     """
     probabilities = explanations.probabilities[cohort.explained]
     cases = boxed_cases(cohort, probabilities)
-    maps = explanations.maps_of(cases)
-    scores = score_maps(cohort, cases, maps, explanations.input_size, iou.percentages, iou.union)
-    return Results(cohort.labels.loc[probabilities.index, cohort.explained], probabilities, scores)
+    scores = score_maps(cohort, cases, explanations.maps_of(cases), explanations.input_size, iou.percentages)
+    scores["iou"] = scores[with_union("all_pairs", iou.union)]
+    labels = cohort.labels.loc[probabilities.index, cohort.explained]
+    return Results(labels, probabilities, scores[["image_id", "class_name", "share", "iou"]])
 
 
 def compare(home: Results, abroad: Results, share: float, bootstrap: Bootstrap) -> pd.DataFrame:
@@ -94,7 +95,7 @@ def compare(home: Results, abroad: Results, share: float, bootstrap: Bootstrap) 
 
 def best_share(tested: Results) -> float:
     """The share of pixels with the highest mean IoU."""
-    return float(tested.iou.groupby("share")["all_pairs"].mean().idxmax())
+    return float(tested.iou.groupby("share")["iou"].mean().idxmax())
 
 
 def _samples(tested: Results, share: float, resamples: int, seed: int) -> np.ndarray:
@@ -105,6 +106,6 @@ def _samples(tested: Results, share: float, resamples: int, seed: int) -> np.nda
     for number, name in enumerate(names):
         cases = tested.iou[(tested.iou["class_name"] == name) & (tested.iou["share"] == share)]
         if len(cases):
-            iou[:, number] = mean_samples(cases["all_pairs"], cases["image_id"], weights)
+            iou[:, number] = mean_samples(cases["iou"], cases["image_id"], weights)
     auroc = auroc_samples(tested.labels, tested.probabilities, drawn)
     return np.hstack([auroc, f1_samples(tested.labels, tested.probabilities, drawn)[:, :-1], iou])

@@ -40,7 +40,7 @@ def results_of(noise, n=200, classes=("A", "B")):
         for i in range(40)
         for share, weight in ((0.05, 1.0), (0.1, 0.5))
     ]
-    return Results(labels, probabilities, pd.DataFrame(rows, columns=["image_id", "class_name", "share", "all_pairs"]))
+    return Results(labels, probabilities, pd.DataFrame(rows, columns=["image_id", "class_name", "share", "iou"]))
 
 
 def test_only_labels_that_both_have_are_compared():
@@ -65,7 +65,7 @@ def test_scores_are_scikit_learns_and_intervals_hold_them():
             truth, guess = result.labels[label], result.probabilities[label]
             assert table.at[(label, "AUROC"), place] == pytest.approx(roc_auc_score(truth, guess))
             assert table.at[(label, "F1"), place] == pytest.approx(f1_score(truth, guess >= 0.5))
-            iou = result.iou.query("class_name == @label and share == 0.05")["all_pairs"]
+            iou = result.iou.query("class_name == @label and share == 0.05")["iou"]
             assert table.at[(label, "IoU"), place] == pytest.approx(iou.mean())
             # of a mean, the interval is known: 1.96 standard errors
             row = table.loc[(label, "IoU")]
