@@ -50,12 +50,17 @@ def _plan(options: argparse.Namespace) -> runner.Plan:
     if options.only is not None and (options.first, options.last) != (None, None):
         raise ParameterError("--only cannot be combined with --from or --to")
     params, folder = read_arguments(options)
+    notebooks = runner.select_notebooks(runner.find_notebooks(), options.only, options.first, options.last)
+    if params.transfer.run is None:
+        notebooks = [notebook for notebook in notebooks if "transfer" not in runner.sections_of(notebook)]
+        if not notebooks:
+            raise ParameterError("08_transfer needs --set transfer.run=FOLDER, the run whose model it tests here")
     return runner.Plan(
         profile=options.profile,
         overrides=options.overrides,
         params=params,
         folder=folder,
-        notebooks=runner.select_notebooks(runner.find_notebooks(), options.only, options.first, options.last),
+        notebooks=notebooks,
     )
 
 
@@ -70,6 +75,11 @@ def _show_list() -> None:
 def _show_plan(plan: runner.Plan) -> None:
     print(f"Profile {plan.profile} into {plan.folder}")
     _show_notebooks(plan.notebooks)
+    from cxrlib.estimate import describe  # reads annotations, which nothing else here needs
+
+    print("Data")
+    for line in describe(plan.params, plan.folder):
+        print(f"  {line}")
     print("Parameters")
     for section, values in plan.params.model_dump().items():
         for name, value in values.items():

@@ -15,8 +15,9 @@ from cxrlib.gradcam import explain
 from cxrlib.inference import inference_copy, predict
 from cxrlib.inputs import StoredInputs, network_inputs
 from cxrlib.params import Compute, Gradcam, Model, Training
-from cxrlib.resnet import build_resnet, load_backbone, load_checkpoint
-from cxrlib.training import checkpoint_writer, train
+from cxrlib.resnet import build_resnet, load_checkpoint
+from cxrlib.training import checkpoint_writer, measure, train
+from cxrlib.weights import load_weights
 
 
 def experiment_order(cohort: Cohort) -> list[str]:
@@ -62,10 +63,14 @@ def train_experiment(
     device = use_device(compute)
     seed_everything(training.seed)
     network = build_resnet(model.architecture, len(classes), model.output_stride)
-    warm = training.warm_start_epochs and experiment != cohort.about["explained"]
+    warm = training.epochs and training.warm_start_epochs and experiment != cohort.about["explained"]
     weights = str(checkpoint_path(folder, cohort.about["explained"])) if warm else model.weights
-    if weights:
-        load_backbone(network, weights)
+    untrained = load_weights(network, weights, classes) if weights else classes
+    if training.epochs == 0 and untrained:
+        raise RuntimeError(
+            f"training.epochs=0 uses model.weights={weights} as it is, but that has no output for "
+            f"{', '.join(untrained)}; take these out of labels.experiments, or train"
+        )
     network = network.to(device, memory_format=torch.channels_last)
     about = {
         "architecture": model.architecture,
@@ -78,7 +83,7 @@ def train_experiment(
     if warm:  # go on where the explained experiment's schedule ended
         rate = training.learning_rate * training.end_factor
         training = training.model_copy(update={"epochs": training.warm_start_epochs, "learning_rate": rate})
-    history = train(
+    history = (train if training.epochs else measure)(
         network,
         labelled_inputs(cohort, "train", classes, model.input_size),
         labelled_inputs(cohort, "valid", classes, model.input_size),
@@ -120,12 +125,18 @@ def predict_all(
 def explain_split(
     cohort: Cohort, split: str, models: Path, gradcam: Gradcam, compute: Compute, path: Path
 ) -> Explanations:
-    """Probabilities and Grad-CAM maps of the explained experiment on a split: one pass, stored at `path`.
+    """`explain_studies` of the explained experiment on a split."""
+    checkpoint = checkpoint_path(models, cohort.about["explained"])
+    return explain_studies(cohort, cohort.of(split), checkpoint, gradcam, compute, path)
+
+
+def explain_studies(
+    cohort: Cohort, image_ids: list[str], checkpoint: Path, gradcam: Gradcam, compute: Compute, path: Path
+) -> Explanations:
+    """Probabilities and Grad-CAM maps of a stored model on some studies: one pass, stored at `path`.
 
     Returns at once what `path` holds if the same model explained the same data with the same parameters.
     """
-    checkpoint = checkpoint_path(models, cohort.about["explained"])
-    image_ids = cohort.of(split)
     identity = fingerprint(
         [file_fingerprint(checkpoint), cohort.about["data"], image_ids, gradcam.layer, compute.precision]
     )
