@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from cxrlib.dependencies import code_fingerprint
 from cxrlib.files import fingerprint, whole_file
 from cxrlib.images import ImageError, read_grey, resize_square
 from cxrlib.progress import progress
@@ -30,7 +31,8 @@ def convert_images(images: pd.DataFrame, folder: Path, size: int, workers: int) 
         One row per image, in the order of `images`: image_id, width, height (pixels of the file) and reason, which
         is empty or says why the image could not be read; such an image's pixels are zero.
     """
-    request = fingerprint([size, images["image_id"].tolist(), [_identity(path) for path in images["path"]]])
+    identities = [_identity(path) for path in images["path"]]
+    request = fingerprint([size, images["image_id"].tolist(), identities, code_fingerprint("cxrlib.images")])
     pixels_path, sizes_path = folder / "pixels.npy", folder / f"sizes-{request}.csv"
     if pixels_path.exists() and sizes_path.exists():
         return pd.read_csv(sizes_path, keep_default_na=False, dtype={"image_id": str})

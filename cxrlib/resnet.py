@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 from torch import nn
 from torchvision import models
 from torchvision.transforms import v2
@@ -143,6 +143,6 @@ def _depth(network: nn.Module) -> int:
 
 def _load_tensors(path: Path) -> dict[str, torch.Tensor]:
     try:
-        return load_file(path)
+        return load(path.read_bytes())
     except (SafetensorError, OSError) as error:
         raise RuntimeError(f"{path}: not a readable safetensors file ({error})") from error
