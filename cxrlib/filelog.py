@@ -23,7 +23,7 @@ class FileLog:
 
     Attributes:
         reads: paths below the run's folder.
-        writes: path -> number of the cell that wrote it last, counted as IPython does.
+        writes: path -> number of the cell that wrote it last, counted from 1 as IPython does.
         notes: what the notebook said of itself, e.g. the device.
     """
 
@@ -75,23 +75,24 @@ class Recorder:
         self.file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         self.folder = os.path.join(folder, "")
         self.seen: set[tuple] = set()
-        self.shell = None
+        self.shell, self.cell = None, 0
 
     def watch(self, shell: object) -> None:
         """Note the number of each cell before it runs; `shell` is IPython's, or None."""
         if shell is not None:
             self.shell = shell
-            self.on_cell()
             shell.events.register("pre_run_cell", self.on_cell)
 
     def add(self, kind: str, value: object) -> None:
         """Append one line."""
         os.write(self.file, (json.dumps([kind, value]) + "\n").encode())
 
-    def on_cell(self, *_: object) -> None:
+    def on_cell(self, cell: object) -> None:
         """A cell begins; what it writes again is recorded again, as its own."""
-        self.seen.clear()
-        self.add("cell", self.shell.execution_count)
+        if cell.store_history:  # the shell's own counter moves before this in one version, after it in another
+            self.cell += 1
+            self.seen.clear()
+            self.add("cell", self.cell)
 
     def on_event(self, event: str, arguments: tuple) -> None:
         """An audit event of this process."""

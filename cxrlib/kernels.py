@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ from cxrlib.files import PROJECT_ROOT
 from cxrlib.notebooks import code_of
 
 if TYPE_CHECKING:
-    from jupyter_client import KernelManager
+    from jupyter_client import KernelClient, KernelManager
 
 ENVIRONMENT = {
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # with agg, figures vanish from executed notebooks
@@ -80,13 +81,20 @@ class Kernels:
                 specification = get_kernel_dict(extra_arguments=OPTIONS)
                 return KernelSpec(resource_dir=RESOURCES, env=ENVIRONMENT | environment, **specification)
 
-        class ForkedKernelManager(KernelManager):
+        class OwnKernelManager(KernelManager):
+            own_client = None
+
+            def client(manager, **options: object) -> KernelClient:
+                manager.own_client = super().client(**options)
+                return manager.own_client
+
+        class ForkedKernelManager(OwnKernelManager):
             async def _async_launch_kernel(manager, command: list[str], **options: object) -> None:
                 manager.provisioner.process = self._fork(notebook, command[3:], options["env"])
                 manager.provisioner.pid = manager.provisioner.pgid = manager.provisioner.process.pid
                 manager._reconcile_connection_info(manager.provisioner.connection_info)
 
-        manager = (ForkedKernelManager if self.server else KernelManager)(
+        manager = (ForkedKernelManager if self.server else OwnKernelManager)(
             kernel_spec_manager=RunningInterpreter(),
             client_class="jupyter_client.asynchronous.AsyncKernelClient",  # papermill awaits its answers
         )
@@ -120,8 +128,9 @@ class ForkedProcess:
     wait = poll
 
     def send_signal(self, number: int) -> None:
-        """Send a signal."""
-        os.kill(self.pid, number)
+        """Send a signal, to nobody if it has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
 
     def terminate(self) -> None:
         """Ask it to end."""
@@ -134,6 +143,8 @@ class ForkedProcess:
 
 def stop_kernel(manager: KernelManager) -> None:
     """End a kernel at once, whatever it is doing."""
+    if manager.own_client:
+        manager.own_client.stop_channels()
     if manager.has_kernel:
         manager.shutdown_kernel(now=True)
     manager.cleanup_resources()

@@ -1,7 +1,6 @@
 """The whole chain, as a user starts it: `run_all.py smoke` in a process of its own, real notebooks in real kernels."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import run_all
 
 from cxrlib.files import PROJECT_ROOT
 
@@ -35,20 +35,6 @@ FIGURES = [
     "30",
     "31",
 ]
-
-
-def run_all(*arguments: str) -> subprocess.CompletedProcess:
-    environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
-    command = [sys.executable, "run_all.py", *arguments]
-    return subprocess.run(command, cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, timeout=900)
-
-
-@pytest.fixture(scope="module")
-def smoke(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("smoke")
-    done = run_all("smoke", "--out", str(folder))
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
 
 
 def test_every_table_and_figure_is_there_with_its_provenance(smoke):
