@@ -9,7 +9,7 @@ from cxrlib import runner
 from cxrlib.command import add_arguments, read_arguments
 from cxrlib.failures import Refused
 from cxrlib.manifest import Manifest, verify
-from cxrlib.notebooks import find_notebooks, select_notebooks, title_of
+from cxrlib.notebooks import find_notebooks, sections_of, select_notebooks, title_of
 from cxrlib.params import PROFILES, ParameterError, profile_names
 
 
@@ -64,12 +64,17 @@ def _plan(options: argparse.Namespace) -> runner.Plan:
     if options.only is not None and (options.first, options.last) != (None, None):
         raise ParameterError("--only cannot be combined with --from or --to")
     params, folder = read_arguments(options)
+    notebooks = select_notebooks(find_notebooks(), options.only, options.first, options.last)
+    if params.transfer.run is None:
+        notebooks = [notebook for notebook in notebooks if "transfer" not in sections_of(notebook)]
+        if not notebooks:
+            raise ParameterError("08_transfer needs --set transfer.run=FOLDER, the run whose model it tests here")
     return runner.Plan(
         profile=options.profile,
         overrides=options.overrides,
         params=params,
         folder=folder,
-        notebooks=select_notebooks(find_notebooks(), options.only, options.first, options.last),
+        notebooks=notebooks,
         force=options.force,
     )
 
@@ -84,6 +89,11 @@ def _show_list(options: argparse.Namespace) -> None:
 
 def _show_plan(plan: runner.Plan) -> None:
     _show_notebooks(plan)
+    from cxrlib.estimate import describe  # reads annotations, which nothing else here needs
+
+    print("Data")
+    for line in describe(plan.params, plan.folder):
+        print(f"  {line}")
     print("Parameters")
     for section, values in plan.params.model_dump().items():
         for name, value in values.items():

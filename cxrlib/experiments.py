@@ -45,13 +45,19 @@ def predict_all(
 def explain_split(
     cohort: Cohort, split: str, models: Path, gradcam: Gradcam, compute: Compute, path: Path
 ) -> Explanations:
-    """Probabilities and Grad-CAM maps of the explained experiment on a split: one pass, stored at `path`.
+    """`explain_studies` of the explained experiment on a split."""
+    checkpoint = checkpoint_path(models, cohort.about["explained"])
+    return explain_studies(cohort, cohort.of(split), checkpoint, gradcam, compute, path)
+
+
+def explain_studies(
+    cohort: Cohort, image_ids: list[str], checkpoint: Path, gradcam: Gradcam, compute: Compute, path: Path
+) -> Explanations:
+    """Probabilities and Grad-CAM maps of a stored model on some studies: one pass, stored at `path`.
 
     Returns at once what `path` holds if the same model explained the same data with the same parameters and code.
     An interrupted pass begins anew: a split takes seconds, and minutes for 1,500 studies at 224 px.
     """
-    checkpoint = checkpoint_path(models, cohort.about["explained"])
-    image_ids = cohort.of(split)
     identity = fingerprint(
         [
             file_fingerprint(checkpoint),

@@ -16,8 +16,9 @@ from cxrlib.files import file_fingerprint, fingerprint, whole_file
 from cxrlib.inputs import StoredInputs, network_inputs
 from cxrlib.memory import is_out_of_memory
 from cxrlib.params import Compute, Model, Training
-from cxrlib.resnet import build_resnet, load_backbone, load_checkpoint
-from cxrlib.training import checkpoint_writer, train
+from cxrlib.resnet import build_resnet, load_checkpoint
+from cxrlib.training import checkpoint_writer, measure, train
+from cxrlib.weights import load_weights
 
 
 def experiment_order(cohort: Cohort) -> list[str]:
@@ -57,7 +58,7 @@ def train_experiment(
     path = checkpoint_path(folder, experiment)
     losses_path, state_path = path.with_suffix(".csv"), path.with_suffix(".state")
     weights, schedule = model.weights, training
-    if training.warm_start_epochs and experiment != cohort.about["explained"]:
+    if training.epochs and training.warm_start_epochs and experiment != cohort.about["explained"]:
         weights, schedule = str(checkpoint_path(folder, cohort.about["explained"])), _continued(training)
     recipe = _recipe(classes, model, training, compute.precision, weights)
     stored = _stored_identity(path)
@@ -72,8 +73,12 @@ def train_experiment(
     device = use_device(compute)
     seed_everything(training.seed)
     network = build_resnet(model.architecture, len(classes), model.output_stride)
-    if weights:
-        load_backbone(network, weights)
+    untrained = load_weights(network, weights, classes) if weights else classes
+    if training.epochs == 0 and untrained:
+        raise RuntimeError(
+            f"training.epochs=0 uses model.weights={weights} as it is, but that has no output for "
+            f"{', '.join(untrained)}; take these out of labels.experiments, or train"
+        )
     about = {
         "architecture": model.architecture,
         "classes": classes,
@@ -86,7 +91,10 @@ def train_experiment(
     sets = [labelled_inputs(cohort, split, classes, model.input_size) for split in ("train", "valid")]
     keep_best, identity = checkpoint_writer(network, about, path), fingerprint([recipe, cohort.about["data"]])
     with _batches_that_fit(training.batch_size):
-        history = train(network, *sets, schedule, keep_best, compute.precision, state_path, identity)
+        if training.epochs:
+            history = train(network, *sets, schedule, keep_best, compute.precision, state_path, identity)
+        else:
+            history = measure(network, *sets, schedule, keep_best, compute.precision)
     if rank() == 0:
         with whole_file(losses_path) as temporary:
             history.to_csv(temporary, index=False)

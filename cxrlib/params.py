@@ -26,10 +26,10 @@ class Section(BaseModel):
 class Data(Section):
     """Which radiographs, and how they are brought to one size and split."""
 
-    source: Literal["demo", "vinbigdata", "nih"]
-    """demo: real annotations, rendered radiographs; the others are read from `root`."""
+    source: Literal["demo", "vinbigdata", "vinbigdata-resized", "vindr-cxr", "nih", "folder"]
+    """demo: real annotations, rendered radiographs; the others are read from `root` (docs/data.md)."""
     root: str | None
-    """Folder of the data set; None for demo."""
+    """Folder or zip of the data set; None for demo."""
     n_studies: Positive
     """demo: how many studies to draw from the real annotations."""
     no_finding_share: Annotated[float, Field(ge=0, lt=1)]
@@ -39,7 +39,7 @@ class Data(Section):
     valid_share: Share
     """Fraction of the studies for validation (thesis: 0.1)."""
     test_share: Share
-    """Fraction of the studies for the test (thesis: 0.1)."""
+    """Fraction of the studies for the test (thesis: 0.1); a data set's own test split takes its place."""
     seed: int
     """Seeds the drawn studies, the rendering and the split."""
 
@@ -70,21 +70,31 @@ class Labels(Section):
 class Model(Section):
     """The network."""
 
-    architecture: Literal["resnet18", "resnet34", "resnet50"]
-    """torchvision's name (thesis: resnet50)."""
+    architecture: Literal["resnet18", "resnet34", "resnet50", "resnet50-xrv"]
+    """torchvision's name (thesis: resnet50); resnet50-xrv is torchxrayvision's, which reads one grey channel."""
     weights: str | None
-    """None: from scratch; "imagenet": torchvision's; else the path of a safetensors file of a ResNet backbone."""
+    """None: from scratch; "imagenet": torchvision's; "torchxrayvision": resnet50-res512-all, which has outputs for most
+    findings; else the path of a safetensors or PyTorch file of a ResNet backbone."""
     input_size: Annotated[int, Field(ge=32)]
     """Side of the network's input in pixels (thesis: 224)."""
     output_stride: Literal[16, 32]
     """Input pixels per cell of the last feature map (thesis: 32, 7x7 cells at 224 px); 16 drops the last stride."""
 
+    @model_validator(mode="after")
+    def _weights_fit(self) -> "Model":
+        one_channel = self.architecture == "resnet50-xrv"
+        if self.weights in ("imagenet", "torchxrayvision") and one_channel != (self.weights == "torchxrayvision"):
+            raise ValueError(
+                f"weights {self.weights} do not fit {self.architecture}; torchxrayvision needs resnet50-xrv"
+            )
+        return self
+
 
 class Training(Section):
     """The training loop."""
 
-    epochs: Positive
-    """Passes over the training split (thesis: 20)."""
+    epochs: Annotated[int, Field(ge=0)]
+    """Passes over the training split (thesis: 20); 0 keeps weights that have an output for every label as they are."""
     warm_start_epochs: Annotated[int, Field(ge=0)]
     """0: every experiment trains alike, as in the thesis. Otherwise the explained experiment trains first and the
     others continue from its backbone and its last learning rate for so many epochs."""
@@ -160,6 +170,13 @@ class Perturbation(Section):
         return self
 
 
+class Transfer(Section):
+    """Across data sets."""
+
+    run: str | None
+    """Folder of another run, whose model is tested on this run's data; None leaves notebook 08 out."""
+
+
 class Compute(Section):
     """The machine; nothing here but `precision` changes what is computed."""
 
@@ -186,6 +203,7 @@ class Params(Section):
     smoothgrad: Smoothgrad
     iou: Iou
     perturbation: Perturbation
+    transfer: Transfer
     compute: Compute
 
 

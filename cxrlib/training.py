@@ -121,6 +121,21 @@ def _kept(state: TrainingState) -> str:
     return f" (the checkpoint of epoch {best[0]}, the best so far, is kept)" if best else ""
 
 
+def measure(
+    network: nn.Module,
+    train_set: LabelledImages,
+    valid_set: LabelledImages,
+    params: Training,
+    keep_best: Callable[[int, float], None],
+    precision: str = "float32",
+) -> pd.DataFrame:
+    """As `train` with no epoch at all: the network is kept as it is, with its validation loss as epoch 0."""
+    weight = positive_weights(train_set[1]).to(device_of(network)) if params.pos_weight else None
+    loss = evaluate(network, valid_set, nn.BCEWithLogitsLoss(pos_weight=weight), params.batch_size)
+    keep_best(0, loss)
+    return pd.DataFrame([(0, float("nan"), loss, 0.0)], columns=["epoch", "train_loss", "valid_loss", "learning_rate"])
+
+
 def evaluate(network: nn.Module, dataset: LabelledImages, loss_of: nn.Module, batch_size: int) -> float:
     """Mean loss over a data set in evaluation mode."""
     device = device_of(network)

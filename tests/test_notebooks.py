@@ -30,7 +30,7 @@ def is_checked(cell) -> bool:
     return CHECKED in lines or CHECKED.lower().replace("_", "-") in tags(cell)
 
 
-def test_the_seven_notebooks_are_there():
+def test_the_notebooks_are_there():
     assert [path.stem for path in NOTEBOOKS] == [
         "01_data",
         "02_training",
@@ -39,6 +39,7 @@ def test_the_seven_notebooks_are_there():
         "05_smoothgrad",
         "06_iou",
         "07_perturbation",
+        "08_transfer",
     ]
 
 

@@ -12,6 +12,11 @@ def public_data_sets() -> pd.DataFrame:
     return pd.read_csv(_FOLDER / "public_data_sets.csv")
 
 
+def label_map() -> pd.DataFrame:
+    """What data sets and pretrained networks call the suite's findings: source, name, finding (or empty), note."""
+    return pd.read_csv(_FOLDER / "label_map.csv", keep_default_na=False)
+
+
 def thesis_values(artefact: str) -> pd.DataFrame:
     """Values that the thesis reports for one table, e.g. "table_06": columns group, row, column, value."""
     reported = pd.read_csv(_FOLDER / "thesis_reported.csv", dtype={"group": str})
