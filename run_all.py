@@ -32,6 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (ParameterError, Refused) as error:
         print(f"run_all.py: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader of the output has seen enough
+        return 1
     except OSError as error:
         print(f"run_all.py: {error}; free some space there, or work in another folder with --out", file=sys.stderr)
         return 2

@@ -49,8 +49,7 @@ def _become_kernel(arguments: list[str], environment: dict[str, str]) -> None:
     os.dup2(2, 1)  # standard output is the server's answer
     os.environ.clear()
     os.environ.update(environment)
-    os.environ["JPY_PARENT_PID"] = str(os.getppid())
-    sys.argv = ["ipykernel_launcher", *arguments]
+    sys.argv = ["ipykernel_launcher", *arguments, f"--IPKernelApp.parent_handle={os.getppid()}"]
     from ipykernel.kernelapp import IPKernelApp
 
     IPKernelApp.launch_instance()

@@ -15,7 +15,7 @@ try:
 except ImportError:  # Windows has no such lock; runs are not kept apart there
     fcntl = None
 
-PATIENCE = 30
+PATIENCE = 60
 """Seconds to wait for the kernels of a killed run, which end by themselves."""
 
 
