@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cxrlib.archive import identity
+from cxrlib.dependencies import code_fingerprint
 from cxrlib.files import fingerprint, whole_file
 from cxrlib.images import ImageError, read_grey, resize_square
 from cxrlib.progress import progress
@@ -35,7 +36,8 @@ def convert_images(images: pd.DataFrame, folder: Path, size: int, workers: int) 
     Raises:
         OSError: the disk is too small; nothing has been written then.
     """
-    request = fingerprint([size, images["image_id"].tolist(), [identity(path) for path in images["path"]]])
+    identities = [identity(path) for path in images["path"]]
+    request = fingerprint([size, images["image_id"].tolist(), identities, code_fingerprint("cxrlib.images")])
     pixels_path, sizes_path = folder / "pixels.npy", folder / f"sizes-{request}.csv"
     if pixels_path.exists() and sizes_path.exists():
         return pd.read_csv(sizes_path, keep_default_na=False, dtype={"image_id": str})

@@ -2,15 +2,18 @@
 
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cxrlib.files import PROJECT_ROOT
+from cxrlib.safe_yaml import in_short, read_yaml
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Percentages = Annotated[list[Share], Field(min_length=1)]
 Positive = Annotated[int, Field(ge=1)]
 KernelSide = Annotated[int, Field(ge=3)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""What NumPy and torch both take."""
+FileName = Annotated[str, Field(pattern=r"^\w[\w .+-]*$", max_length=100)]
 
 
 class ParameterError(ValueError):
@@ -20,7 +23,9 @@ class ParameterError(ValueError):
 class Section(BaseModel):
     """Base of all sections: no unknown keys, no silent conversions, no changes afterwards."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class Data(Section):
@@ -40,7 +45,7 @@ class Data(Section):
     """Fraction of the studies for validation (thesis: 0.1)."""
     test_share: Share
     """Fraction of the studies for the test (thesis: 0.1); a data set's own test split takes its place."""
-    seed: int
+    seed: Seed
     """Seeds the drawn studies, the rendering and the split."""
 
     @model_validator(mode="after")
@@ -55,8 +60,8 @@ class Data(Section):
 class Labels(Section):
     """The experiments: which labels each model learns."""
 
-    experiments: Annotated[dict[str, Annotated[list[str], Field(min_length=2)]], Field(min_length=1)]
-    """Name of the experiment -> its labels (thesis: 3, 5, 7 and all 15)."""
+    experiments: Annotated[dict[FileName, Annotated[list[str], Field(min_length=2)]], Field(min_length=1)]
+    """Name of the experiment, which names its files too -> its labels (thesis: 3, 5, 7 and all 15)."""
     explained: str
     """The experiment whose model is explained (thesis: 7 labels)."""
 
@@ -64,6 +69,9 @@ class Labels(Section):
     def _explained_exists(self) -> "Labels":
         if self.explained not in self.experiments:
             raise ValueError(f"explained {self.explained!r} is none of {', '.join(self.experiments)}")
+        for name, labels in self.experiments.items():
+            if len(set(labels)) < len(labels):
+                raise ValueError(f"experiment {name!r} names a label twice")
         return self
 
 
@@ -112,7 +120,7 @@ class Training(Section):
     """RandomRotation between minus and plus this angle (thesis: 45)."""
     pos_weight: bool
     """Weigh positives by negatives / positives of the training split (thesis: true)."""
-    seed: int
+    seed: Seed
     """Seeds the initial weights, the order of the batches and the augmentation."""
 
 
@@ -147,7 +155,7 @@ class Iou(Section):
     """areas: area of the union; sum: area1 + area2, the thesis's step 5, at most 0.5."""
     threshold: Annotated[float, Field(ge=0, le=1)]
     """A class counts as correctly predicted where it is true and its probability reaches this."""
-    seed: int
+    seed: Seed
     """Seeds the random heatmaps of the control."""
 
 
@@ -218,6 +226,8 @@ class Params(Section):
 
 
 PROFILES = PROJECT_ROOT / "params"
+MOST_ERRORS = 5
+"""A message names no more wrong fields than this."""
 
 
 def profile_names() -> list[str]:
@@ -234,7 +244,12 @@ def load_params(profile: str, overrides: list[str] = ()) -> Params:
     path = PROFILES / f"{profile}.yaml"
     if profile not in profile_names():
         raise ParameterError(f"unknown profile {profile!r}; choose {', '.join(profile_names())}")
-    values = yaml.safe_load(path.read_text())
+    try:
+        values = read_yaml(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # text that is not UTF-8 is one too
+        raise ParameterError(f"{path}: {error}") from None
+    if not (isinstance(values, dict) and all(isinstance(section, dict) for section in values.values())):
+        raise ParameterError(f"{path}: expected sections with parameters, as in {PROFILES / 'smoke.yaml'}")
     for override in overrides:
         _apply(override, values)
     return check_params(values, profile)
@@ -249,7 +264,7 @@ def check_params(values: dict, name: str) -> Params:
     try:
         return Params.model_validate(values)
     except ValidationError as error:
-        lines = [_explain(item) for item in error.errors()]
+        lines = [_explain(item) for item in error.errors()[:MOST_ERRORS]]
         raise ParameterError(f"{name}: " + "; ".join(lines)) from None
 
 
@@ -264,12 +279,12 @@ def _apply(override: str, values: dict) -> None:
     if field not in fields:
         raise ParameterError(f"--set {override}: unknown parameter {key!r}; {section} has {', '.join(fields)}")
     try:
-        values[section][field] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ParameterError(f"--set {override}: the value is not valid YAML ({error})") from None
+        values.setdefault(section, {})[field] = read_yaml(text)
+    except ValueError as error:
+        raise ParameterError(f"--set {override[:80]}: {error}") from None
 
 
 def _explain(item: dict) -> str:
     field = ".".join(str(part) for part in item["loc"]) or "parameters"
-    given = "" if isinstance(item["input"], dict) else f" (given: {item['input']!r})"
+    given = "" if isinstance(item["input"], dict) else f" (given: {in_short(item['input'])})"
     return f"{field}: {item['msg'].removeprefix('Value error, ')}{given}"

@@ -8,6 +8,7 @@ from torchvision.transforms.v2 import functional as transforms
 from cxrlib.inputs import StoredInputs, load_batches
 from cxrlib.maps import upscale
 from cxrlib.masks import top_pixels_of
+from cxrlib.memory import smaller_batches
 from cxrlib.progress import progress
 from cxrlib.resnet import device_of, normalise
 
@@ -38,6 +39,7 @@ def replace_pixels(image: torch.Tensor, mask: torch.Tensor, replacement: torch.T
     return torch.where(mask[..., None, :, :], replacement, image)
 
 
+@smaller_batches
 def perturb(
     network: nn.Module,
     images: torch.Tensor | StoredInputs,

@@ -13,6 +13,7 @@ from cxrlib.inference import pooled_at
 from cxrlib.inputs import StoredInputs, load_batches
 from cxrlib.maps import normalise_maps, upscale
 from cxrlib.masks import top_pixels
+from cxrlib.memory import smaller_batches
 from cxrlib.params import Smoothgrad
 from cxrlib.progress import progress
 from cxrlib.resnet import device_of, normalise
@@ -62,6 +63,7 @@ def noisy_copies(
         yield torch.stack(noise).mul_(sigma).add_(image)
 
 
+@smaller_batches
 def explain_smooth(
     network: nn.Module,
     images: torch.Tensor | StoredInputs,
@@ -105,6 +107,7 @@ def vanilla_gradient(network: nn.Module, inputs: torch.Tensor, column: int) -> t
     return gradient.abs().amax(1)
 
 
+@smaller_batches
 def smooth_gradient(
     network: nn.Module, image: torch.Tensor, column: int, noise_level: float, samples: int, seed: int, batch_size: int
 ) -> torch.Tensor:

@@ -2,20 +2,17 @@
 
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
 
 from cxrlib.bootstrap import auroc_samples, f1_samples, interval, mean_samples, study_weights
 from cxrlib.cohort import Cohort
 from cxrlib.explanations import Explanations
 from cxrlib.localisation import boxed_cases, score_maps, with_union
-from cxrlib.params import Bootstrap, Iou
-
-METRICS = ["AUROC", "F1", "IoU"]
+from cxrlib.params import Iou
 
 
 @dataclass(frozen=True)
-class Results:
+class Tested:
     """One model's results on one test set.
 
     Attributes:
@@ -48,7 +45,7 @@ def with_labels(cohort: Cohort, labels: list[str]) -> Cohort:
     return replace(cohort, about=cohort.about | {"experiments": {"shared": labels}, "explained": "shared"})
 
 
-def evaluate_model(cohort: Cohort, explanations: Explanations, iou: Iou) -> Results:
+def evaluate_model(cohort: Cohort, explanations: Explanations, iou: Iou) -> Tested:
     """Score a model on the test studies of a cohort `with_labels`; every boxed finding counts for the IoU.
 
     Args:
@@ -58,54 +55,67 @@ def evaluate_model(cohort: Cohort, explanations: Explanations, iou: Iou) -> Resu
     """
     probabilities = explanations.probabilities[cohort.explained]
     cases = boxed_cases(cohort, probabilities)
-    scores = score_maps(cohort, cases, explanations.maps_of(cases), explanations.input_size, iou.percentages)
-    scores["iou"] = scores[with_union("all_pairs", iou.union)]
+    maps = explanations.maps_of(cases)
+    scores = score_maps(cohort, cases, maps, explanations.input_size, iou.percentages)
+    scores = scores.rename(columns={with_union("all_pairs", iou.union): "iou"})
     labels = cohort.labels.loc[probabilities.index, cohort.explained]
-    return Results(labels, probabilities, scores[["image_id", "class_name", "share", "iou"]])
+    return Tested(labels, probabilities, scores[["image_id", "class_name", "share", "iou"]])
 
 
-def compare(home: Results, abroad: Results, share: float, bootstrap: Bootstrap) -> pd.DataFrame:
-    """Scores at home and abroad and their difference, with 95 % intervals over studies.
+def compare(home: Tested, abroad: Tested, share: float, resamples: int, seed: int) -> pd.DataFrame:
+    """Scores at home and abroad and their difference, with 95 % intervals from resampled studies.
 
     Args:
         share: share of pixels whose IoU is compared.
-        bootstrap: how often studies are drawn again, and the seed.
+        resamples, seed: of the bootstrap; the two test sets are drawn independently.
 
     Returns:
         Indexed by label and metric: home, abroad and drop, each with _low and _high, and the number of positive (for
         IoU: boxed) studies n_home and n_abroad; NaN where a score is undefined.
     """
-    # the two test sets are drawn independently of each other
-    samples = {
-        "home": _samples(home, share, bootstrap.resamples, bootstrap.seed),
-        "abroad": _samples(abroad, share, bootstrap.resamples, bootstrap.seed + 1),
-    }
-    samples["drop"] = samples["home"] - samples["abroad"]
-    labels = home.labels.columns
-    table = pd.DataFrame(index=pd.MultiIndex.from_product([METRICS, labels], names=["metric", "label"]))
-    for name, values in samples.items():
-        low, high = interval(values)
-        table[name], table[f"{name}_low"], table[f"{name}_high"] = values[0], low, high
-    for place, tested in {"home": home, "abroad": abroad}.items():
-        boxed = tested.iou[tested.iou["share"] == share].groupby("class_name")["image_id"].nunique()
-        positive = tested.labels.sum()
-        table[f"n_{place}"] = np.concatenate([positive, positive, boxed.reindex(labels, fill_value=0)])
-    return table.swaplevel().loc[[(label, metric) for label in labels for metric in METRICS]]
+    parts = {}
+    for number, (place, tested) in enumerate({"home": home, "abroad": abroad}.items()):
+        weights = study_weights(tested.labels.index, resamples, seed + number)
+        parts[place] = _samples(tested, share, weights)
+        parts[f"n_{place}"] = _positives(tested, share)
+    parts["drop"] = parts["home"] - parts["abroad"]
+    columns = {}
+    for name in ("home", "abroad", "drop"):
+        columns[name] = parts[name].iloc[0]
+        low, high = interval(parts[name].to_numpy())
+        columns |= {f"{name}_low": low, f"{name}_high": high}
+    columns |= {name: pd.Series(parts[name]) for name in ("n_home", "n_abroad")}
+    return pd.DataFrame(columns).rename_axis(["label", "metric"])
 
 
-def best_share(tested: Results) -> float:
+def best_share(tested: Tested) -> float:
     """The share of pixels with the highest mean IoU."""
     return float(tested.iou.groupby("share")["iou"].mean().idxmax())
 
 
-def _samples(tested: Results, share: float, resamples: int, seed: int) -> np.ndarray:
-    """Every score and its resamples: (1 + resamples, metrics x labels)."""
-    weights = study_weights(tested.labels.index, resamples, seed)
-    names, drawn = tested.labels.columns, weights.to_numpy()
-    iou = np.full((len(drawn), len(names)), np.nan)
-    for number, name in enumerate(names):
-        cases = tested.iou[(tested.iou["class_name"] == name) & (tested.iou["share"] == share)]
-        if len(cases):
-            iou[:, number] = mean_samples(cases["iou"], cases["image_id"], weights)
-    auroc = auroc_samples(tested.labels, tested.probabilities, drawn)
-    return np.hstack([auroc, f1_samples(tested.labels, tested.probabilities, drawn)[:, :-1], iou])
+def _samples(tested: Tested, share: float, weights: pd.DataFrame) -> pd.DataFrame:
+    """Every label's scores in every resample: columns (label, metric), by label."""
+    labels = tested.labels.columns
+    drawn = weights.to_numpy()
+    areas = auroc_samples(tested.labels, tested.probabilities, drawn)
+    f1 = f1_samples(tested.labels, tested.probabilities, drawn)
+    scores = {}
+    for number, label in enumerate(labels):
+        cases = _boxed(tested, label, share)
+        ious = mean_samples(cases["iou"], cases["image_id"], weights)
+        scores |= {(label, "AUROC"): areas[:, number], (label, "F1"): f1[:, number], (label, "IoU"): ious}
+    return pd.DataFrame(scores)
+
+
+def _positives(tested: Tested, share: float) -> dict[tuple[str, str], int]:
+    """How many studies have each label, and for the IoU its boxes, by label and metric."""
+    counts = {}
+    for label in tested.labels:
+        positive = int(tested.labels[label].sum())
+        boxed = len(_boxed(tested, label, share))
+        counts |= {(label, "AUROC"): positive, (label, "F1"): positive, (label, "IoU"): boxed}
+    return counts
+
+
+def _boxed(tested: Tested, label: str, share: float) -> pd.DataFrame:
+    return tested.iou[(tested.iou["class_name"] == label) & (tested.iou["share"] == share)]

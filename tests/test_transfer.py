@@ -7,12 +7,11 @@ from fixtures import annotation_rows
 from sklearn.metrics import f1_score, roc_auc_score
 
 from cxrlib.cohort import Cohort
-from cxrlib.params import Bootstrap
 from cxrlib.plots.transfer import transfer_plot
-from cxrlib.transfer import METRICS, Results, best_share, compare, shared_labels, with_labels
+from cxrlib.transfer import Tested, best_share, compare, shared_labels, with_labels
 
+METRICS = ["AUROC", "F1", "IoU"]
 RANDOM = np.random.default_rng(0)
-BOOTSTRAP = Bootstrap(resamples=1000, seed=1)
 
 
 def cohort(classes, explained, studies=4):
@@ -40,7 +39,7 @@ def results_of(noise, n=200, classes=("A", "B")):
         for i in range(40)
         for share, weight in ((0.05, 1.0), (0.1, 0.5))
     ]
-    return Results(labels, probabilities, pd.DataFrame(rows, columns=["image_id", "class_name", "share", "iou"]))
+    return Tested(labels, probabilities, pd.DataFrame(rows, columns=["image_id", "class_name", "share", "iou"]))
 
 
 def test_only_labels_that_both_have_are_compared():
@@ -58,7 +57,7 @@ def test_only_labels_that_both_have_are_compared():
 
 def test_scores_are_scikit_learns_and_intervals_hold_them():
     home, abroad = results_of(0.1), results_of(0.6)
-    table = compare(home, abroad, 0.05, BOOTSTRAP)
+    table = compare(home, abroad, 0.05, resamples=1000, seed=1)
     assert table.index.tolist() == [(label, metric) for label in "AB" for metric in METRICS]
     for place, result in {"home": home, "abroad": abroad}.items():
         for label in "AB":
@@ -79,16 +78,18 @@ def test_scores_are_scikit_learns_and_intervals_hold_them():
 
 def test_a_data_set_against_itself_shows_no_drop():
     home = results_of(0.3)
-    table = compare(home, home, 0.05, BOOTSTRAP)
+    table = compare(home, home, 0.05, resamples=1000, seed=1)
     assert (table["drop"] == 0).all()
     assert (table["drop_low"] < 0).all() and (table["drop_high"] > 0).all()
-    pd.testing.assert_frame_equal(table, compare(home, home, 0.05, BOOTSTRAP))
+    pd.testing.assert_frame_equal(table, compare(home, home, 0.05, resamples=1000, seed=1))
 
 
 def test_what_cannot_be_scored_is_missing_and_still_drawn():
     home, abroad = results_of(0.3), results_of(0.3)
     abroad.labels["B"] = 0
-    table = compare(home, replace(abroad, iou=abroad.iou[abroad.iou["class_name"] == "A"]), 0.05, BOOTSTRAP)
+    table = compare(
+        home, replace(abroad, iou=abroad.iou[abroad.iou["class_name"] == "A"]), 0.05, resamples=1000, seed=1
+    )
     assert table.loc["B", "abroad"].isna().all()
     assert table.loc["B", "n_abroad"].tolist() == [0, 0, 0]
     assert table.loc["A"].notna().all(axis=None)

@@ -25,11 +25,12 @@ COUNTED = {"table_02"}
 """Tables that compare the thesis with all real annotations, whatever images the run uses."""
 
 
-def write_report(folder: Path) -> Path:
+def write_report(folder: Path, version: str = "") -> Path:
     """Write report.html, tables/claims.csv, tables/errata.csv and tables/coverage.csv of a run.
 
     Args:
         folder: of a run, finished or not; what is missing is named with the command that makes it.
+        version: fingerprint of the results and the code, kept in the page's head.
 
     Returns:
         The page.
@@ -48,6 +49,7 @@ def write_report(folder: Path) -> Path:
     environment = Environment(loader=PackageLoader("cxrlib.report", "."), autoescape=True, trim_blocks=True)
     environment.tests["number_text"] = lambda text: bool(NUMBER.fullmatch(text))
     html = environment.get_template("report.html.j2").render(
+        version=version,
         profile=run["profile"],
         about=about,
         caution=caution,
