@@ -1,7 +1,7 @@
 """`python -m benchmarks.rehearsal [FOLDER]`: the thesis's run at full scale, with small images and a tiny network.
 
-All 15,000 real studies (rendered, 64 px), the thesis's labels, split and thresholds, one epoch: does anything break at that
-size, and how much memory and disk does each notebook take? A stopped rehearsal goes on where it stopped.
+All 15,000 real studies (rendered, 64 px), the thesis's labels, split and thresholds, one epoch: does anything break at
+that size, and how much memory and disk does each notebook take? A stopped rehearsal goes on where it stopped.
 """
 
 import subprocess
