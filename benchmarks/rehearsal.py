@@ -2,8 +2,8 @@
 
 All 15,000 real studies with their labels, readers and boxes, the thesis's parameters but for the network and one epoch:
 does anything break at that size, and how much memory and disk does each notebook take? FOLDER/images is read as resized
-copies of VinBigData, although its pictures, of 64 pixels, are drawn here from the boxes: nothing in FOLDER says anything
-about patients.
+copies of VinBigData, although its pictures, of 64 pixels, are drawn here from the boxes: nothing in FOLDER says
+anything about patients.
 """
 
 import subprocess
