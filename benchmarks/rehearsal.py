@@ -45,7 +45,6 @@ def draw_images(folder: Path) -> None:
     """One picture per real study: noise, two dark lungs, a patch for each box by its class; and the original sizes."""
     annotations, _ = read_annotations(public_annotations_path())
     frames = estimate_frames(annotations).round().astype(int)
-    frames.rename(columns={"height": "dim0", "width": "dim1"}).to_csv(folder / "train_meta.csv")
     boxes = boxes_as_fractions(annotations)
     boxes_of = {image_id: rows for image_id, rows in boxes.groupby("image_id")}
     random = np.random.default_rng(0)
@@ -57,6 +56,8 @@ def draw_images(folder: Path) -> None:
             left, top, right, bottom = (round(getattr(box, name) * SIDE) for name in BOX_COLUMNS)
             picture[top : bottom + 1, left : right + 1] += 10 + 4 * VINBIGDATA_CLASSES.index(box.class_name)
         cv2.imwrite(str(folder / f"{image_id}.png"), picture.clip(0, 255).astype(np.uint8))
+    # last: where it is, all pictures are there
+    frames.rename(columns={"height": "dim0", "width": "dim1"}).to_csv(folder / "train_meta.csv")
 
 
 def size_of(folder: Path) -> float:
@@ -69,7 +70,7 @@ def main() -> int:
     folder = Path(sys.argv[1]).resolve()
     images = folder / "images"
     if not (images / "train_meta.csv").exists():
-        images.mkdir(parents=True)
+        images.mkdir(parents=True, exist_ok=True)
         draw_images(images)
     changes = [word for setting in [*SETTINGS, f"data.root={images}"] for word in ("--set", setting)]
     print(f"{'notebook':20}{'minutes':>9}{'MB of memory':>14}{'GB of disk':>12}", flush=True)
