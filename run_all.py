@@ -85,7 +85,7 @@ def _show_list(options: argparse.Namespace) -> None:
     print("Profiles")
     for name in profile_names():
         first_line = (PROFILES / f"{name}.yaml").read_text().partition("\n")[0]
-        print(f"  {name:8} {first_line.lstrip('# ')}")
+        print(f"  {name:10} {first_line.lstrip('# ')}")
     _show_notebooks(_plan(options))
 
 
