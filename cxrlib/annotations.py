@@ -96,6 +96,8 @@ def read_rows(path: Root, columns: list[str]) -> pd.DataFrame:
         raise AnnotationError(f"{path} lacks the column(s) {', '.join(missing)}; it has {', '.join(frame.columns)}")
     if frame.empty:
         raise AnnotationError(f"{path} has a header but no rows; is the download complete?")
+    if not isinstance(frame.index, pd.RangeIndex):  # pandas makes an index of what has no header
+        raise AnnotationError(f"{path}, row 2: has more fields than the header names; is a comma unquoted?")
     frame.index += 2  # the line in the file, after the header
     for column in [column for column in BOX_COLUMNS if column in columns]:
         numbers = pd.to_numeric(frame[column], errors="coerce")

@@ -136,6 +136,7 @@ GOOD = b"a,Cardiomegaly,3,R1,1,2,30,40\n"
         ("image_id,class_name\n".encode("utf-16"), "UTF-8"),
         (HEADER + GOOD + b'b,"Cardiomegaly,3,R1\n', "row"),
         (HEADER + GOOD + b"b,Cardiomegaly,3,R1,1,2,30,40,50,60,70\n", "line 3"),
+        (HEADER + b"a,Cardiomegaly,0,R1,\0\0\0\0b,No finding,14,R2,,,,\n", "row 2"),  # found by fuzzing
         (HEADER + b"x" * 10_000_000 + b"\n", "row 2"),
         (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "rubbish.csv"),
         (HEADER + b"../../etc/passwd,Cardiomegaly,3,R1,1,2,30,40\n", "row 2, field image_id"),
@@ -232,7 +233,7 @@ UNUSABLE = {
     "a plan, no image": test_file("rtplan.dcm"),
     "odd sequence": test_file("JPEG2000-embedded-sequence-delimiter.dcm"),
     "three frames": lambda path: write_dicom(path, np.ones((3, 8, 8), np.uint8), NumberOfFrames=3),
-    "colour": test_file("SC_rgb.dcm"),
+    "colour": test_file("SC_rgb_rle.dcm"),
     "no transfer syntax, as in the wild": without("TransferSyntaxUID"),
     "a report": test_file("reportsi.dcm"),
     "contours": test_file("rtstruct.dcm"),
