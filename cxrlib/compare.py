@@ -88,9 +88,4 @@ def _json(path: Path) -> dict[str, np.ndarray]:
 
 
 def _hashes(manifest: Manifest) -> dict[str, str]:
-    return {
-        path: about["sha256"]
-        for entry in manifest.notebooks.values()
-        for path, about in entry.get("artefacts", {}).items()
-        if not path.startswith(TIMED)
-    }
+    return {path: sha256 for path, sha256 in manifest.hashes().items() if not path.startswith(TIMED)}

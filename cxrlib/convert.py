@@ -54,7 +54,7 @@ def convert_images(images: pd.DataFrame, folder: Path, size: int, workers: int) 
     waiting = [position for position in range(len(images)) if position not in done]
     paths = [images["path"].iloc[position] for position in waiting]
     with journal.open("a") as log, ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        results = pool.map(partial(_read_one, size=size), paths, chunksize=8)
+        results = pool.map(partial(_read_one, size=size), paths, chunksize=4)
         for position, (picture, width, height, reason) in zip(
             waiting, progress(results, "converting", "image", len(waiting)), strict=True
         ):

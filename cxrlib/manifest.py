@@ -32,6 +32,14 @@ class Manifest:
         self.notebooks: dict[str, dict] = content.get("notebooks", {})
         self.environments: dict[str, dict] = content.get("environments", {})
 
+    def hashes(self) -> dict[str, str]:
+        """The recorded sha256 of every artefact, by its path."""
+        return {
+            path: about["sha256"]
+            for entry in self.notebooks.values()
+            for path, about in entry.get("artefacts", {}).items()
+        }
+
     def makers(self) -> dict[str, str]:
         """Which notebook made each artefact."""
         return {path: name for name, entry in self.notebooks.items() for path in entry.get("artefacts", {})}

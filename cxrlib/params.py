@@ -178,6 +178,15 @@ class Perturbation(Section):
         return self
 
 
+class Bootstrap(Section):
+    """Intervals: studies are drawn again with replacement."""
+
+    resamples: Annotated[int, Field(ge=100)]
+    """How often; the thesis has no intervals."""
+    seed: int
+    """Seeds the draws; the same in every notebook, so that their scores can be compared in pairs."""
+
+
 class Transfer(Section):
     """Across data sets."""
 
@@ -211,6 +220,7 @@ class Params(Section):
     smoothgrad: Smoothgrad
     iou: Iou
     perturbation: Perturbation
+    bootstrap: Bootstrap
     transfer: Transfer
     compute: Compute
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from cxrlib import filelog
 from cxrlib.console import duration, timed
+from cxrlib.dependencies import code_fingerprints
 from cxrlib.failures import NotebookFailed, Refused, failure_of
-from cxrlib.files import PROJECT_ROOT, from_root, whole_file, write_json
+from cxrlib.files import PROJECT_ROOT, fingerprint, from_root, whole_file, write_json
 from cxrlib.freshness import NEVER_RUN, predict, recipe_of, run_id, why_stale
 from cxrlib.kernels import Kernels, stop_kernel
 from cxrlib.lock import locked
@@ -101,8 +102,21 @@ def run(plan: Plan) -> bool:
                 except NotebookFailed as failure:
                     print(failure, file=sys.stderr)
                     return False
+        _report(plan.folder, manifest)
     print(f"Results in {from_root(plan.folder)} after {duration(time.monotonic() - begun)}")
     return True
+
+
+def _report(folder: Path, manifest: Manifest) -> None:
+    """Write the report, unless the one that is there shows the same results and was written by the same code."""
+    version = fingerprint([code_fingerprints(["cxrlib.report.page"]), manifest.hashes()])
+    page = folder / "report.html"
+    if page.exists() and version in page.read_text(encoding="utf-8")[:500]:
+        return
+    with timed("report"):
+        from cxrlib.report.page import write_report
+
+        write_report(folder, version)
 
 
 def _run_one(notebook: Path, plan: Plan, recipe: dict, manifest: Manifest, kernels: Kernels) -> None:

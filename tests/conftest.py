@@ -1,16 +1,13 @@
 """What test modules share. They draw without a display; only this process does, not the notebooks' kernels."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import matplotlib
 import nbformat
 import pytest
+from fixtures import run_all
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-
-from cxrlib.files import PROJECT_ROOT
 
 os.environ.pop("MPLBACKEND", None)
 matplotlib.use("agg")
@@ -40,12 +37,6 @@ def write_notebook(tmp_path):
         return path
 
     return write
-
-
-def run_all(*arguments: str) -> subprocess.CompletedProcess:
-    """The command, in a process of its own."""
-    command = [sys.executable, "run_all.py", *arguments]
-    return subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=900)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from cxrlib.params import load_params
 
 NOTEBOOKS = find_notebooks()
 CHECKED = "NBVAL_CHECK_OUTPUT"
-MOST_CODE_LINES = 90
+MOST_CODE_LINES = 110
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 

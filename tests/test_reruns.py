@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import run_all
+from fixtures import run_all
 
 from cxrlib.compare import compare
 from cxrlib.files import PROJECT_ROOT

@@ -188,12 +188,21 @@ def test_dry_run_shows_the_plan_and_writes_nothing(tmp_path):
     assert shown.returncode == 0, shown.stderr
     assert str(out) in shown.stdout and 'iou.union="sum"' in shown.stdout
     assert "04_gradcam" in shown.stdout and "06_iou" in shown.stdout and "05_" not in shown.stdout
+    assert "renders 80 images" in shown.stdout and "disk: " in shown.stdout
     assert not out.exists()
+
+
+def test_the_notebook_across_data_sets_waits_for_another_run():
+    assert "08_transfer" not in command("smoke", "--dry-run").stdout
+    shown = command("smoke", "--dry-run", "--only", "08", "--set", "transfer.run=outputs/demo")
+    assert "08_transfer" in shown.stdout
 
 
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
+        (["--only", "08"], ["08_transfer", "transfer.run"]),
+        (["thesis", "--set", "data.root=nowhere"], ["data.root", "nowhere is neither a folder nor a zip"]),
         (["dmo"], ["dmo", "demo"]),
         (["--set", "iou.uion=sum"], ["iou.uion", "union"]),
         (["--set", "iou.union=both"], ["iou.union", "areas", "sum"]),
