@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cxrlib import runner
 from cxrlib.command import add_arguments, read_arguments
+from cxrlib.page import serve
 from cxrlib.params import PROFILES, ParameterError, profile_names
 
 
@@ -18,6 +19,8 @@ def main(arguments: list[str] | None = None) -> int:
             _show_list()
             return 0
         plan = _plan(options)
+        if options.browse:
+            return serve(plan.folder)
         if options.dry_run:
             _show_plan(plan)
             return 0
@@ -39,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_arguments(parser)
     parser.add_argument("--list", action="store_true", help="list the profiles and the notebooks, run nothing")
+    parser.add_argument("--browse", action="store_true", help="open a finished run's heatmaps as a page of its own")
     parser.add_argument("--only", metavar="NN,NN", help="run only these notebooks, e.g. 04,06")
     parser.add_argument("--from", dest="first", metavar="NN", help="start with this notebook")
     parser.add_argument("--to", dest="last", metavar="NN", help="stop after this notebook")
