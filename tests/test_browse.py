@@ -1,5 +1,6 @@
 """The heatmap browser in the kernel: what it draws, which numbers it shows, what it says where something is missing."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -19,13 +20,13 @@ from sklearn.metrics import confusion_matrix, jaccard_score
 
 import run_all
 from cxrlib.boxes import all_pairs_iou, boxes_from_mask
-from cxrlib.browse import HeatmapBrowser, contact_sheet, open_run, some_studies
+from cxrlib.browse import HeatmapBrowser, contact_sheet, keep_smooth, open_run
 from cxrlib.browse.cases import Case, cases_page
 from cxrlib.browse.compare import METHODS, RUNS, STUDIES
 from cxrlib.browse.latest import LatestOnly
 from cxrlib.browse.numbers import EXPLAINED, hit, iobb, localisation_numbers, mask_iou, probability_table
 from cxrlib.browse.render import COLOUR_MAPS, Look, captioned, compose, render, rgb, windowed
-from cxrlib.browse.results import Evidence, View, evidence_of, load_results
+from cxrlib.browse.results import Evidence, View, evidence_of, load_results, some_studies
 from cxrlib.browse.selection import OUTCOMES, SCORED_SHARE, disagreement, heatmap_iou, select, study_frame
 from cxrlib.cohort import Cohort
 from cxrlib.explanations import save_explanations
@@ -598,8 +599,15 @@ def test_the_page_is_a_notebook_that_opens_the_run(folder):
 
 def test_stored_methods_are_found(folder):
     results = load_results(folder)
-    save_explanations(smooth(results, ["study03"]), folder / "maps" / "test-SmoothGrad 0.1@layer3.npz")
-    assert load_results(folder).methods["SmoothGrad 0.1"]["layer3"].probabilities.index.tolist() == ["study03"]
+    maps = torch.rand(1, 3, 4, 4)
+    kept = keep_smooth(results.explanations, ["study03"], {0.1: maps}, folder / "maps")
+    assert list(kept) == ["Grad-CAM", "SmoothGrad 0.1"]
+    (folder / "maps" / "test-SmoothGrad 0.1.npz").rename(folder / "maps" / "test-SmoothGrad 0.1@layer3.npz")
+    found = load_results(folder).methods["SmoothGrad 0.1"]["layer3"]
+    assert found.probabilities.index.tolist() == ["study03"] and torch.equal(found.maps, maps)
+    stale = dataclasses.replace(smooth(results, ["study03"]), identity="of another model")
+    save_explanations(stale, folder / "maps" / "test-SmoothGrad 0.1@layer3.npz")
+    assert list(load_results(folder).methods) == ["Grad-CAM"]
     (folder / "maps" / "test-SmoothGrad 0.1@layer3.npz").unlink()
 
 

@@ -34,6 +34,7 @@ class HeatmapBrowser(widgets.VBox):
             first one's studies are browsed.
         network: for perturbation and own images; an `inference_copy` is fastest.
         tab: the first tab to show, one of TABS.
+        show_heatmap: whether the heatmap's switch is on at first.
         runs: folders of other runs to compare with, by name.
     """
 
@@ -43,6 +44,7 @@ class HeatmapBrowser(widgets.VBox):
         maps: Explanations | Mapping,
         network: nn.Module | None = None,
         tab: str = TABS[0],
+        show_heatmap: bool = True,
         runs: Mapping[str, Path] | None = None,
     ) -> None:
         self.results = Results(cohort, by_method(maps), network)
@@ -55,7 +57,7 @@ class HeatmapBrowser(widgets.VBox):
             description="top pixels", min=0.01, max=0.5, step=STEP, value=0.05, readout_format=".0%", style=narrow
         )
         self.chooser = StudyChooser(self.results, self.class_name.value)
-        self.heatmap = HeatmapPanel(self.results, self.refresh)
+        self.heatmap = HeatmapPanel(self.results, self.refresh, show_heatmap)
         self.perturbation = PerturbPanel(self.results)
         self.comparison = ComparePanel(
             self.results, dict(runs or {}), lambda: self.heatmap.look, lambda: self.chooser.chosen

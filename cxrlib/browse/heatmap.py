@@ -17,9 +17,10 @@ class HeatmapPanel(widgets.VBox):
     Args:
         results: what is looked at.
         on_look: called when a slider or switch of the look moves.
+        show_heatmap: whether the heatmap's switch is on at first.
     """
 
-    def __init__(self, results: Results, on_look: Callable[[], None]) -> None:
+    def __init__(self, results: Results, on_look: Callable[[], None], show_heatmap: bool = True) -> None:
         self.results = results
         self.picture = Picture(keys=True)
         self.opacity = _slider("opacity", widgets.FloatSlider, 0.6, 0.0, 1.0, 0.05, readout_format=".2f")
@@ -28,6 +29,7 @@ class HeatmapPanel(widgets.VBox):
         self.colours = widgets.Dropdown(description="colours", options=COLOUR_MAPS, style=SLIDER)
         self.colours.layout.width = "290px"
         self.heatmap, self.mask, self.predicted = map(_switch, ["heatmap", "mask", "predicted boxes"])
+        self.heatmap.value = show_heatmap
         self.readers = [_switch("") for _ in LINES]
         self.numbers, self.probabilities, self.note = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self._sliders = (self.opacity, self.window, self.level, self.colours)

@@ -46,6 +46,13 @@ def replace_and_predict(network: nn.Module, image: torch.Tensor, mask: torch.Ten
     return Replacement(image, changed, probabilities)
 
 
+def replace_view(results: Results, view: View, kernel: int | None) -> Replacement:
+    """`replace_and_predict` of a view's top pixels."""
+    image = network_inputs(results.cohort, [view.image_id], results.explanations.input_size)[0]
+    mask = torch.from_numpy(results.evidence(view).mask)
+    return replace_and_predict(results.network, image, mask, kernel)
+
+
 class PerturbPanel(widgets.VBox):
     """The network's input before and after, and all probabilities; moving a control costs one forward pass."""
 
@@ -80,10 +87,7 @@ class PerturbPanel(widgets.VBox):
         self.table.value = self.busy.value = ""
 
     def _replace(self, request: tuple[View, int | None]) -> Replacement:
-        view, kernel = request
-        results = self.results
-        image = network_inputs(results.cohort, [view.image_id], results.explanations.input_size)[0]
-        return replace_and_predict(results.network, image, torch.from_numpy(results.evidence(view).mask), kernel)
+        return replace_view(self.results, *request)
 
     def _show(self, request: tuple[View, int | None], result: Replacement | Exception) -> None:
         view, _ = request

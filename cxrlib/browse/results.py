@@ -15,7 +15,7 @@ from cxrlib.boxes import boxes_from_mask
 from cxrlib.cohort import Cohort, load_cohort
 from cxrlib.device import pick_device
 from cxrlib.experiments import checkpoint_path
-from cxrlib.explanations import Explanations, load_explanations
+from cxrlib.explanations import Explanations, load_explanations, save_explanations
 from cxrlib.inference import inference_copy
 from cxrlib.maps import upscale
 from cxrlib.masks import top_pixels
@@ -142,6 +142,26 @@ def some_studies(explanations: Explanations, image_ids: list[str], maps: torch.T
     return Explanations(explanations.probabilities.loc[image_ids], maps, explanations.input_size, explanations.identity)
 
 
+def keep_smooth(
+    explanations: Explanations, image_ids: list[str], smooth: Mapping[float, torch.Tensor], folder: Path
+) -> dict[str, Explanations]:
+    """Store SmoothGrad maps as test-SmoothGrad LEVEL.npz, where `load_results` finds them.
+
+    Args:
+        explanations: the Grad-CAM store.
+        image_ids: studies of the maps.
+        smooth: noise level -> raw maps (studies, classes, rows, columns).
+        folder: the run's folder of maps.
+
+    Returns:
+        Method -> maps for a browser, Grad-CAM first.
+    """
+    stores = {f"SmoothGrad {level:g}": some_studies(explanations, image_ids, maps) for level, maps in smooth.items()}
+    for name, store in stores.items():
+        save_explanations(store, folder / f"test-{name}.npz")
+    return {GRADCAM: explanations} | stores
+
+
 def load_results(folder: Path) -> Results:
     """Read a run's folder: cohort, model, and maps/test.npz and maps/test-METHOD.npz or test-METHOD@LAYER.npz.
 
@@ -149,10 +169,13 @@ def load_results(folder: Path) -> Results:
         FileNotFoundError: no cohort or no maps; the message names the notebook that makes them.
     """
     cohort = load_cohort(folder / "data")
-    methods = {GRADCAM: {LAST_LAYER: load_explanations(folder / "maps" / "test.npz")}}
+    first = load_explanations(folder / "maps" / "test.npz")
+    methods = {GRADCAM: {LAST_LAYER: first}}
     for path in sorted((folder / "maps").glob("test-*.npz")):
         method, _, layer = path.stem.removeprefix("test-").partition("@")
-        methods.setdefault(method, {})[layer or LAST_LAYER] = load_explanations(path)
+        store = load_explanations(path)
+        if store.identity == first.identity:  # else it is left from another model
+            methods.setdefault(method, {})[layer or LAST_LAYER] = store
     path = checkpoint_path(folder / "models", cohort.about["explained"])
     network = inference_copy(load_checkpoint(path, pick_device())[0]) if path.exists() else None
     return Results(cohort, methods, network)
