@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime
 
 import cv2
 import matplotlib
@@ -39,6 +40,7 @@ from cxrlib.plots.localisation import PREDICTED, TRUE
 from cxrlib.resnet import to_input
 
 NOBODY = annotation_rows()[["rad_id", "x_min", "y_min", "x_max", "y_max"]]
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 PLAIN = Look(heatmap=False, mask=False, predicted=False)
 
 
@@ -393,8 +395,8 @@ def test_two_browsers_do_not_move_each_other(results):
     assert first.heatmap.picture.png == drawn(first)
 
 
-def test_an_error_replaces_the_picture_and_is_not_swallowed(browser, monkeypatch):
-    broken = Cohort(**{**browser.results.cohort.__dict__, "pixels": None})
+def test_an_error_replaces_the_picture_and_is_not_swallowed(browser):
+    broken = dataclasses.replace(browser.results.cohort, pixels=None)
     object.__setattr__(browser.results, "cohort", broken)
     with pytest.raises(TypeError):
         browser.share.value = 0.3
@@ -470,7 +472,8 @@ def test_the_same_study_under_all_methods(results):
     pictures = browser.comparison.grid.children
     for picture, method in zip(pictures, ["Grad-CAM", "Smooth"], strict=True):
         view = View("study00", CLASSES[0], method, browser.layer.value, 0.05)
-        expected = render(results.cohort.images(["study00"])[0], results.evidence(view), browser.heatmap.look, 384)
+        evidence = browser.results.evidence(view)
+        expected = render(results.cohort.images(["study00"])[0], evidence, browser.heatmap.look, 384)
         assert picture.png == expected and method in picture.caption
     browser.chooser.next.click()
     assert "no heatmap" in pictures[1].caption
@@ -515,7 +518,8 @@ def encoded(suffix: str, pixels: np.ndarray, folder) -> bytes:
 
 
 def uploaded(name: str, content: bytes) -> tuple:
-    return ({"name": name, "content": memoryview(content), "size": len(content), "type": "", "last_modified": None},)
+    about = {"name": name, "size": len(content), "type": "", "last_modified": LONG_AGO}
+    return (about | {"content": memoryview(content)},)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".dcm"])

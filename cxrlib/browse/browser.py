@@ -12,7 +12,7 @@ from cxrlib.browse.compare import ComparePanel
 from cxrlib.browse.heatmap import HeatmapPanel
 from cxrlib.browse.numbers import localisation_text
 from cxrlib.browse.own import OwnPanel
-from cxrlib.browse.panel import describe, row, sentence
+from cxrlib.browse.panel import describe, offer, row, sentence
 from cxrlib.browse.perturb import PerturbPanel
 from cxrlib.browse.render import captioned
 from cxrlib.browse.results import Results, View, browsable_runs, by_method, load_results
@@ -107,7 +107,7 @@ class HeatmapBrowser(widgets.VBox):
         return row(self.class_name, self.method, self.layer, self.share, align_items="center")
 
     def _connect(self) -> None:
-        self.chooser.observe(lambda _: self.refresh(), names="image_id")
+        self.chooser.observe(lambda _: self.refresh(), names=["image_id", "chosen"])
         self.class_name.observe(self._class_changed, names="value")
         self.method.observe(lambda _: self._offer_layers(), names="value")
         for control in (self.method, self.layer, self.share):
@@ -125,7 +125,7 @@ class HeatmapBrowser(widgets.VBox):
     def _offer_layers(self) -> None:
         layers = list(self.results.methods[self.method.value])
         if list(self.layer.options) != layers:
-            self.layer.options = layers
+            offer(self.layer, layers, self.layer.value)
         self.layer.layout.display = "" if len(layers) > 1 else "none"
 
     def _move_share(self, steps: int) -> None:

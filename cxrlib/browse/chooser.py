@@ -3,6 +3,7 @@
 import ipywidgets as widgets
 import traitlets
 
+from cxrlib.browse.panel import offer
 from cxrlib.browse.results import Results
 from cxrlib.browse.selection import (
     DISAGREE,
@@ -29,13 +30,15 @@ class StudyChooser(widgets.VBox):
 
     Attributes:
         image_id: the chosen study; empty where no study passes the filters.
+        chosen: the studies that pass the filters, in order.
     """
 
     image_id = traitlets.Unicode()
+    chosen = traitlets.List()
 
     def __init__(self, results: Results, class_name: str) -> None:
         self.results = results
-        self._frames, self._chosen, self._listing = {}, [], False
+        self._frames, self._listing = {}, False
         self.search = widgets.Text(description="search", placeholder="part of the study's id", style=NARROW)
         self.shown = widgets.Dropdown(description="show", options=SHOWN, style=NARROW)
         self.only = widgets.Dropdown(description="only", options=[("any", ""), *((n, n) for n in ONLY if n)])
@@ -50,7 +53,6 @@ class StudyChooser(widgets.VBox):
         self.next = widgets.Button(description="next", icon="arrow-right", tooltip="next study")
         self.study = widgets.Dropdown(description="study", style=NARROW)
         self.count = widgets.HTML()
-        self.image_id_wanted = ""
         self._lay_out()
         super().__init__([self._filters, self._steps])
         self.class_name = class_name
@@ -63,19 +65,14 @@ class StudyChooser(widgets.VBox):
 
     def step(self, count: int) -> None:
         """Move by so many studies, no further than the first or last."""
-        if self._chosen:
-            position = self._chosen.index(self.image_id) + count
-            self.study.value = self._chosen[min(max(position, 0), len(self._chosen) - 1)]
+        if self.chosen:
+            position = self.chosen.index(self.image_id) + count
+            self.study.value = self.chosen[min(max(position, 0), len(self.chosen) - 1)]
 
     def use_class(self, class_name: str) -> None:
         """Filter and sort by another class; the study stays where it passes the filters."""
         self.class_name = class_name
         self._list()
-
-    @property
-    def chosen(self) -> list[str]:
-        """The studies that pass the filters, in order."""
-        return self._chosen
 
     def _frame(self):
         """The class's study frame, with the columns that the filters need; each is computed once."""
@@ -96,14 +93,12 @@ class StudyChooser(widgets.VBox):
         """List the studies that pass the filters."""
         frame = self._frame()
         settings = (self.search.value, self.shown.value, self.only.value, self.order.value, self.descending.value)
-        self._chosen = select(frame, *settings)
+        self.chosen = select(frame, *settings)
         self._listing = True
         with self.study.hold_sync():
-            self.study.options = self._chosen
-            if self.image_id in self._chosen:
-                self.study.value = self.image_id
+            offer(self.study, self.chosen, self.image_id)
         self._listing = False
-        self.previous.disabled = self.next.disabled = self.study.disabled = not self._chosen
+        self.previous.disabled = self.next.disabled = self.study.disabled = not self.chosen
         self._study_changed()
 
     def _study_changed(self, _change: dict | None = None) -> None:
@@ -114,7 +109,7 @@ class StudyChooser(widgets.VBox):
         if image_id:
             row = self._frames[self.class_name].loc[image_id]
             extra = "".join(f", {name} {row[name]:.2f}" for name in ("disagreement", "iou") if name in row.index)
-            self.count.value = f"{self._chosen.index(image_id) + 1} of {len(self._chosen)}: {row['outcome']}{extra}"
+            self.count.value = f"{self.chosen.index(image_id) + 1} of {len(self.chosen)}: {row['outcome']}{extra}"
         else:
             self.count.value = f"No study of {total} passes the filters; change them."
         self.image_id = image_id

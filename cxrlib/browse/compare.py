@@ -7,7 +7,7 @@ from pathlib import Path
 import ipywidgets as widgets
 
 from cxrlib.browse.numbers import localisation_text
-from cxrlib.browse.panel import describe, missing_map, row, told_in_place
+from cxrlib.browse.panel import describe, missing_map, offer, row, told_in_place
 from cxrlib.browse.picture import Picture
 from cxrlib.browse.render import Look, render
 from cxrlib.browse.results import Results, View, load_results
@@ -34,7 +34,7 @@ class ComparePanel(widgets.VBox):
         self.mode = widgets.Dropdown(description="compare with", options=[METHODS, STUDIES, RUNS], style=narrow)
         self.study = widgets.Dropdown(description="study", style=narrow, layout={"width": "345px"})
         self.run = widgets.Dropdown(description="run", options=list(runs), style=narrow)
-        self.pictures = [Picture("small", keys=True)]
+        self.pictures = [Picture("small", arrows=True)]
         self.grid = row(*self.pictures)
         self.view: View | None = None
         for control in (self.mode, self.study, self.run):
@@ -74,9 +74,7 @@ class ComparePanel(widgets.VBox):
         if not others:
             return "No other study passes the filters."
         if list(self.study.options) != others:
-            kept = self.study.value if self.study.value in others else others[0]
-            with self.study.hold_trait_notifications():
-                self.study.options, self.study.value = others, kept
+            offer(self.study, others, self.study.value)
         return [(self.results, view, ""), (self.results, replace(view, image_id=self.study.value), "")]
 
     def _two_runs(self, view: View) -> list[tuple[Results, View, str]] | str:

@@ -22,6 +22,12 @@ def column(*children: widgets.Widget, width: str = "auto") -> widgets.VBox:
     return widgets.VBox(children, layout=widgets.Layout(width=width))
 
 
+def offer(menu: widgets.Dropdown, options: list[str], wanted: str | None = None) -> None:
+    """Give a menu other options and choose `wanted`, or the first where it is not among them."""
+    menu.options = options
+    menu.value = wanted if wanted in options else next(iter(options), None)
+
+
 def sentence(text: str) -> str:
     """HTML of a sentence."""
     return f"<p class=cxr-sentence>{escape(text)}</p>" if text else ""

@@ -61,7 +61,7 @@ class PerturbPanel(widgets.VBox):
         self.kernel = widgets.Dropdown(
             description="replace by", options=KERNELS, style={"description_width": "auto"}, layout={"width": "230px"}
         )
-        self.before, self.after = Picture("small", keys=True), Picture("small")
+        self.before, self.after = Picture("small", arrows=True), Picture("small")
         self.table, self.busy = widgets.HTML(), widgets.HTML()
         self.latest = LatestOnly(self._replace, self._show)
         self.view: View | None = None

@@ -13,7 +13,7 @@ function render({ model, el }) {
   gone.textContent = "The kernel was stopped or restarted: run this cell again.";
   el.append(figure);
 
-  if (model.get("keys")) {
+  if (model.get("arrows")) {
     figure.tabIndex = 0;
     figure.setAttribute("role", "group");
     figure.setAttribute("aria-label", "Radiograph. Left and right arrow: study. Up and down arrow: top pixels.");

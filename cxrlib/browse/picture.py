@@ -19,7 +19,7 @@ class Picture(anywidget.AnyWidget):
 
     Args:
         size: "large" or "small".
-        keys: whether it can be focused and counts the arrow keys.
+        arrows: whether it can be focused and counts the arrow keys.
     """
 
     _esm = FOLDER / "picture.js"
@@ -27,12 +27,12 @@ class Picture(anywidget.AnyWidget):
     png = traitlets.Bytes().tag(sync=True)
     alt = traitlets.Unicode().tag(sync=True)
     caption = traitlets.Unicode().tag(sync=True)
-    keys = traitlets.Bool(False).tag(sync=True)
+    arrows = traitlets.Bool(False).tag(sync=True)
     across = traitlets.Int(0, help="right arrows minus left arrows").tag(sync=True)
     up = traitlets.Int(0, help="up arrows minus down arrows").tag(sync=True)
 
-    def __init__(self, size: str = "large", keys: bool = False) -> None:
-        super().__init__(keys=keys)
+    def __init__(self, size: str = "large", arrows: bool = False) -> None:
+        super().__init__(arrows=arrows)
         self.add_class(f"cxr-{size}")
 
     def show(self, png: bytes, caption: str, alt: str) -> None:
