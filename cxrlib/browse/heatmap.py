@@ -27,7 +27,7 @@ class HeatmapPanel(widgets.VBox):
         self.window = _slider("window", widgets.IntSlider, 255, 1, 255, 1)
         self.level = _slider("level", widgets.IntSlider, 128, 0, 255, 1)
         self.colours = widgets.Dropdown(description="colours", options=COLOUR_MAPS, style=SLIDER)
-        self.colours.layout.width = "290px"
+        self.colours.layout.width = "400px"
         self.heatmap, self.mask, self.predicted = map(_switch, ["heatmap", "mask", "predicted boxes"])
         self.heatmap.value = show_heatmap
         self.readers = [_switch("") for _ in LINES]
@@ -36,13 +36,12 @@ class HeatmapPanel(widgets.VBox):
         for control in (*self._sliders, self.heatmap, self.mask, self.predicted, *self.readers):
             control.observe(lambda _: on_look(), names="value")
         self.actions = row()
-        switches = row(self.heatmap, self.mask, self.predicted, *self.readers, grid_gap="0 10px", width="300px")
+        switches = row(self.heatmap, self.mask, self.predicted, *self.readers, grid_gap="0 12px", padding="0 0 0 8px")
         super().__init__(
             [
                 row(
                     column(self.picture, self.actions),
-                    column(*self._sliders, switches, self.note, width="305px"),
-                    column(self.probabilities, self.numbers),
+                    column(*self._sliders, switches, self.note, self.probabilities, self.numbers, width="440px"),
                 )
             ]
         )
@@ -96,7 +95,7 @@ class HeatmapPanel(widgets.VBox):
 
 def _slider(name: str, kind: type, value: float, low: float, high: float, step: float, **settings: str):
     slider = kind(value=value, min=low, max=high, step=step, description=name, style=SLIDER, **settings)
-    slider.layout.width = "290px"
+    slider.layout.width = "400px"
     return slider
 
 

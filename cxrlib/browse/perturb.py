@@ -18,8 +18,8 @@ from cxrlib.inputs import network_inputs
 from cxrlib.perturbation import blurred_image, mean_image, replace_pixels
 from cxrlib.resnet import device_of, normalise
 
-KERNELS = {"mean grey": None, "blur, kernel 11": 11, "blur, kernel 21": 21}
-"""What takes the pixels' place, and the side of the blur's kernel in pixels of the network's input."""
+KERNELS = {"mean grey": 0, "blur, kernel 11": 11, "blur, kernel 21": 21}
+"""What takes the pixels' place, and the side of the blur's kernel in pixels of the network's input, 0 without blur."""
 
 
 @dataclass(frozen=True)
@@ -31,22 +31,22 @@ class Replacement:
     probabilities: np.ndarray
 
 
-def replace_and_predict(network: nn.Module, image: torch.Tensor, mask: torch.Tensor, kernel: int | None) -> Replacement:
+def replace_and_predict(network: nn.Module, image: torch.Tensor, mask: torch.Tensor, kernel: int) -> Replacement:
     """Replace pixels of one image and predict again: one forward pass.
 
     Args:
         image: uint8 (1, h, w) in the network's frame.
         mask: boolean (h, w), which pixels.
-        kernel: side of the Gaussian kernel; None takes the image's mean grey.
+        kernel: side of the Gaussian kernel; 0 takes the image's mean grey.
     """
-    lent = mean_image(image) if kernel is None else blurred_image(image, kernel)
+    lent = blurred_image(image, kernel) if kernel else mean_image(image)
     changed = replace_pixels(image, mask, lent)
     with torch.inference_mode():
         probabilities = network(normalise(changed[None].to(device_of(network)))).sigmoid()[0].cpu().numpy()
     return Replacement(image, changed, probabilities)
 
 
-def replace_view(results: Results, view: View, kernel: int | None) -> Replacement:
+def replace_view(results: Results, view: View, kernel: int) -> Replacement:
     """`replace_and_predict` of a view's top pixels."""
     image = network_inputs(results.cohort, [view.image_id], results.explanations.input_size)[0]
     mask = torch.from_numpy(results.evidence(view).mask)
@@ -86,10 +86,10 @@ class PerturbPanel(widgets.VBox):
         self.after.say("")
         self.table.value = self.busy.value = ""
 
-    def _replace(self, request: tuple[View, int | None]) -> Replacement:
+    def _replace(self, request: tuple[View, int]) -> Replacement:
         return replace_view(self.results, *request)
 
-    def _show(self, request: tuple[View, int | None], result: Replacement | Exception) -> None:
+    def _show(self, request: tuple[View, int], result: Replacement | Exception) -> None:
         view, _ = request
         with told_in_place(self._told):
             if isinstance(result, Exception):

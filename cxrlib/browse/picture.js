@@ -1,6 +1,19 @@
 // A picture that keeps the old image until the new one is decoded, and that answers to the arrow keys.
 const MOVES = { ArrowLeft: ["across", -1], ArrowRight: ["across", 1], ArrowDown: ["up", -1], ArrowUp: ["up", 1] };
 
+// JupyterLab takes the arrow keys from the menus in a cell's output, and ipywidgets names its sliders for the eye only:
+// keep the keys, and repeat the names where a screen reader looks for them.
+function makeAccessible(browser) {
+  const all = (selector) => browser?.querySelectorAll(selector) ?? [];
+  for (const control of all("select, input, button, .noUi-handle, .cxr-picture")) {
+    control.dataset.lmSuppressShortcuts = "true";
+  }
+  for (const slider of all(".widget-slider")) {
+    const name = slider.querySelector(".widget-label")?.textContent;
+    slider.querySelector(".noUi-handle")?.setAttribute("aria-label", name);
+  }
+}
+
 function render({ model, el }) {
   const figure = document.createElement("figure");
   const image = document.createElement("img");
@@ -17,7 +30,6 @@ function render({ model, el }) {
     figure.tabIndex = 0;
     figure.setAttribute("role", "group");
     figure.setAttribute("aria-label", "Radiograph. Left and right arrow: study. Up and down arrow: top pixels.");
-    figure.dataset.lmSuppressShortcuts = "true"; // else JupyterLab moves between cells
     figure.addEventListener("pointerdown", () => figure.focus());
     figure.addEventListener("keydown", (event) => {
       const move = MOVES[event.key];
@@ -46,6 +58,7 @@ function render({ model, el }) {
     }
     image.hidden = !bytes.byteLength;
     if (old.startsWith("blob:")) URL.revokeObjectURL(old);
+    makeAccessible(el.closest(".cxr-browser"));
   };
   const describe = () => {
     image.alt = model.get("alt");

@@ -94,7 +94,7 @@ def _heatmap(results: Results, view: View, look: Look, name_method: bool) -> Til
 
 
 def _before_and_after(results: Results, view: View) -> list[Tile]:
-    replaced = replace_view(results, view, None)
+    replaced = replace_view(results, view, 0)
     before = results.probabilities.at[view.image_id, view.class_name]
     after = replaced.probabilities[results.classes.index(view.class_name)]
     return [
