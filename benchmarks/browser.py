@@ -64,10 +64,10 @@ def answer(browser: HeatmapBrowser, control: str, value: object) -> float:
         "study": browser.chooser.study,
         "class": browser.class_name,
     }[control]
-    before, begun = look.picture.png, time.perf_counter()
+    before, begun = look.picture.image, time.perf_counter()
     widget.value = value
     elapsed = time.perf_counter() - begun
-    assert look.picture.png != before
+    assert look.picture.image != before
     return elapsed
 
 

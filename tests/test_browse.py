@@ -27,9 +27,9 @@ from cxrlib.browse.compare import METHODS, RUNS, STUDIES
 from cxrlib.browse.latest import LatestOnly
 from cxrlib.browse.numbers import EXPLAINED, hit, iobb, localisation_numbers, mask_iou, probability_table
 from cxrlib.browse.render import COLOUR_MAPS, Look, captioned, compose, render, rgb, windowed
-from cxrlib.browse.results import Evidence, View, evidence_of, load_results, some_studies
+from cxrlib.browse.results import Evidence, Results, View, evidence_of, load_results, some_studies
 from cxrlib.browse.selection import OUTCOMES, SCORED_SHARE, disagreement, heatmap_iou, select, study_frame
-from cxrlib.cohort import Cohort
+from cxrlib.cohort import Cohort, load_cohort
 from cxrlib.explanations import save_explanations
 from cxrlib.gradcam import explain
 from cxrlib.images import resize_square
@@ -49,9 +49,15 @@ def folder(tmp_path_factory):
     return browsable_run(tmp_path_factory.mktemp("outputs") / "first")
 
 
-@pytest.fixture
-def results(folder):
+@pytest.fixture(scope="module")
+def loaded(folder):
     return load_results(folder)
+
+
+@pytest.fixture
+def results(loaded):
+    """With a cohort of its own, which a test may change."""
+    return Results(load_cohort(loaded.cohort.folder), loaded.methods, loaded.network)
 
 
 @pytest.fixture
@@ -134,13 +140,12 @@ def test_readers_are_told_apart_by_line_and_switched_off_one_by_one():
 
 
 def test_a_caption_stands_below_the_untouched_picture():
-    random = np.random.default_rng(0).integers(0, 256, (40, 300, 3), np.uint8)
-    _, png = cv2.imencode(".png", random)
-    captions = [decoded(captioned(png.tobytes(), text)) for text in ("short", "a long caption " * 12)]
-    for page in captions:
-        np.testing.assert_array_equal(page[:40], decoded(png.tobytes()))
+    picture = np.random.default_rng(0).integers(0, 256, (40, 300, 3), np.uint8)
+    pages = [decoded(captioned(picture, text)) for text in ("short", "a long caption " * 12)]
+    for page in pages:
+        np.testing.assert_array_equal(page[:40], picture)
         assert page[40:].min() < 100 and page[40:].max() == 255
-    assert len(captions[1]) > len(captions[0])
+    assert len(pages[1]) > len(pages[0])
 
 
 # --- the numbers
@@ -273,11 +278,11 @@ def test_every_control_redraws_what_render_draws(browser):
         (browser.heatmap.mask, False),
         (browser.heatmap.heatmap, False),
     ]
-    seen = [browser.heatmap.picture.png]
+    seen = [browser.heatmap.picture.image]
     assert seen[0] == drawn(browser)
     for control, value in changes:
         control.value = value
-        seen.append(browser.heatmap.picture.png)
+        seen.append(browser.heatmap.picture.image)
         assert seen[-1] == drawn(browser)
     assert len(set(seen)) == len(seen)
 
@@ -306,7 +311,7 @@ def test_arrow_keys_move_study_and_threshold_and_stop_at_the_ends(browser):
     assert (browser.image_id, browser.share.value) == ("study00", browser.share.min)
     browser.chooser.next.click()
     assert browser.image_id == "study01"
-    assert picture.png == drawn(browser)
+    assert picture.image == drawn(browser)
 
 
 def test_filters_choose_and_a_class_that_fits_no_study_says_so(browser):
@@ -319,7 +324,7 @@ def test_filters_choose_and_a_class_that_fits_no_study_says_so(browser):
     values = [browser.chooser._frame().at[i, "disagreement"] for i in browser.chooser.chosen]
     assert values == sorted(values) and min(values) >= 0.5
     browser.chooser.search.value = "nothing like it"
-    assert browser.image_id == "" and browser.heatmap.picture.png == b""
+    assert browser.image_id == "" and browser.heatmap.picture.image == b""
     assert "No study" in browser.heatmap.picture.caption and "No study of 12" in browser.chooser.count.value
     for tab in browser.tab.options:
         browser.tab.value = tab
@@ -327,26 +332,25 @@ def test_filters_choose_and_a_class_that_fits_no_study_says_so(browser):
         click.click()
     browser.share.value = 0.3
     browser.tab.value = "heatmap"
-    assert browser.heatmap.picture.png == b""
+    assert browser.heatmap.picture.image == b""
     browser.chooser.search.value = ""
-    assert browser.heatmap.picture.png == drawn(browser)
+    assert browser.heatmap.picture.image == drawn(browser)
 
 
-def test_a_class_without_positives_is_a_sentence(folder):
-    results = load_results(folder)
+def test_a_class_without_positives_is_a_sentence(results):
     results.cohort.labels["Cardiomegaly"] = 0
     browser = HeatmapBrowser(results.cohort, results.methods)
     browser.chooser.shown.value = "labelled"
     browser.class_name.value = "Cardiomegaly"
-    assert browser.heatmap.picture.png == b"" and "No study" in browser.heatmap.picture.caption
+    assert browser.heatmap.picture.image == b"" and "No study" in browser.heatmap.picture.caption
     browser.class_name.value = "No finding"
-    assert browser.heatmap.picture.png == drawn(browser)
+    assert browser.heatmap.picture.image == drawn(browser)
 
 
 def test_a_study_without_boxes_says_so_beside_its_heatmap(browser):
     browser.chooser.study.value = "study01"
     assert "No reader boxed Aortic enlargement" in browser.heatmap.numbers.value
-    assert browser.heatmap.picture.png == drawn(browser) != b""
+    assert browser.heatmap.picture.image == drawn(browser) != b""
 
 
 def smooth(results, image_ids):
@@ -358,13 +362,13 @@ def test_a_missing_heatmap_is_a_sentence_and_no_stale_map(results):
     browser.method.value = "Smooth"
     assert "Smooth has no heatmap of Aortic enlargement on this study" in browser.heatmap.note.value
     nothing = evidence_of(None, results.cohort.boxes("study00", CLASSES[0]), 0.05, INPUT_SIZE, SIZE)
-    assert browser.heatmap.picture.png == render(results.cohort.images(["study00"])[0], nothing, browser.heatmap.look)
+    assert browser.heatmap.picture.image == render(results.cohort.images(["study00"])[0], nothing, browser.heatmap.look)
     assert "no heatmap" in browser.heatmap.picture.alt
     browser.tab.value = "perturbation"
-    assert browser.perturbation.before.png == b""
+    assert browser.perturbation.before.image == b""
     browser.tab.value = "heatmap"
     browser.chooser.study.value = "study03"
-    assert browser.heatmap.note.value == "" and browser.heatmap.picture.png == drawn(browser)
+    assert browser.heatmap.note.value == "" and browser.heatmap.picture.image == drawn(browser)
 
 
 def test_a_map_of_zeros_predicts_nothing_and_says_so(results):
@@ -382,17 +386,17 @@ def test_layers_are_offered_where_there_are_several(results):
     browser.method.value = "Layers"
     assert browser.layer.layout.display == "" and browser.layer.options == ("layer4", "layer3")
     browser.layer.value = "layer3"
-    assert browser.heatmap.picture.png == drawn(browser)
+    assert browser.heatmap.picture.image == drawn(browser)
     assert torch.equal(browser.results.raw_map(browser.view), shallow.map("study00", CLASSES[0]))
     browser.method.value = "Grad-CAM"
-    assert browser.heatmap.picture.png == drawn(browser)
+    assert browser.heatmap.picture.image == drawn(browser)
 
 
 def test_two_browsers_do_not_move_each_other(results):
     first, second = (HeatmapBrowser(results.cohort, results.methods) for _ in range(2))
     first.chooser.study.value, first.share.value = "study05", 0.2
-    assert second.image_id == "study00" and second.heatmap.picture.png == drawn(second)
-    assert first.heatmap.picture.png == drawn(first)
+    assert second.image_id == "study00" and second.heatmap.picture.image == drawn(second)
+    assert first.heatmap.picture.image == drawn(first)
 
 
 def test_an_error_replaces_the_picture_and_is_not_swallowed(browser):
@@ -400,7 +404,7 @@ def test_an_error_replaces_the_picture_and_is_not_swallowed(browser):
     object.__setattr__(browser.results, "cohort", broken)
     with pytest.raises(TypeError):
         browser.share.value = 0.3
-    assert browser.heatmap.picture.png == b"" and "could not be drawn" in browser.heatmap.picture.caption
+    assert browser.heatmap.picture.image == b"" and "could not be drawn" in browser.heatmap.picture.caption
 
 
 # --- perturbation
@@ -428,7 +432,7 @@ def test_the_perturbation_tab_shows_what_the_library_computes(browser):
         assert f"<td>{-drop[number]:+.3f}</td>" in browser.perturbation.table.value
         assert f"{p - drop[number]:.3f}</td>" in browser.perturbation.table.value
     assert browser.perturbation.busy.value == ""
-    assert browser.perturbation.before.png != browser.perturbation.after.png != b""
+    assert browser.perturbation.before.image != browser.perturbation.after.image != b""
 
 
 def test_only_the_newest_request_is_answered():
@@ -474,7 +478,7 @@ def test_the_same_study_under_all_methods(results):
         view = View("study00", CLASSES[0], method, browser.layer.value, 0.05)
         evidence = browser.results.evidence(view)
         expected = render(results.cohort.images(["study00"])[0], evidence, browser.heatmap.look, 384)
-        assert picture.png == expected and method in picture.caption
+        assert picture.image == expected and method in picture.caption
     browser.chooser.next.click()
     assert "no heatmap" in pictures[1].caption
 
@@ -493,16 +497,18 @@ def test_two_studies_side_by_side(browser):
 
 def test_two_runs_of_the_same_study(folder):
     browsable_run(folder.parent / "second", seed=1)
-    save = load_results(folder.parent / "second")
+    second_run = load_results(folder.parent / "second", with_network=False)
     browser = open_run(folder)
     browser.tab.value = "comparison"
     browser.comparison.mode.value = RUNS
     assert browser.comparison.run.options == ("second",)
     first, second = browser.comparison.grid.children
-    view = save.first_view("study00", CLASSES[0], 0.05)
-    assert second.png == render(save.cohort.images(["study00"])[0], save.evidence(view), browser.heatmap.look, 384)
-    assert second.caption.startswith("second: ") and first.png != second.png
-    save_explanations(smooth(save, ["study05"]), folder.parent / "second" / "maps" / "test.npz")
+    view = second_run.first_view("study00", CLASSES[0], 0.05)
+    assert second.image == render(
+        second_run.cohort.images(["study00"])[0], second_run.evidence(view), browser.heatmap.look, 384
+    )
+    assert second.caption.startswith("second: ") and first.image != second.image
+    save_explanations(smooth(second_run, ["study05"]), folder.parent / "second" / "maps" / "test.npz")
     browser = open_run(folder)
     browser.tab.value, browser.comparison.mode.value = "comparison", RUNS
     assert "does not hold the study study00" in browser.comparison.pictures[0].caption
@@ -531,7 +537,7 @@ def test_an_own_image_is_predicted_and_explained_like_the_run_s(browser, suffix,
     np.testing.assert_allclose(stored.astype(int), resize_square(pixels, SIZE), atol=4)
     maps, probabilities = explain(browser.results.network, to_input(stored[None], INPUT_SIZE), "layer4", 1)
     evidence = evidence_of(maps[0, 0], NOBODY, 0.05, INPUT_SIZE, SIZE)
-    assert browser.own.picture.png == render(stored, evidence)
+    assert browser.own.picture.image == render(stored, evidence)
     for p in probabilities[0]:
         assert f"{p:.3f}" in browser.own.table.value
     assert "not for diagnosis" in browser.own.picture.alt
@@ -542,7 +548,7 @@ def test_an_own_image_is_predicted_and_explained_like_the_run_s(browser, suffix,
 def test_a_file_that_is_no_radiograph_is_refused_by_name(browser):
     browser.tab.value = "own image"
     browser.own.upload.value = uploaded("holiday.png", b"no picture")
-    assert "holiday.png: not a readable PNG" in browser.own.picture.caption and browser.own.picture.png == b""
+    assert "holiday.png: not a readable PNG" in browser.own.picture.caption and browser.own.picture.image == b""
 
 
 # --- what is kept
@@ -555,7 +561,9 @@ def test_a_saved_picture_and_the_list_of_cases_are_downloads(browser):
     browser.save.click()
     name, png = sent.pop()
     assert name == "study00-Cardiomegaly-Grad-CAM.png"
-    np.testing.assert_array_equal(decoded(png)[:512], decoded(browser.heatmap.picture.png))
+    look = browser.heatmap.look
+    picture = compose(browser.results.cohort.images(["study00"])[0], browser.results.evidence(browser.view), look)
+    np.testing.assert_array_equal(decoded(png)[:512], picture)
     browser.add.click()
     browser.chooser.next.click()
     browser.add.click()
@@ -620,6 +628,10 @@ def test_the_command_starts_without_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_pictures_are_png_files(browser):
-    assert browser.heatmap.picture.png.startswith(b"\x89PNG")
-    assert decoded(browser.heatmap.picture.png).shape == (512, 512, 3)
+def test_the_encoded_picture_is_the_composed_one_but_for_the_eye(results):
+    evidence, pixels = (
+        results.evidence(results.first_view("study00", CLASSES[0], 0.1)),
+        results.cohort.images(["study00"])[0],
+    )
+    error = decoded(render(pixels, evidence)).astype(int) - compose(pixels, evidence, Look())
+    assert np.abs(error).mean() < 2

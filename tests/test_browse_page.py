@@ -19,7 +19,7 @@ from browsable import CLASSES, browsable_run
 from playwright.sync_api import Page, expect, sync_playwright
 
 from cxrlib.browse.numbers import localisation_text
-from cxrlib.browse.perturb import input_png, replace_and_predict
+from cxrlib.browse.perturb import input_jpeg, replace_and_predict
 from cxrlib.browse.render import LINES, Look, render
 from cxrlib.browse.results import load_results
 from cxrlib.files import PROJECT_ROOT
@@ -162,7 +162,7 @@ class Expected:
         return self
 
     @property
-    def png(self) -> bytes:
+    def image(self) -> bytes:
         return render(self.results.cohort.images([self.view.image_id])[0], self.results.evidence(self.view), self.look)
 
     @property
@@ -171,7 +171,7 @@ class Expected:
         return [*scores.values(), *(f"{p:.3f}" for p in self.results.probabilities.loc[self.view.image_id])]
 
     def check(self, page: Page) -> None:
-        until_shown(page, self.png)
+        until_shown(page, self.image)
         numbers = page.locator(".cxr-numbers").all_inner_texts()
         for text in self.texts:
             assert any(text in found for found in numbers), text
@@ -227,7 +227,7 @@ def check_perturbation(page: Page, expected: Expected) -> None:
         page.get_by_label("replace by").select_option(option)
         mask = torch.from_numpy(results.evidence(view).mask)
         changed = replace_and_predict(results.network, image, mask, kernel)
-        until_shown(page, input_png(changed.after), ".cxr-small img >> nth=1")
+        until_shown(page, input_jpeg(changed.after), ".cxr-small img >> nth=1")
         after = pd.Series(changed.probabilities, results.classes)
         table = page.locator(".cxr-numbers").filter(has_text="p after").inner_text()
         for name, p in results.probabilities.loc[view.image_id].items():

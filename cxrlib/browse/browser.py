@@ -14,7 +14,7 @@ from cxrlib.browse.numbers import localisation_text
 from cxrlib.browse.own import OwnPanel
 from cxrlib.browse.panel import describe, offer, row, sentence
 from cxrlib.browse.perturb import PerturbPanel
-from cxrlib.browse.render import captioned
+from cxrlib.browse.render import captioned, compose
 from cxrlib.browse.results import Results, View, browsable_runs, by_method, load_results
 from cxrlib.cohort import Cohort
 from cxrlib.explanations import Explanations
@@ -94,11 +94,11 @@ class HeatmapBrowser(widgets.VBox):
     def case(self) -> Case:
         """The view of the first tab with its caption and numbers."""
         view, results = self.view, self.results
-        self.heatmap.show(view)
-        caption = describe(results, view)
-        numbers = localisation_text(results.evidence(view), results.cohort.size, view.class_name)
+        evidence, caption = results.evidence(view), describe(results, view)
+        picture = compose(results.cohort.images([view.image_id])[0], evidence, self.heatmap.look)
+        numbers = localisation_text(evidence, results.cohort.size, view.class_name)
         probabilities = {name: f"{p:.3f}" for name, p in results.probabilities.loc[view.image_id].items()}
-        return Case(captioned(self.heatmap.picture.png, caption), caption, numbers | probabilities)
+        return Case(captioned(picture, caption), caption, numbers | probabilities)
 
     def _common_row(self) -> widgets.HBox:
         for control, width in [(self.class_name, "220px"), (self.method, "250px"), (self.layer, "170px")]:

@@ -82,7 +82,7 @@ class ComparePanel(widgets.VBox):
         if name is None:
             return "There is no other run to compare with; run_all.py --out makes one."
         if name not in self._opened:
-            self._opened[name] = load_results(self.runs[name])
+            self._opened[name] = load_results(self.runs[name], with_network=False)
         other = self._opened[name]
         if view.image_id not in other.probabilities.index:
             return f"The run {name} does not hold the study {view.image_id} in its test split."
@@ -101,11 +101,11 @@ class ComparePanel(widgets.VBox):
 
 
 def _drawn(results: Results, view: View, look: Look, prefix: str) -> tuple[bytes, str, str]:
-    """PNG bytes, caption and text for screen readers of one small picture."""
+    """JPEG bytes, caption and text for screen readers of one small picture."""
     evidence = results.evidence(view)
-    png = render(results.cohort.images([view.image_id])[0], evidence, look, 384)
+    image = render(results.cohort.images([view.image_id])[0], evidence, look, 384)
     texts = localisation_text(evidence, results.cohort.size, view.class_name)
     scores = [f"{name} {texts[name]}" for name in ("IoU, all pairs", "hit") if name in texts]
     told = " ".join([*scores, missing_map(results, view)]).strip()
     caption = f"{prefix}{describe(results, view)}. {told}"
-    return png, caption, caption
+    return image, caption, caption

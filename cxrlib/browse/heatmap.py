@@ -75,8 +75,8 @@ class HeatmapPanel(widgets.VBox):
             self.note.value = sentence(missing_map(results, view))
             caption = describe(results, view)
             told = "; ".join(f"{name} {text}".strip() for name, text in texts.items())
-            png = render(results.cohort.images([view.image_id])[0], evidence, self.look)
-            self.picture.show(png, caption, f"{caption}. {told or missing_map(results, view)}")
+            image = render(results.cohort.images([view.image_id])[0], evidence, self.look)
+            self.picture.show(image, caption, f"{caption}. {told or missing_map(results, view)}")
 
     def say(self, text: str) -> None:
         """Show a sentence instead of a view."""

@@ -12,7 +12,7 @@ from cxrlib.browse.latest import LatestOnly
 from cxrlib.browse.numbers import probability_table
 from cxrlib.browse.panel import column, describe, missing_map, row, sentence, told_in_place
 from cxrlib.browse.picture import Picture
-from cxrlib.browse.render import Look, compose, to_png
+from cxrlib.browse.render import Look, compose, to_jpeg
 from cxrlib.browse.results import Evidence, Results, View
 from cxrlib.inputs import network_inputs
 from cxrlib.perturbation import blurred_image, mean_image, replace_pixels
@@ -99,11 +99,11 @@ class PerturbPanel(widgets.VBox):
             labels = self.results.cohort.labels.loc[view.image_id]
             self.table.value = probability_table(before, labels, view.class_name, after)
             caption = describe(self.results, view)
-            self.before.show(input_png(result.before), f"before: {caption}", f"The network's input: {caption}")
+            self.before.show(input_jpeg(result.before), f"before: {caption}", f"The network's input: {caption}")
             change = f"{view.class_name} {before[view.class_name]:.3f} to {after[view.class_name]:.3f}"
             what = next(name for name, kernel in KERNELS.items() if kernel == request[1])
             self.after.show(
-                input_png(result.after), f"after: {what}; {change}", f"The same after replacement: {change}"
+                input_jpeg(result.after), f"after: {what}; {change}", f"The same after replacement: {change}"
             )
             self.busy.value = ""
 
@@ -113,7 +113,7 @@ class PerturbPanel(widgets.VBox):
         self.table.value = self.busy.value = ""
 
 
-def input_png(image: torch.Tensor, side: int = 384) -> bytes:
-    """A uint8 (1, h, w) network input as PNG bytes."""
+def input_jpeg(image: torch.Tensor, side: int = 384) -> bytes:
+    """A uint8 (1, h, w) network input as JPEG bytes."""
     nothing = Evidence(None, np.zeros((1, 1), bool), np.empty((0, 4)), pd.DataFrame({"rad_id": []}))
-    return to_png(compose(image[0].cpu().numpy(), nothing, Look(), side))
+    return to_jpeg(compose(image[0].cpu().numpy(), nothing, Look(), side))

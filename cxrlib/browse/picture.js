@@ -44,10 +44,10 @@ function render({ model, el }) {
   let newest = 0;
   const show = async () => {
     const number = ++newest;
-    const bytes = model.get("png");
+    const bytes = model.get("image");
     const old = image.src;
     if (bytes.byteLength) {
-      const url = URL.createObjectURL(new Blob([bytes], { type: "image/png" }));
+      const url = URL.createObjectURL(new Blob([bytes]));
       const next = new Image();
       next.src = url;
       await next.decode();
@@ -64,7 +64,7 @@ function render({ model, el }) {
     image.alt = model.get("alt");
     caption.textContent = model.get("caption");
   };
-  model.on("change:png", show);
+  model.on("change:image", show);
   model.on("change:alt change:caption", describe);
   model.on("msg:custom", ({ name, type }, [bytes]) => {
     const link = document.createElement("a");

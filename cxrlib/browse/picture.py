@@ -1,8 +1,8 @@
 """The widget that shows a picture.
 
-An anywidget with PNG bytes: unlike `ipywidgets.Image` it takes the arrow keys, has a text for screen readers, keeps the
-old image until the new one is decoded, and offers files for download; it needs no canvas, since the kernel composes the
-whole picture, and no figure, since redrawing one (ipympl) takes far longer than a slider may.
+An anywidget with an encoded image: unlike `ipywidgets.Image` it takes the arrow keys, has a text for screen readers,
+keeps the old image until the new one is decoded, and offers files for download. It needs no canvas (ipycanvas), since
+the kernel composes the whole picture, and no figure (ipympl), since redrawing one takes far longer than a slider may.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parent
 
 
 class Picture(anywidget.AnyWidget):
-    """PNG bytes with a caption.
+    """An encoded image with a caption.
 
     Args:
         size: "large" or "small".
@@ -24,7 +24,7 @@ class Picture(anywidget.AnyWidget):
 
     _esm = FOLDER / "picture.js"
     _css = FOLDER / "picture.css"
-    png = traitlets.Bytes().tag(sync=True)
+    image = traitlets.Bytes().tag(sync=True)
     alt = traitlets.Unicode().tag(sync=True)
     caption = traitlets.Unicode().tag(sync=True)
     arrows = traitlets.Bool(False).tag(sync=True)
@@ -35,10 +35,10 @@ class Picture(anywidget.AnyWidget):
         super().__init__(arrows=arrows)
         self.add_class(f"cxr-{size}")
 
-    def show(self, png: bytes, caption: str, alt: str) -> None:
-        """Show a picture, its caption, and what a screen reader says."""
+    def show(self, image: bytes, caption: str, alt: str) -> None:
+        """Show a PNG or JPEG file's bytes, their caption, and what a screen reader says."""
         with self.hold_sync():
-            self.png, self.caption, self.alt = png, caption, alt
+            self.image, self.caption, self.alt = image, caption, alt
 
     def say(self, sentence: str) -> None:
         """Show a sentence instead of a picture."""

@@ -162,7 +162,7 @@ def keep_smooth(
     return {GRADCAM: explanations} | stores
 
 
-def load_results(folder: Path) -> Results:
+def load_results(folder: Path, with_network: bool = True) -> Results:
     """Read a run's folder: cohort, model, and maps/test.npz and maps/test-METHOD.npz or test-METHOD@LAYER.npz.
 
     Raises:
@@ -177,7 +177,8 @@ def load_results(folder: Path) -> Results:
         if store.identity == first.identity:  # else it is left from another model
             methods.setdefault(method, {})[layer or LAST_LAYER] = store
     path = checkpoint_path(folder / "models", cohort.about["explained"])
-    network = inference_copy(load_checkpoint(path, pick_device())[0]) if path.exists() else None
+    wanted = with_network and path.exists()
+    network = inference_copy(load_checkpoint(path, pick_device())[0]) if wanted else None
     return Results(cohort, methods, network)
 
 

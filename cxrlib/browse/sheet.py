@@ -20,8 +20,6 @@ from cxrlib.run import Run
 
 TILE = 320
 """Pixels of one view."""
-COLUMNS = 3
-
 CAPTIONS = {
     "heatmap": "heatmap, top pixels and their boxes (purple), readers' boxes (green)",
     "perturbation": "the network's input before and after the heatmap's top pixels became grey",
@@ -75,7 +73,7 @@ def contact_sheet(browser: HeatmapBrowser) -> Figure:
         return sentence_figure("No test study carries a finding: there is nothing to show.")
     tiles = [tile for row in rows for tile in row]
     width = len(rows[0])
-    columns = width * max(1, COLUMNS // width) if width < COLUMNS else width
+    columns = 3 if width == 1 else width * max(1, 4 // width)
     figure, axes = image_axes(-(-len(tiles) // columns), columns)
     for (picture, title), ax in zip(tiles, (ax for line in axes for ax in line), strict=False):
         ax.imshow(picture, vmin=0, vmax=255)
