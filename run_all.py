@@ -7,26 +7,38 @@ from pathlib import Path
 
 from cxrlib import runner
 from cxrlib.command import add_arguments, read_arguments
+from cxrlib.failures import Refused
+from cxrlib.manifest import Manifest, verify
+from cxrlib.notebooks import find_notebooks, sections_of, select_notebooks, title_of
 from cxrlib.page import serve
 from cxrlib.params import PROFILES, ParameterError, profile_names
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Return the exit code: 0 all well, 1 a notebook failed, 2 wrong usage or a wrong parameter."""
+    """Return the exit code: 0 all well, 1 a notebook failed or results differ, 2 wrong usage or input."""
     options = _parser().parse_args(arguments)
     try:
         if options.list:
-            _show_list()
+            _show_list(options)
             return 0
         plan = _plan(options)
         if options.browse:
             return serve(plan.folder)
+        if options.verify:
+            return _tell(verify(_manifest(plan.folder)), "every result is as the manifest says")
+        if options.compare:
+            return _compare(plan.folder, options.compare)
         if options.dry_run:
             _show_plan(plan)
             return 0
         return 0 if runner.run(plan) else 1
-    except ParameterError as error:
+    except (ParameterError, Refused) as error:
         print(f"run_all.py: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of the output has seen enough
+        return 1
+    except OSError as error:
+        print(f"run_all.py: {error}; free some space there, or work in another folder with --out", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nrun_all.py: interrupted", file=sys.stderr)
@@ -36,8 +48,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="run_all.py",
-        description="Execute the notebooks of the study in order, with the parameters of a profile.",
-        epilog="Exit codes: 0 all well, 1 a notebook failed, 2 wrong usage or a wrong parameter.",
+        description="Execute the notebooks of the study in order, with the parameters of a profile; "
+        "a notebook whose results still stand is skipped.",
+        epilog="Exit codes: 0 all well, 1 a notebook failed or results differ, 2 wrong usage or input.",
         allow_abbrev=False,
     )
     add_arguments(parser)
@@ -46,7 +59,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", metavar="NN,NN", help="run only these notebooks, e.g. 04,06")
     parser.add_argument("--from", dest="first", metavar="NN", help="start with this notebook")
     parser.add_argument("--to", dest="last", metavar="NN", help="stop after this notebook")
-    parser.add_argument("--dry-run", action="store_true", help="say what would run and with which parameters")
+    parser.add_argument("--force", action="store_true", help="run notebooks whose results still stand, too")
+    parser.add_argument("--dry-run", action="store_true", help="say what would run, why, and with which parameters")
+    parser.add_argument("--verify", action="store_true", help="hash all results again and say which differ")
+    parser.add_argument("--compare", metavar="MANIFEST", type=Path, help="say how results differ from another run's")
     return parser
 
 
@@ -54,36 +70,65 @@ def _plan(options: argparse.Namespace) -> runner.Plan:
     if options.only is not None and (options.first, options.last) != (None, None):
         raise ParameterError("--only cannot be combined with --from or --to")
     params, folder = read_arguments(options)
+    notebooks = select_notebooks(find_notebooks(), options.only, options.first, options.last)
+    if params.transfer.run is None:
+        notebooks = [notebook for notebook in notebooks if "transfer" not in sections_of(notebook)]
+        if not notebooks:
+            raise ParameterError("08_transfer needs --set transfer.run=FOLDER, the run whose model it tests here")
     return runner.Plan(
         profile=options.profile,
         overrides=options.overrides,
         params=params,
         folder=folder,
-        notebooks=runner.select_notebooks(runner.find_notebooks(), options.only, options.first, options.last),
+        notebooks=notebooks,
+        force=options.force,
     )
 
 
-def _show_list() -> None:
+def _show_list(options: argparse.Namespace) -> None:
     print("Profiles")
     for name in profile_names():
         first_line = (PROFILES / f"{name}.yaml").read_text().partition("\n")[0]
         print(f"  {name:8} {first_line.lstrip('# ')}")
-    _show_notebooks(runner.find_notebooks())
+    _show_notebooks(_plan(options))
 
 
 def _show_plan(plan: runner.Plan) -> None:
-    print(f"Profile {plan.profile} into {plan.folder}")
-    _show_notebooks(plan.notebooks)
+    _show_notebooks(plan)
+    from cxrlib.estimate import describe  # reads annotations, which nothing else here needs
+
+    print("Data")
+    for line in describe(plan.params, plan.folder):
+        print(f"  {line}")
     print("Parameters")
     for section, values in plan.params.model_dump().items():
         for name, value in values.items():
             print(f"  {section}.{name}={json.dumps(value)}")
 
 
-def _show_notebooks(notebooks: list[Path]) -> None:
-    print("Notebooks")
-    for notebook in notebooks:
-        print(f"  {notebook.stem:18} {runner.title_of(notebook)}")
+def _show_notebooks(plan: runner.Plan) -> None:
+    print(f"Notebooks of profile {plan.profile} in {plan.folder}")
+    reasons = runner.reasons(plan)
+    for notebook in plan.notebooks:
+        print(f"  {notebook.stem:18} {title_of(notebook)}: {reasons[notebook.stem] or 'fresh'}")
+
+
+def _compare(folder: Path, other: Path) -> int:
+    from cxrlib.compare import compare
+
+    return _tell(compare(_manifest(folder), _manifest(other.parent)), f"the same results as {other.parent}")
+
+
+def _manifest(folder: Path) -> Manifest:
+    manifest = Manifest(folder)
+    if not manifest.notebooks:
+        raise ParameterError(f"{manifest.path} is missing; run the notebooks first")
+    return manifest
+
+
+def _tell(differences: list[str], none: str) -> int:
+    print("\n".join(differences) or none)
+    return 1 if differences else 0
 
 
 if __name__ == "__main__":

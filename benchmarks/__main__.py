@@ -1,6 +1,7 @@
-"""`python -m benchmarks` measures every speed claim beside its peer and writes outputs/benchmarks.json and a figure.
+"""`python -m benchmarks [PART ...]` measures speed claims beside their peers: outputs/benchmarks.json and a figure.
 
-Install the peers first: pip install -e '.[benchmarks]'. Takes about ten minutes; leave the machine alone meanwhile.
+Parts: explanations, data, resources, growth; all of them without an argument, otherwise the entries of the others stay.
+Install the peers first: pip install -e '.[benchmarks]'. Takes about twenty minutes; leave the machine alone meanwhile.
 """
 
 import importlib
@@ -12,7 +13,7 @@ from importlib.metadata import version
 
 import torch
 
-from cxrlib.files import PROJECT_ROOT, whole_file, write_json
+from cxrlib.files import PROJECT_ROOT, read_json, whole_file, write_json
 
 warnings.filterwarnings("ignore")  # the peers' own
 
@@ -31,43 +32,58 @@ GOALS = {
     "memory_growth": ("<=", 1.10),
     "import_seconds": ("<=", 0.3),
 }
+MODULES = ["explanations", "data", "resources"]
+OUTPUTS = PROJECT_ROOT / "outputs"
 PACKAGES = ["torch", "torchvision", "captum", "grad-cam", "quantus", "pydicom", "opencv-python-headless", "pillow"]
 
 
-def main() -> int:
-    """Measure, print and write; 0 if every goal is met."""
+def main(parts: list[str]) -> int:
+    """Measure, print and write; 0 if every goal is met, 1 if not, 2 if a part or a peer is unknown here."""
+    parts = parts or [*MODULES, "growth"]
+    if unknown := set(parts) - {*MODULES, "growth"}:
+        print(f"unknown part {sorted(unknown)[0]!r}; choose {', '.join(MODULES)}, growth", file=sys.stderr)
+        return 2
     try:
-        modules = [importlib.import_module(f"benchmarks.{name}") for name in ("explanations", "data", "resources")]
+        modules = {name: importlib.import_module(f"benchmarks.{name}") for name in parts}
     except ModuleNotFoundError as error:
         print(f"{error.name} is missing: pip install -e '.[benchmarks]'", file=sys.stderr)
         return 2
-    machine = {
+    path = OUTPUTS / "benchmarks.json"
+    results = {"entries": {}, "growth": {}} | (read_json(path) if path.exists() else {})
+    print(f"{'':30}{'ratio':>9}  {'goal':>8}  {'ours':>10}  {'peer':>10}  unit")
+    for name in [name for name in MODULES if name in parts]:
+        for key, found in modules[name].measure():
+            results["entries"][key] = judge(key, found) | machine()
+            write_json(path, results)
+    if "growth" in parts:
+        results["growth"] = modules["growth"].measure()
+        write_json(path, results)
+        with whole_file(OUTPUTS / "benchmarks_growth.png") as temporary:
+            modules["growth"].growth_figure(results["growth"]).savefig(temporary, dpi=200)
+    return 0 if all(found["met"] for found in results["entries"].values()) else 1
+
+
+def judge(key: str, found: dict) -> dict:
+    """Print one entry beside its goal; return it with the goal and whether it is met."""
+    sign, goal = GOALS[key]
+    met = found["ratio"] >= goal if sign == ">=" else found["ratio"] <= goal
+    print(
+        f"{key:30}{found['ratio']:9.3f}  {sign} {goal:5}  {found['ours']:10.3f}  {found['peer']:10.3f}  "
+        f"{found['unit']}; {found['against']}{'' if met else '   not met'}",
+        flush=True,
+    )
+    return found | {"goal": f"{sign} {goal}", "met": met}
+
+
+def machine() -> dict:
+    """What an entry was measured on."""
+    return {
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "processor": platform.processor() or platform.machine(),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
     }
-    entries = {}
-    print(f"{'':30}{'ratio':>9}  {'goal':>8}  {'ours':>10}  {'peer':>10}  unit")
-    for module in modules:
-        for key, found in module.measure():
-            sign, goal = GOALS[key]
-            met = found["ratio"] >= goal if sign == ">=" else found["ratio"] <= goal
-            entries[key] = found | {"goal": f"{sign} {goal}", "met": met} | machine
-            mark = "" if met else "   not met"
-            print(
-                f"{key:30}{found['ratio']:9.3f}  {sign} {goal:5}  {found['ours']:10.3f}  {found['peer']:10.3f}  "
-                f"{found['unit']}; {found['against']}{mark}",
-                flush=True,
-            )
-    growth = importlib.import_module("benchmarks.growth")
-    panels = growth.measure()
-    outputs = PROJECT_ROOT / "outputs"
-    write_json(outputs / "benchmarks.json", {"entries": entries, "growth": panels})
-    with whole_file(outputs / "benchmarks_growth.png") as temporary:
-        growth.growth_figure(panels).savefig(temporary, dpi=200)
-    return 0 if all(found["met"] for found in entries.values()) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

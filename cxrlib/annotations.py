@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from cxrlib.archive import Root
+
 NO_FINDING = "No finding"
 VINBIGDATA_CLASSES = [
     "Aortic enlargement",
@@ -50,7 +52,7 @@ def public_annotations_path() -> Path:
     raise FileNotFoundError(f"torchxrayvision is installed without {name}; run: pip install -U torchxrayvision")
 
 
-def read_annotations(path: Path, classes: list[str] | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+def read_annotations(path: Root, classes: list[str] | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read a CSV in the columns of VinBigData's train.csv.
 
     Args:
@@ -64,24 +66,38 @@ def read_annotations(path: Path, classes: list[str] | None = None) -> tuple[pd.D
     Raises:
         AnnotationError: the file is empty, lacks a column, or names an unknown class.
     """
+    return check_annotations(read_rows(path, COLUMNS), classes or VINBIGDATA_CLASSES, str(path))
+
+
+def read_rows(path: Root, columns: list[str]) -> pd.DataFrame:
+    """Read a CSV that has at least `columns`, ids as text and boxes as float64; the index is the line in the file.
+
+    Raises:
+        AnnotationError: the file is empty, lacks a column, or has text where a number must be.
+    """
     try:
-        frame = pd.read_csv(path, dtype={"image_id": str, "rad_id": str})
+        with path.open("rb") as file:
+            frame = pd.read_csv(
+                file,
+                dtype={"image_id": str, "rad_id": str, "patient_id": str},
+                compression="gzip" if path.name.endswith(".gz") else None,
+            )
     except pd.errors.EmptyDataError:
-        raise AnnotationError(f"{path} is empty; expected a CSV with the columns {', '.join(COLUMNS)}") from None
-    missing = [column for column in COLUMNS if column not in frame.columns]
+        raise AnnotationError(f"{path} is empty; expected a CSV with the columns {', '.join(columns)}") from None
+    missing = [column for column in columns if column not in frame.columns]
     if missing:
         raise AnnotationError(f"{path} lacks the column(s) {', '.join(missing)}; it has {', '.join(frame.columns)}")
     if frame.empty:
         raise AnnotationError(f"{path} has a header but no rows; is the download complete?")
     frame.index += 2  # the line in the file, after the header
-    for column in BOX_COLUMNS:
+    for column in [column for column in BOX_COLUMNS if column in columns]:
         numbers = pd.to_numeric(frame[column], errors="coerce")
         wrong = frame[column].notna() & numbers.isna()
         if wrong.any():
             row = wrong.idxmax()
             raise AnnotationError(f"{path}, row {row}, field {column}: {frame[column][row]!r} is not a number")
         frame[column] = numbers.astype("float64")
-    return check_annotations(frame, classes or VINBIGDATA_CLASSES, str(path))
+    return frame
 
 
 def check_annotations(frame: pd.DataFrame, classes: list[str], name: str) -> tuple[pd.DataFrame, pd.DataFrame]:

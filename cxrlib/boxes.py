@@ -18,10 +18,22 @@ def boxes_from_mask(mask: np.ndarray, size: int) -> np.ndarray:
     Returns:
         float64 (boxes, 4) in pixels of that frame; (0, 4) for an empty mask.
     """
-    resized = cv2.resize(mask.astype(np.uint8) * 255, (size, size))
-    contours, _ = cv2.findContours(resized, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    contours, _ = cv2.findContours(resize_mask(mask, size).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     corners = [(x, y, x + width, y + height) for x, y, width, height in map(cv2.boundingRect, contours)]
     return np.array(corners, dtype=np.float64).reshape(-1, 4)
+
+
+def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
+    """A boolean mask in a square frame of `size` pixels: set where bilinear resizing leaves anything."""
+    return cv2.resize(mask.astype(np.uint8) * 255, (size, size)) > 0
+
+
+def mask_of_boxes(boxes: np.ndarray, size: int) -> np.ndarray:
+    """Boolean (size, size): the pixels whose centres lie in any of the boxes (n, 4)."""
+    mask = np.zeros((size, size), bool)
+    for x_min, y_min, x_max, y_max in np.ceil(np.asarray(boxes) - 0.5).clip(0, size).astype(int):
+        mask[y_min:y_max, x_min:x_max] = True
+    return mask
 
 
 def areas(boxes: np.ndarray) -> np.ndarray:
@@ -44,15 +56,32 @@ def pairwise_iou(first: np.ndarray, second: np.ndarray, union: Union = "areas") 
     Raises:
         ValueError: a box is inverted or has no area.
     """
+    intersection, first_areas, second_areas = _intersections(first, second)
+    total = first_areas[:, None] + second_areas[None, :]
+    return intersection / (total - intersection if union == "areas" else total)
+
+
+def pairwise_iobb(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Intersection over the area of the predicted box, for every pair (IoBB of ChestX-ray8, Wang et al. 2017).
+
+    Args, errors: as `pairwise_iou`.
+
+    Returns:
+        float64 (predicted, true) in 0..1.
+    """
+    intersection, predicted_areas, _ = _intersections(predicted, true)
+    return intersection / predicted_areas[:, None]
+
+
+def _intersections(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Areas of all pairs' intersections (n, m), and of the boxes themselves."""
     first, second = np.asarray(first, np.float64).reshape(-1, 4), np.asarray(second, np.float64).reshape(-1, 4)
     for boxes in (first, second):
         if (boxes[:, 2:] <= boxes[:, :2]).any():
             raise ValueError(f"a box must have x_min < x_max and y_min < y_max, found {boxes.tolist()}")
     top_left = np.maximum(first[:, None, :2], second[None, :, :2])
     bottom_right = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    intersection = np.prod(np.clip(bottom_right - top_left, 0, None), axis=2)
-    total = areas(first)[:, None] + areas(second)[None, :]
-    return intersection / (total - intersection if union == "areas" else total)
+    return np.prod(np.clip(bottom_right - top_left, 0, None), axis=2), areas(first), areas(second)
 
 
 def all_pairs_iou(predicted: np.ndarray, true: np.ndarray, union: Union = "areas") -> float:
@@ -73,6 +102,38 @@ def best_match_iou(predicted: np.ndarray, true: np.ndarray, union: Union = "area
     """
     _require_true(true)
     return float(pairwise_iou(predicted, true, union).max(axis=0).mean()) if len(predicted) else 0.0
+
+
+def mask_iou(predicted: np.ndarray, true: np.ndarray, union: Union = "areas") -> float:
+    """IoU of two masks of one shape, pixel by pixel; 0 where nothing is predicted.
+
+    Args:
+        predicted: boolean, e.g. the heatmap's top pixels.
+        true: boolean, e.g. the union of all readers' boxes.
+        union: as in `pairwise_iou`.
+
+    Raises:
+        ValueError: `true` is empty.
+    """
+    _require_true(np.flatnonzero(true))
+    intersection, total = np.count_nonzero(predicted & true), np.count_nonzero(predicted) + np.count_nonzero(true)
+    return intersection / (total - intersection if union == "areas" else total)
+
+
+def union_iou(first: np.ndarray, second: np.ndarray) -> float:
+    """Mask IoU of two sets of boxes (n, 4) and (m, 4), exact: of the areas that each set covers together.
+
+    The boxes' corners cut the plane into cells that lie wholly inside or outside every box.
+    """
+    corners = np.concatenate([first, second])
+    x, y = np.unique(corners[:, [0, 2]]), np.unique(corners[:, [1, 3]])
+    cells = np.diff(y)[:, None] * np.diff(x)[None, :]
+    covered = []
+    for boxes in (first, second):
+        left, top, right, bottom = (boxes[:, i, None] for i in range(4))
+        columns, rows = (x[:-1] >= left) & (x[1:] <= right), (y[:-1] >= top) & (y[1:] <= bottom)
+        covered.append((rows[:, :, None] & columns[:, None, :]).any(axis=0))
+    return float(cells[covered[0] & covered[1]].sum() / cells[covered[0] | covered[1]].sum())
 
 
 def _require_true(true: np.ndarray) -> None:

@@ -28,6 +28,19 @@ def f1_scores(labels: pd.DataFrame, probabilities: pd.DataFrame, threshold: floa
     return pd.DataFrame.from_dict(rows, orient="index", columns=["f1", "n"]).rename_axis("label")
 
 
+def predictions(results: dict[str, tuple[pd.DataFrame, pd.DataFrame]]) -> pd.DataFrame:
+    """Every prediction in one long table: experiment, image_id, label, truth (0/1), probability.
+
+    Args:
+        results: experiment -> labels and probabilities, image_id by class.
+    """
+    parts = []
+    for experiment, (labels, probabilities) in results.items():
+        long = pd.DataFrame({"truth": labels.stack(), "probability": probabilities.stack()})
+        parts.append(long.rename_axis(["image_id", "label"]).reset_index().assign(experiment=experiment))
+    return pd.concat(parts, ignore_index=True)[["experiment", "image_id", "label", "truth", "probability"]]
+
+
 def auroc_scores(labels: pd.DataFrame, probabilities: pd.DataFrame) -> pd.Series:
     """Area under the ROC curve of each label and their mean "macro avg"; NaN where one outcome is absent."""
     scores = pd.Series(

@@ -65,6 +65,10 @@ class Cohort:
         rows = self._boxed.get((image_id, class_name))
         return self.annotations.loc[rows if rows is not None else [], ["rad_id", *BOX_COLUMNS]]
 
+    def boxes_of(self, image_id: str) -> np.ndarray:
+        """All readers' boxes of all the run's findings on one image: float (n, 4), pixels of the stored image."""
+        return np.concatenate([self.boxes(image_id, name)[BOX_COLUMNS].to_numpy(float) for name in self.findings])
+
     @cached_property
     def _boxed(self) -> dict:
         """Row labels of the annotations with a box, by image_id and class_name."""

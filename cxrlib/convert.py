@@ -1,5 +1,6 @@
 """Radiograph files of any size to one memory-mapped array of square 8-bit images."""
 
+import shutil
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -9,6 +10,8 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from cxrlib.archive import identity
+from cxrlib.dependencies import code_fingerprint
 from cxrlib.files import fingerprint, whole_file
 from cxrlib.images import ImageError, read_grey, resize_square
 from cxrlib.progress import progress
@@ -21,7 +24,7 @@ def convert_images(images: pd.DataFrame, folder: Path, size: int, workers: int) 
     The thesis stored 512 px JPEG files; the array holds the same pixels without JPEG's losses.
 
     Args:
-        images: columns image_id and path.
+        images: columns image_id and path (of a file, or of a member of a zip).
         folder: where pixels.npy and sizes.csv are written.
         size: side of the stored images in pixels.
         workers: processes that read and resize.
@@ -29,8 +32,12 @@ def convert_images(images: pd.DataFrame, folder: Path, size: int, workers: int) 
     Returns:
         One row per image, in the order of `images`: image_id, width, height (pixels of the file) and reason, which
         is empty or says why the image could not be read; such an image's pixels are zero.
+
+    Raises:
+        OSError: the disk is too small; nothing has been written then.
     """
-    request = fingerprint([size, images["image_id"].tolist(), [_identity(path) for path in images["path"]]])
+    identities = [identity(path) for path in images["path"]]
+    request = fingerprint([size, images["image_id"].tolist(), identities, code_fingerprint("cxrlib.images")])
     pixels_path, sizes_path = folder / "pixels.npy", folder / f"sizes-{request}.csv"
     if pixels_path.exists() and sizes_path.exists():
         return pd.read_csv(sizes_path, keep_default_na=False, dtype={"image_id": str})
@@ -40,13 +47,14 @@ def convert_images(images: pd.DataFrame, folder: Path, size: int, workers: int) 
     partial_pixels, journal = folder / f"partial-{request}.npy", folder / f"partial-{request}.csv"
     if not partial_pixels.exists():
         journal.unlink(missing_ok=True)
+    _require_space(folder, partial_pixels, len(images) * size * size)
     done = _read_journal(journal)
     mode = "r+" if partial_pixels.exists() else "w+"
     pixels = np.lib.format.open_memmap(partial_pixels, mode, np.uint8, (len(images), size, size))
     waiting = [position for position in range(len(images)) if position not in done]
     paths = [images["path"].iloc[position] for position in waiting]
     with journal.open("a") as log, ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        results = pool.map(partial(_read_one, size=size), paths, chunksize=8)
+        results = pool.map(partial(_read_one, size=size), paths, chunksize=4)
         for position, (picture, width, height, reason) in zip(
             waiting, progress(results, "converting", "image", len(waiting)), strict=True
         ):
@@ -64,17 +72,21 @@ def convert_images(images: pd.DataFrame, folder: Path, size: int, workers: int) 
     return sizes
 
 
-def _identity(path: str) -> list:
-    file = Path(path)
-    if not file.exists():
-        return [file.name]
-    return [file.name, file.stat().st_size, file.stat().st_mtime_ns]
+def _require_space(folder: Path, partial_pixels: Path, needed: int) -> None:
+    """Refuse to start what the disk cannot hold; blocks that an interrupted conversion wrote are there already."""
+    written = partial_pixels.stat().st_blocks * 512 if partial_pixels.exists() else 0
+    free = shutil.disk_usage(folder).free
+    if needed - written > free:
+        raise OSError(
+            f"{folder}: the converted images need {(needed - written) / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
+            "free some, choose another folder with --out, or lower data.image_size"
+        )
 
 
 def _read_one(path: str, size: int) -> tuple[np.ndarray, int, int, str]:
     cv2.setNumThreads(1)
     try:
-        image = read_grey(Path(path))
+        image = read_grey(path)
     except ImageError as error:
         return np.zeros((size, size), np.uint8), 0, 0, " ".join(str(error).split())
     return resize_square(image, size), image.shape[1], image.shape[0], ""

@@ -7,6 +7,7 @@ import random
 import numpy as np
 import torch
 
+from cxrlib import filelog
 from cxrlib.params import Compute
 
 
@@ -20,7 +21,10 @@ def use_device(compute: Compute) -> torch.device:
         torch.set_num_threads(compute.threads)
     allow_tf32 = compute.precision == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allow_tf32
-    return pick_device(compute.device)
+    device = pick_device(compute.device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    filelog.note(device=name, threads=torch.get_num_threads(), precision=compute.precision)
+    return device
 
 
 def inference_dtype(compute: Compute) -> torch.dtype:
@@ -58,3 +62,4 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
+    filelog.note(seed=seed, deterministic=torch.are_deterministic_algorithms_enabled())

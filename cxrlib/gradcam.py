@@ -9,6 +9,7 @@ from torch import nn
 from cxrlib.distributed import in_turn, rank, world_size
 from cxrlib.inference import PooledNetwork, pooled_at
 from cxrlib.inputs import StoredInputs, load_batches
+from cxrlib.memory import smaller_batches
 from cxrlib.progress import progress
 from cxrlib.resnet import device_of, normalise
 
@@ -138,6 +139,7 @@ def weighted_sum(activations: torch.Tensor, weights: torch.Tensor) -> torch.Tens
     return (weights @ activations.flatten(2)).relu().unflatten(2, activations.shape[2:])
 
 
+@smaller_batches
 def explain(
     network: nn.Module, images: torch.Tensor | StoredInputs, layer: str, batch_size: int
 ) -> tuple[torch.Tensor, torch.Tensor]:

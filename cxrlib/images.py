@@ -1,44 +1,100 @@
 """Radiograph files to 8-bit grey arrays."""
 
-from pathlib import Path
+from collections.abc import Callable
+from io import BytesIO
 
 import cv2
 import numpy as np
 import pydicom
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
-DICOM_SUFFIXES = {".dicom", ".dcm"}
+from cxrlib.archive import read_bytes
+
+DICOM_SUFFIXES = (".dicom", ".dcm")
 
 
 class ImageError(ValueError):
     """An image file that cannot be used; the message names the file and what is wrong with it."""
 
 
-def read_grey(path: Path) -> np.ndarray:
+def read_grey(path: str) -> np.ndarray:
     """Read a DICOM, PNG or JPEG radiograph as uint8 (height, width), bright bone on dark air.
+
+    Args:
+        path: of a file, or of a member of a zip (`cxrlib.archive`).
 
     Raises:
         ImageError: the file is missing, unreadable, or holds no single grey or colour image.
     """
-    if not path.is_file():
-        raise ImageError(f"{path}: no such file")
-    return _read_dicom(path) if path.suffix.lower() in DICOM_SUFFIXES else _read_picture(path)
-
-
-def _read_dicom(path: Path) -> np.ndarray:
     try:
-        dataset = pydicom.dcmread(path)
+        content = read_bytes(str(path))
+    except FileNotFoundError:
+        raise ImageError(f"{path}: no such file") from None
+    except Exception as error:  # a disk, or a damaged zip, which raises many types
+        raise ImageError(f"{path}: cannot be read ({type(error).__name__}: {error})") from error
+    return _read_dicom(content, path) if str(path).lower().endswith(DICOM_SUFFIXES) else _read_picture(content, path)
+
+
+def _read_dicom(content: bytes, path: str) -> np.ndarray:
+    try:
+        dataset = pydicom.dcmread(BytesIO(content))
         stored = dataset.pixel_array
         if stored.ndim != 2:
             raise ValueError(f"expected one grey frame, found shape {stored.shape}")
-        values = apply_voi_lut(apply_modality_lut(stored, dataset), dataset)
+        return _grey_of_stored(stored, dataset)
     except Exception as error:  # pydicom and its decoders raise many types on damaged files
         raise ImageError(f"{path}: not a readable DICOM image ({type(error).__name__}: {error})") from error
-    return to_uint8(values, inverted=dataset.PhotometricInterpretation == "MONOCHROME1")
 
 
-def _read_picture(path: Path) -> np.ndarray:
-    picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+def _grey_of_stored(stored: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray:
+    """Stored values to grey values by the dataset's own rules.
+
+    Pixels that only pad the image count neither for the darkest nor for the brightest value, and are black.
+    """
+
+    def grey_of(values: np.ndarray) -> np.ndarray:
+        grey, padding = np.zeros(len(values), np.uint8), _is_padding(values, dataset)
+        if not padding.all():
+            shown = apply_voi_lut(apply_modality_lut(values[~padding], dataset), dataset)
+            grey[~padding] = to_uint8(shown, inverted=dataset.PhotometricInterpretation == "MONOCHROME1")
+        return grey
+
+    return by_table(stored, grey_of)
+
+
+def by_table(stored: np.ndarray, grey_of: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """`grey_of` applied to an array, but only once to each value that occurs in it: a radiograph has few.
+
+    Args:
+        stored: any shape; values of up to 16 bits are looked up, others sorted.
+        grey_of: from values (n,) of the dtype of `stored` to uint8 (n,).
+
+    Returns:
+        uint8 array of the same shape.
+    """
+    if stored.dtype.kind not in "iu" or stored.dtype.itemsize > 2:
+        values, positions = np.unique(stored, return_inverse=True)
+        return grey_of(values)[positions].reshape(stored.shape)
+    codes = stored.view(f"u{stored.dtype.itemsize}")  # the bits of a signed value, as a place in the table
+    present = np.flatnonzero(np.bincount(codes.ravel()))
+    table = np.zeros(present[-1] + 1, np.uint8)
+    table[present] = grey_of(present.astype(codes.dtype).view(stored.dtype))
+    return table[codes]
+
+
+def _is_padding(values: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray:
+    """Which stored values lie between PixelPaddingValue and PixelPaddingRangeLimit."""
+    if dataset.get("PixelPaddingValue") is None:
+        return np.zeros(len(values), bool)
+    value = dataset.PixelPaddingValue
+    limit = dataset.get("PixelPaddingRangeLimit")
+    bounds = sorted([value, value if limit is None else limit])
+    return (values >= bounds[0]) & (values <= bounds[1])
+
+
+def _read_picture(content: bytes, path: str) -> np.ndarray:
+    buffer = np.frombuffer(content, np.uint8)
+    picture = cv2.imdecode(buffer, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH) if content else None
     if picture is None:
         raise ImageError(f"{path}: not a readable PNG or JPEG image")
     return picture if picture.dtype == np.uint8 else to_uint8(picture)

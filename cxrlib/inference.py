@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from cxrlib.fused import fuse_convolutions
 from cxrlib.inputs import StoredInputs, load_batches
+from cxrlib.memory import smaller_batches
 from cxrlib.resnet import device_of, normalise
 
 CHUNK_PIXELS = 8 * 224 * 224
@@ -81,6 +82,7 @@ def inference_copy(network: nn.Module, layer: str = "layer4", dtype: torch.dtype
     return pooled.requires_grad_(False)
 
 
+@smaller_batches
 def predict(network: nn.Module, images: torch.Tensor | StoredInputs, batch_size: int) -> torch.Tensor:
     """Probabilities of all labels: one forward pass per image.
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from cxrlib.cohort import Cohort
+from cxrlib.dependencies import code_fingerprint
 from cxrlib.distributed import rank, wait_for_all
 from cxrlib.files import whole_file
 from cxrlib.progress import progress
@@ -37,7 +38,8 @@ class StoredInputs:
 
 def network_inputs(cohort: Cohort, image_ids: list[str], size: int) -> StoredInputs:
     """Images in the network's frame of `size` pixels; the first call stores those of the whole cohort beside it."""
-    pixels_path, path = cohort.folder / "pixels.npy", cohort.folder / f"inputs-{size}.npy"
+    pixels_path = cohort.folder / "pixels.npy"
+    path = cohort.folder / f"inputs-{size}-{code_fingerprint(__name__)}.npy"
     if rank() == 0 and (not path.exists() or path.stat().st_mtime_ns < pixels_path.stat().st_mtime_ns):
         _store_inputs(pixels_path, path, size)
     wait_for_all()
@@ -69,6 +71,8 @@ def load_batches(
 
 
 def _store_inputs(pixels_path: Path, path: Path, size: int) -> None:
+    for outdated in path.parent.glob(f"inputs-{size}-*.npy"):
+        outdated.unlink()
     count = len(np.load(pixels_path, mmap_mode="r"))
     with whole_file(path) as temporary:
         stored = np.lib.format.open_memmap(temporary, "w+", np.uint8, (count, size, size))

@@ -1,29 +1,35 @@
-"""Do heatmaps point where the radiologists pointed? Boxes of masks scored against all readers' boxes."""
-
-from collections import defaultdict
-from itertools import combinations
+"""Do heatmaps point where the radiologists pointed? Masks and their boxes scored against all readers' boxes."""
 
 import numpy as np
 import pandas as pd
 import torch
 
 from cxrlib.annotations import BOX_COLUMNS
-from cxrlib.boxes import Union, all_pairs_iou, best_match_iou, boxes_from_mask
+from cxrlib.boxes import (
+    Union,
+    all_pairs_iou,
+    best_match_iou,
+    boxes_from_mask,
+    mask_iou,
+    mask_of_boxes,
+    pairwise_iobb,
+    resize_mask,
+)
 from cxrlib.cohort import Cohort
+from cxrlib.explanations import Explanations
 from cxrlib.maps import upscale
 from cxrlib.masks import top_pixels_of
 from cxrlib.progress import progress
 
+PROTOCOLS = ["all_pairs", "best_match", "mask_iou"]
+"""Three ways to score several predicted boxes against several readers' boxes; the thesis's is the first."""
+SCORES = [*PROTOCOLS, *(f"{name}_sum" for name in PROTOCOLS), "iobb", "hit"]
+
 
 def score_maps(
-    cohort: Cohort,
-    cases: pd.DataFrame,
-    maps: torch.Tensor,
-    input_size: int,
-    percentages: list[float],
-    union: Union,
+    cohort: Cohort, cases: pd.DataFrame, maps: torch.Tensor, input_size: int, percentages: list[float]
 ) -> pd.DataFrame:
-    """IoU of heatmap boxes with all readers' boxes.
+    """Every protocol's score of every heatmap at every share of pixels, against all readers' boxes.
 
     Args:
         cohort: the run's cohort; scores are in its square frame.
@@ -31,28 +37,92 @@ def score_maps(
         maps: raw maps (cases, rows, columns), one per case.
         input_size: side in pixels of the frame in which masks are made (thesis: 224).
         percentages: shares of the pixels that make the mask.
-        union: as in `pairwise_iou`.
 
     Returns:
-        One row per case and share: image_id, class_name, share, all_pairs, best_match, predicted_boxes, true_boxes.
+        One row per case and share: image_id, class_name, share and the scores of `score_mask`, `hit` of the heatmap.
     """
     rows = []
     pairs = zip(cases["image_id"], cases["class_name"], maps, strict=True)
     for image_id, class_name, small in progress(pairs, "scoring", "map", len(cases)):
         true = cohort.boxes(image_id, class_name)[BOX_COLUMNS].to_numpy()
-        masks = top_pixels_of(upscale(small, input_size), percentages).numpy()
-        for share, mask in zip(percentages, masks, strict=True):
-            predicted = boxes_from_mask(mask, cohort.size)
-            scores = all_pairs_iou(predicted, true, union), best_match_iou(predicted, true, union)
-            rows.append((image_id, class_name, share, *scores, len(predicted), len(true)))
-    columns = ["image_id", "class_name", "share", "all_pairs", "best_match", "predicted_boxes", "true_boxes"]
-    return pd.DataFrame(rows, columns=columns)
+        heatmap = upscale(small, input_size)
+        about = {"image_id": image_id, "class_name": class_name, "hit": hit(heatmap, true, cohort.size)}
+        for share, mask in zip(percentages, top_pixels_of(heatmap, percentages).numpy(), strict=True):
+            rows.append(about | {"share": share} | score_mask(mask, true, cohort.size))
+    return pd.DataFrame(rows, columns=["image_id", "class_name", "share", *SCORES, "predicted_boxes", "true_boxes"])
+
+
+def score_mask(mask: np.ndarray, true: np.ndarray, size: int) -> dict[str, float]:
+    """Scores of one mask against the readers' boxes of one finding.
+
+    Args:
+        mask: boolean (height, width) in the heatmap's frame.
+        true: all readers' boxes (n, 4) in pixels of the square frame, at least one.
+        size: side of that frame in pixels.
+
+    Returns:
+        all_pairs, best_match and mask_iou (against the union of the readers' boxes), each also as ..._sum with the
+        thesis's area1 + area2 for union; iobb (mean over all pairs); predicted_boxes and true_boxes (counts).
+    """
+    predicted, covered = boxes_from_mask(mask, size), resize_mask(mask, size)
+    readers = mask_of_boxes(true, size)
+    scores = {}
+    for suffix, union in (("", "areas"), ("_sum", "sum")):
+        scores["all_pairs" + suffix] = all_pairs_iou(predicted, true, union)
+        scores["best_match" + suffix] = best_match_iou(predicted, true, union)
+        scores["mask_iou" + suffix] = mask_iou(covered, readers, union)
+    iobb = float(pairwise_iobb(predicted, true).mean()) if len(predicted) else 0.0
+    return scores | {"iobb": iobb, "predicted_boxes": len(predicted), "true_boxes": len(true)}
+
+
+def hit(heatmap: torch.Tensor, true: np.ndarray, size: int) -> bool:
+    """Whether the centre of the strongest pixel lies in any of the boxes (pointing game; cheXlocalize's hit rate).
+
+    Args:
+        heatmap: (height, width); of equal pixels the first in reading order counts; one of zeros hits nothing.
+        true: boxes (n, 4) in pixels of a square frame of `size` pixels.
+    """
+    if heatmap.max() <= 0:
+        return False
+    row, column = divmod(int(heatmap.argmax()), heatmap.shape[1])
+    x, y = (column + 0.5) * size / heatmap.shape[1], (row + 0.5) * size / heatmap.shape[0]
+    x_min, y_min, x_max, y_max = np.asarray(true, np.float64).reshape(-1, 4).T
+    return bool(((x_min <= x) & (x < x_max) & (y_min <= y) & (y < y_max)).any())
+
+
+def with_union(protocol: str, union: Union) -> str:
+    """Column of `score_maps` that holds a protocol's score with the given union."""
+    return protocol + ("_sum" if union == "sum" else "")
 
 
 def mean_by_share(scores: pd.DataFrame, classes: list[str], protocol: str = "all_pairs") -> pd.DataFrame:
     """Mean score per share of pixels (rows) and class (columns); NaN for a class without cases."""
     means = scores.pivot_table(index="share", columns="class_name", values=protocol, aggfunc="mean")
     return means.reindex(columns=pd.Index(classes, name="class_name"))
+
+
+def shared_regions(cohort: Cohort, explanations: Explanations, random: Explanations, threshold: float) -> pd.DataFrame:
+    """Findings predicted but not labelled: does their heatmap's strongest pixel lie on another finding?
+
+    Args:
+        cohort: labels and boxes.
+        explanations: probabilities and maps.
+        random: the same with random maps, the control.
+        threshold: a class is predicted where its probability reaches this.
+
+    Returns:
+        One row per false positive on an image with any box: image_id, class_name, hit, random_hit.
+    """
+    rows = []
+    for class_name in cohort.findings:
+        for image_id, probability in explanations.probabilities[class_name].items():
+            if probability < threshold or cohort.labels.at[image_id, class_name]:
+                continue
+            boxes = cohort.boxes_of(image_id)
+            if len(boxes):
+                heatmaps = (upscale(one.map(image_id, class_name), one.input_size) for one in (explanations, random))
+                rows.append((image_id, class_name, *(hit(heatmap, boxes, cohort.size) for heatmap in heatmaps)))
+    return pd.DataFrame(rows, columns=["image_id", "class_name", "hit", "random_hit"])
 
 
 def boxed_cases(cohort: Cohort, probabilities: pd.DataFrame) -> pd.DataFrame:
@@ -77,30 +147,3 @@ def correct_cases(cohort: Cohort, probabilities: pd.DataFrame, threshold: float)
     """The `boxed_cases` that the model predicts with a probability of at least `threshold`."""
     cases = boxed_cases(cohort, probabilities)
     return cases[cases["probability"] >= threshold].reset_index(drop=True)
-
-
-def reader_agreement(annotations: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
-    """What radiologists reach against each other: IoU of every two readers who boxed the same finding.
-
-    Args:
-        annotations: rows of `cxrlib.annotations.COLUMNS`; any frame.
-        classes: findings to score.
-
-    Returns:
-        One row per image and finding with two or more readers: image_id, class_name, all_pairs, best_match (mean of
-        both directions), each the mean over the pairs of readers.
-    """
-    boxed = annotations[annotations["x_min"].notna() & annotations["class_name"].isin(classes)]
-    corners = boxed[BOX_COLUMNS].to_numpy()
-    readers = defaultdict(list)
-    for (class_name, image_id, _), positions in boxed.groupby(["class_name", "image_id", "rad_id"]).indices.items():
-        readers[class_name, image_id].append(corners[positions])
-    rows = []
-    for (class_name, image_id), boxes in sorted(readers.items()):
-        if len(boxes) < 2:
-            continue
-        scores = [
-            (all_pairs_iou(a, b), (best_match_iou(a, b) + best_match_iou(b, a)) / 2) for a, b in combinations(boxes, 2)
-        ]
-        rows.append((image_id, class_name, *np.mean(scores, axis=0)))
-    return pd.DataFrame(rows, columns=["image_id", "class_name", "all_pairs", "best_match"])

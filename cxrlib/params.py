@@ -2,15 +2,18 @@
 
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cxrlib.files import PROJECT_ROOT
+from cxrlib.safe_yaml import in_short, read_yaml
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Percentages = Annotated[list[Share], Field(min_length=1)]
 Positive = Annotated[int, Field(ge=1)]
 KernelSide = Annotated[int, Field(ge=3)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""What NumPy and torch both take."""
+FileName = Annotated[str, Field(pattern=r"^\w[\w .+-]*$", max_length=100)]
 
 
 class ParameterError(ValueError):
@@ -20,16 +23,18 @@ class ParameterError(ValueError):
 class Section(BaseModel):
     """Base of all sections: no unknown keys, no silent conversions, no changes afterwards."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class Data(Section):
     """Which radiographs, and how they are brought to one size and split."""
 
-    source: Literal["demo", "vinbigdata", "nih"]
-    """demo: real annotations, rendered radiographs; the others are read from `root`."""
+    source: Literal["demo", "vinbigdata", "vinbigdata-resized", "vindr-cxr", "nih", "folder"]
+    """demo: real annotations, rendered radiographs; the others are read from `root` (docs/data.md)."""
     root: str | None
-    """Folder of the data set; None for demo."""
+    """Folder or zip of the data set; None for demo."""
     n_studies: Positive
     """demo: how many studies to draw from the real annotations."""
     no_finding_share: Annotated[float, Field(ge=0, lt=1)]
@@ -39,8 +44,8 @@ class Data(Section):
     valid_share: Share
     """Fraction of the studies for validation (thesis: 0.1)."""
     test_share: Share
-    """Fraction of the studies for the test (thesis: 0.1)."""
-    seed: int
+    """Fraction of the studies for the test (thesis: 0.1); a data set's own test split takes its place."""
+    seed: Seed
     """Seeds the drawn studies, the rendering and the split."""
 
     @model_validator(mode="after")
@@ -55,8 +60,8 @@ class Data(Section):
 class Labels(Section):
     """The experiments: which labels each model learns."""
 
-    experiments: Annotated[dict[str, Annotated[list[str], Field(min_length=2)]], Field(min_length=1)]
-    """Name of the experiment -> its labels (thesis: 3, 5, 7 and all 15)."""
+    experiments: Annotated[dict[FileName, Annotated[list[str], Field(min_length=2)]], Field(min_length=1)]
+    """Name of the experiment, which names its files too -> its labels (thesis: 3, 5, 7 and all 15)."""
     explained: str
     """The experiment whose model is explained (thesis: 7 labels)."""
 
@@ -64,27 +69,40 @@ class Labels(Section):
     def _explained_exists(self) -> "Labels":
         if self.explained not in self.experiments:
             raise ValueError(f"explained {self.explained!r} is none of {', '.join(self.experiments)}")
+        for name, labels in self.experiments.items():
+            if len(set(labels)) < len(labels):
+                raise ValueError(f"experiment {name!r} names a label twice")
         return self
 
 
 class Model(Section):
     """The network."""
 
-    architecture: Literal["resnet18", "resnet34", "resnet50"]
-    """torchvision's name (thesis: resnet50)."""
+    architecture: Literal["resnet18", "resnet34", "resnet50", "resnet50-xrv"]
+    """torchvision's name (thesis: resnet50); resnet50-xrv is torchxrayvision's, which reads one grey channel."""
     weights: str | None
-    """None: from scratch; "imagenet": torchvision's; else the path of a safetensors file of a ResNet backbone."""
+    """None: from scratch; "imagenet": torchvision's; "torchxrayvision": resnet50-res512-all, which has outputs for most
+    findings; else the path of a safetensors or PyTorch file of a ResNet backbone."""
     input_size: Annotated[int, Field(ge=32)]
     """Side of the network's input in pixels (thesis: 224)."""
     output_stride: Literal[16, 32]
     """Input pixels per cell of the last feature map (thesis: 32, 7x7 cells at 224 px); 16 drops the last stride."""
 
+    @model_validator(mode="after")
+    def _weights_fit(self) -> "Model":
+        one_channel = self.architecture == "resnet50-xrv"
+        if self.weights in ("imagenet", "torchxrayvision") and one_channel != (self.weights == "torchxrayvision"):
+            raise ValueError(
+                f"weights {self.weights} do not fit {self.architecture}; torchxrayvision needs resnet50-xrv"
+            )
+        return self
+
 
 class Training(Section):
     """The training loop."""
 
-    epochs: Positive
-    """Passes over the training split (thesis: 20)."""
+    epochs: Annotated[int, Field(ge=0)]
+    """Passes over the training split (thesis: 20); 0 keeps weights that have an output for every label as they are."""
     warm_start_epochs: Annotated[int, Field(ge=0)]
     """0: every experiment trains alike, as in the thesis. Otherwise the explained experiment trains first and the
     others continue from its backbone and its last learning rate for so many epochs."""
@@ -102,7 +120,7 @@ class Training(Section):
     """RandomRotation between minus and plus this angle (thesis: 45)."""
     pos_weight: bool
     """Weigh positives by negatives / positives of the training split (thesis: true)."""
-    seed: int
+    seed: Seed
     """Seeds the initial weights, the order of the batches and the augmentation."""
 
 
@@ -137,7 +155,7 @@ class Iou(Section):
     """areas: area of the union; sum: area1 + area2, the thesis's step 5, at most 0.5."""
     threshold: Annotated[float, Field(ge=0, le=1)]
     """A class counts as correctly predicted where it is true and its probability reaches this."""
-    seed: int
+    seed: Seed
     """Seeds the random heatmaps of the control."""
 
 
@@ -158,6 +176,22 @@ class Perturbation(Section):
         if even := [kernel for kernel in self.kernels if kernel % 2 == 0]:
             raise ValueError(f"kernels must be odd, found {even}")
         return self
+
+
+class Bootstrap(Section):
+    """Intervals: studies are drawn again with replacement."""
+
+    resamples: Annotated[int, Field(ge=100)]
+    """How often; the thesis has no intervals."""
+    seed: int
+    """Seeds the draws; the same in every notebook, so that their scores can be compared in pairs."""
+
+
+class Transfer(Section):
+    """Across data sets."""
+
+    run: str | None
+    """Folder of another run, whose model is tested on this run's data; None leaves notebook 08 out."""
 
 
 class Compute(Section):
@@ -186,10 +220,14 @@ class Params(Section):
     smoothgrad: Smoothgrad
     iou: Iou
     perturbation: Perturbation
+    bootstrap: Bootstrap
+    transfer: Transfer
     compute: Compute
 
 
 PROFILES = PROJECT_ROOT / "params"
+MOST_ERRORS = 5
+"""A message names no more wrong fields than this."""
 
 
 def profile_names() -> list[str]:
@@ -206,7 +244,12 @@ def load_params(profile: str, overrides: list[str] = ()) -> Params:
     path = PROFILES / f"{profile}.yaml"
     if profile not in profile_names():
         raise ParameterError(f"unknown profile {profile!r}; choose {', '.join(profile_names())}")
-    values = yaml.safe_load(path.read_text())
+    try:
+        values = read_yaml(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # text that is not UTF-8 is one too
+        raise ParameterError(f"{path}: {error}") from None
+    if not (isinstance(values, dict) and all(isinstance(section, dict) for section in values.values())):
+        raise ParameterError(f"{path}: expected sections with parameters, as in {PROFILES / 'smoke.yaml'}")
     for override in overrides:
         _apply(override, values)
     return check_params(values, profile)
@@ -221,7 +264,7 @@ def check_params(values: dict, name: str) -> Params:
     try:
         return Params.model_validate(values)
     except ValidationError as error:
-        lines = [_explain(item) for item in error.errors()]
+        lines = [_explain(item) for item in error.errors()[:MOST_ERRORS]]
         raise ParameterError(f"{name}: " + "; ".join(lines)) from None
 
 
@@ -236,12 +279,12 @@ def _apply(override: str, values: dict) -> None:
     if field not in fields:
         raise ParameterError(f"--set {override}: unknown parameter {key!r}; {section} has {', '.join(fields)}")
     try:
-        values[section][field] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ParameterError(f"--set {override}: the value is not valid YAML ({error})") from None
+        values.setdefault(section, {})[field] = read_yaml(text)
+    except ValueError as error:
+        raise ParameterError(f"--set {override[:80]}: {error}") from None
 
 
 def _explain(item: dict) -> str:
     field = ".".join(str(part) for part in item["loc"]) or "parameters"
-    given = "" if isinstance(item["input"], dict) else f" (given: {item['input']!r})"
+    given = "" if isinstance(item["input"], dict) else f" (given: {in_short(item['input'])})"
     return f"{field}: {item['msg'].removeprefix('Value error, ')}{given}"

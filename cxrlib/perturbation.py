@@ -8,6 +8,7 @@ from torchvision.transforms.v2 import functional as transforms
 from cxrlib.inputs import StoredInputs, load_batches
 from cxrlib.maps import upscale
 from cxrlib.masks import top_pixels_of
+from cxrlib.memory import smaller_batches
 from cxrlib.progress import progress
 from cxrlib.resnet import device_of, normalise
 
@@ -38,6 +39,7 @@ def replace_pixels(image: torch.Tensor, mask: torch.Tensor, replacement: torch.T
     return torch.where(mask[..., None, :, :], replacement, image)
 
 
+@smaller_batches
 def perturb(
     network: nn.Module,
     images: torch.Tensor | StoredInputs,
@@ -89,19 +91,25 @@ def perturb(
     return pd.concat([frame, pd.DataFrame(values, columns=range(probabilities.shape[1]))], axis=1)
 
 
-def mean_drops(drops: pd.DataFrame, classes: list[str]) -> tuple[pd.DataFrame, pd.Series]:
+def named_drops(drops: pd.DataFrame, image_ids: list[str], classes: list[str]) -> pd.DataFrame:
+    """The result of `perturb` with names: image_id, heatmap_class, transform, share, one column per class."""
+    named = drops.rename(columns=dict(enumerate(classes)) | {"image": "image_id"})
+    named["image_id"] = named["image_id"].map(dict(enumerate(image_ids)))
+    named["heatmap_class"] = named["heatmap_class"].map(dict(enumerate(classes)))
+    return named
+
+
+def mean_drops(cases: pd.DataFrame, classes: list[str]) -> tuple[pd.DataFrame, pd.Series]:
     """Mean change per heatmap class, transform and share.
 
     Args:
-        drops: from `perturb`.
-        classes: names of the class positions.
+        cases: from `named_drops`.
+        classes: class names.
 
     Returns:
-        Means indexed by heatmap_class, transform and share, one column per class name; and how many images had each
-        class predicted.
+        Means indexed by heatmap_class, transform and share, one column per class; and how many images had each class
+        predicted.
     """
-    named = drops.rename(columns=dict(enumerate(classes)))
-    named["heatmap_class"] = named["heatmap_class"].map(dict(enumerate(classes)))
-    counts = named.groupby("heatmap_class")["image"].nunique().reindex(classes, fill_value=0)
-    means = named.groupby(["heatmap_class", "transform", "share"], sort=False)[classes].mean()
+    counts = cases.groupby("heatmap_class")["image_id"].nunique().reindex(classes, fill_value=0)
+    means = cases.groupby(["heatmap_class", "transform", "share"], sort=False)[classes].mean()
     return means, counts

@@ -22,24 +22,18 @@ def prepare_cohort(source: Source, folder: Path, data: Data, labels: Labels, wor
     Raises:
         ValueError: no image could be read, or a label of an experiment has no positives in the training split.
     """
+    _require_known(source.classes, labels)
     sizes = convert_images(source.images, folder, data.image_size, workers).set_index("image_id")
     unreadable = sizes.index[sizes["reason"] != ""]
     if len(unreadable) == len(sizes):
         raise ValueError(f"none of the {len(sizes)} images could be read; the first: {sizes['reason'].iloc[0]}")
     annotations = source.annotations[~source.annotations["image_id"].isin(unreadable)]
-    annotations, clipped = rescale(annotations, sizes, data.image_size, source.box_size)
+    annotations, clipped = rescale(annotations, sizes, data.image_size, source.box_frame)
 
     studies = source.images.set_index("image_id")[["patient_id"]].join(sizes[["width", "height"]])
     table = union_labels(annotations, source.classes).reindex(studies.index, fill_value=0)
     usable = ~studies.index.isin(unreadable)
-    split = split_studies(
-        table[usable],
-        studies["patient_id"][usable],
-        labels.experiments[labels.explained],
-        data.valid_share,
-        data.test_share,
-        data.seed,
-    )
+    split = _split(table[usable], studies["patient_id"][usable], source.official_test, data, labels)
     studies["split"] = split.reindex(studies.index).fillna("unreadable")
     _require_positives(table[studies["split"] == "train"], labels)
 
@@ -64,19 +58,31 @@ def prepare_cohort(source: Source, folder: Path, data: Data, labels: Labels, wor
     return pd.concat([source.skipped, clipped, failed], ignore_index=True)
 
 
+def _split(
+    table: pd.DataFrame, patients: pd.Series, official_test: frozenset[str] | None, data: Data, labels: Labels
+) -> pd.Series:
+    """The split of every study; a data set's own test split is kept, and validation is drawn from the rest."""
+    explained = labels.experiments[labels.explained]
+    is_test = table.index.isin(official_test or [])
+    test_share = data.test_share if official_test is None else 0.0
+    drawn = split_studies(table[~is_test], patients[~is_test], explained, data.valid_share, test_share, data.seed)
+    return pd.concat([drawn, pd.Series("test", table.index[is_test])]).reindex(table.index).rename("split")
+
+
 def rescale(
-    annotations: pd.DataFrame, sizes: pd.DataFrame, size: int, box_size: float | None
+    annotations: pd.DataFrame, sizes: pd.DataFrame, size: int, box_frame: pd.DataFrame | None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Clip boxes to their image and rescale them to the square frame of `size` pixels (thesis, section 4.1).
 
     Args:
-        annotations: boxes in pixels of the file, or of a square of `box_size` pixels.
+        annotations: boxes in pixels of `box_frame` or, where that is None, of the file.
         sizes: width and height of every file in pixels, indexed by image_id.
+        box_frame: width and height behind the boxes, indexed by image_id, where the files were resized.
 
     Returns:
         Annotations in the square frame, and what was clipped or removed (image_id, row, reason).
     """
-    frame = sizes[["width", "height"]] if box_size is None else sizes[["width", "height"]] * 0 + box_size
+    frame = sizes if box_frame is None else box_frame
     clipped, changed = clip_boxes(annotations, frame["width"], frame["height"])
     for column in BOX_COLUMNS:
         side = "width" if column.startswith("x") else "height"
@@ -84,13 +90,18 @@ def rescale(
     return clipped, changed
 
 
-def _require_positives(labels: pd.DataFrame, experiments: Labels) -> None:
-    for name, classes in experiments.experiments.items():
-        unknown = [label for label in classes if label not in labels.columns]
+def _require_known(classes: list[str], labels: Labels) -> None:
+    """Refuse unknown labels before hours of conversion."""
+    for name, wanted in labels.experiments.items():
+        unknown = [label for label in wanted if label not in classes]
         if unknown:
-            known = ", ".join(labels.columns)
+            known = ", ".join(classes)
             raise ValueError(f"labels.experiments[{name!r}]: unknown label {unknown[0]!r}; known are {known}")
-        empty = [label for label in classes if not labels[label].any()]
+
+
+def _require_positives(table: pd.DataFrame, labels: Labels) -> None:
+    for name, wanted in labels.experiments.items():
+        empty = [label for label in wanted if not table[label].any()]
         if empty:
             raise ValueError(
                 f"labels.experiments[{name!r}]: no positive training study for {', '.join(empty)}; "

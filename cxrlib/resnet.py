@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import nn
 from torchvision import models
 from torchvision.transforms import v2
 
 from cxrlib.files import whole_file
+from cxrlib.weights import read_state
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -35,47 +36,33 @@ class Checkpoint:
     valid_loss: float
 
 
+class GreyConv2d(nn.Conv2d):
+    """The first convolution of a network that reads one channel in -1024..1024; its input is what `normalise` makes."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Feature map of inputs (n, 3, h, w)."""
+        grey = denormalise(inputs).mean(1, keepdim=True)
+        return super().forward((2 * grey - 1) * 1024)
+
+
 def build_resnet(architecture: str, n_classes: int, output_stride: int = 32) -> nn.Module:
     """A torchvision ResNet without weights, its `fc` replaced by a linear layer of `n_classes` logits.
 
     Args:
-        architecture: "resnet18", "resnet34" or "resnet50".
+        architecture: "resnet18", "resnet34", "resnet50", or "resnet50-xrv", torchxrayvision's with one input channel.
         n_classes: number of labels.
         output_stride: input pixels per cell of the last feature map. 16 drops the stride of the last block, so that
             112 px give the 7x7 map that 224 px give at 32.
     """
-    network = models.get_model(architecture, weights=None)
+    network = models.get_model(architecture.removesuffix("-xrv"), weights=None)
+    if architecture.endswith("-xrv"):
+        network.conv1 = GreyConv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
     network.fc = nn.Linear(network.fc.in_features, n_classes)
     if output_stride == 16:
         for module in network.layer4[0].modules():
             if isinstance(module, nn.Conv2d):
                 module.stride = (1, 1)
     return network
-
-
-def load_backbone(network: nn.Module, weights: str) -> None:
-    """Fill everything but the head: from torchvision's ImageNet weights ("imagenet") or a safetensors file.
-
-    Raises:
-        RuntimeError: the weights cannot be downloaded, or do not fit the architecture.
-    """
-    if weights == "imagenet":
-        name = {18: "ResNet18", 34: "ResNet34", 50: "ResNet50"}[_depth(network)]
-        chosen = models.get_weight(f"{name}_Weights.IMAGENET1K_V1")
-        try:
-            state = chosen.get_state_dict(check_hash=True)
-        except OSError as error:
-            raise RuntimeError(
-                f"model.weights: {chosen.url} could not be downloaded ({error}). Download it elsewhere, convert it to "
-                "safetensors and give its path as model.weights, or train from scratch with model.weights=null"
-            ) from error
-    else:
-        state = _load_tensors(Path(weights))
-    backbone = {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}
-    missing, unexpected = network.load_state_dict(backbone, strict=False)
-    missing = [name for name in missing if not name.startswith("fc.")]
-    if missing or unexpected:
-        raise RuntimeError(f"model.weights: {weights} is not this architecture: {(missing + unexpected)[0]} differs")
 
 
 def save_checkpoint(network: nn.Module, about: Checkpoint, path: Path) -> None:
@@ -93,7 +80,7 @@ def load_checkpoint(path: Path, device: torch.device) -> tuple[nn.Module, Checkp
     """
     if not path.exists():
         raise RuntimeError(f"{path}: no such checkpoint; run notebook 02_training first")
-    state = _load_tensors(path)
+    state = read_state(path)
     with safe_open(path, framework="pt") as file:
         text = (file.metadata() or {}).get("checkpoint")
     if text is None:
@@ -133,16 +120,3 @@ def denormalise(inputs: torch.Tensor) -> torch.Tensor:
 def device_of(network: nn.Module) -> torch.device:
     """Where a network's weights lie."""
     return next(network.parameters()).device
-
-
-def _depth(network: nn.Module) -> int:
-    blocks = tuple(len(getattr(network, f"layer{i}")) for i in range(1, 5))
-    bottleneck = hasattr(network.layer1[0], "conv3")
-    return 50 if bottleneck else {(2, 2, 2, 2): 18, (3, 4, 6, 3): 34}[blocks]
-
-
-def _load_tensors(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise RuntimeError(f"{path}: not a readable safetensors file ({error})") from error

@@ -1,5 +1,6 @@
 """A run's folder: where notebooks find each other's results and leave tables and figures."""
 
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -7,7 +8,10 @@ from IPython.display import Image
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from cxrlib.files import PROJECT_ROOT, code_fingerprint, read_json, whole_file, write_json
+from cxrlib.dependencies import code_fingerprints, effective, imported_names
+from cxrlib.filelog import RUN_ID
+from cxrlib.files import PROJECT_ROOT, fingerprint, read_json, whole_file, write_json
+from cxrlib.notebooks import NOTEBOOKS, code_of
 from cxrlib.params import Section
 
 FIGURE_DPI = 200
@@ -24,12 +28,16 @@ class Run:
         folder: the run's folder; a relative one is resolved from the project root.
         notebook: name of the notebook, e.g. "06_iou".
         parameters: the notebook's validated sections, recorded with every artefact.
+
+    Attributes:
+        id: fingerprint of what run_all.py executed, also in the manifest; "interactive" in a notebook run by hand.
     """
 
     def __init__(self, folder: str, notebook: str, **parameters: Section) -> None:
         self.folder = PROJECT_ROOT / folder
         self.notebook = notebook
-        self.parameters = {name: section.model_dump() for name, section in parameters.items()}
+        self.id = os.environ.get(RUN_ID, "interactive")
+        self.parameters = effective({name: section.model_dump() for name, section in parameters.items()})
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def path(self, *parts: str) -> Path:
@@ -82,7 +90,12 @@ class Run:
             below = (figure.get_tightbbox().y0 - NOTE_GAP) / figure.get_figheight()
             figure.text(0.5, below, note, ha="center", va="top", fontsize=6, color="#666666")
         area = figure.get_tightbbox().padded(NOTE_GAP)
-        for suffix, metadata in {".png": {"Software": None}, ".pdf": {"CreationDate": None, "Creator": None}}.items():
+        mark = f"cxr-explained, run {self.id}"
+        formats = {
+            ".png": {"Software": None, "Source": mark},
+            ".pdf": {"CreationDate": None, "Creator": mark},
+        }
+        for suffix, metadata in formats.items():
             with whole_file(self.path("figures", name + suffix)) as temporary:
                 figure.savefig(temporary, dpi=FIGURE_DPI, bbox_inches=area, metadata=metadata)
         plt.close(figure)
@@ -96,6 +109,12 @@ class Run:
         path = self.folder / "data" / "cohort.json"
         return read_json(path) if path.exists() else {}
 
+    @property
+    def _code(self) -> str:
+        """Fingerprint of the modules that the notebook imports, directly or not."""
+        notebook = NOTEBOOKS / f"{self.notebook}.ipynb"
+        return fingerprint(code_fingerprints(imported_names(code_of(notebook)) if notebook.exists() else [__name__]))
+
     def _save_provenance(self, artefact: Path, caption: str, about: dict) -> None:
         write_json(
             artefact.with_suffix(".json"),
@@ -104,6 +123,7 @@ class Run:
                 "notebook": self.notebook,
                 "parameters": self.parameters,
                 "data": {key: about.get(key) for key in ("source", "description", "rendered", "data", "split")},
-                "code": code_fingerprint(),
+                "code": self._code,
+                "run": self.id,
             },
         )

@@ -1,29 +1,30 @@
-"""Runs the notebooks in order through papermill. Importing this module imports neither papermill nor torch."""
+"""Runs the notebooks in order through papermill, those that are not fresh.
 
-import ast
-import contextlib
-import json
+Importing this module imports neither papermill nor torch, and a run where all is fresh does not either.
+"""
+
 import logging
 import os
-import re
 import sys
-import textwrap
-import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cxrlib.files import PROJECT_ROOT, whole_file, write_json
-from cxrlib.params import ParameterError, Params
+from cxrlib import filelog
+from cxrlib.console import duration, timed
+from cxrlib.dependencies import code_fingerprints
+from cxrlib.failures import NotebookFailed, Refused, failure_of
+from cxrlib.files import PROJECT_ROOT, fingerprint, from_root, whole_file, write_json
+from cxrlib.freshness import NEVER_RUN, predict, recipe_of, run_id, why_stale
+from cxrlib.kernels import Kernels, stop_kernel
+from cxrlib.lock import locked
+from cxrlib.manifest import Manifest
+from cxrlib.notebooks import sections_of
+from cxrlib.params import Params
 
-NOTEBOOKS = PROJECT_ROOT / "notebooks"
-LAST_FRAMES = 2
-ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-KERNEL_ENVIRONMENT = {
-    "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # with agg, figures vanish from executed notebooks
-    "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # silences the debugger's warning about frozen modules
-}
+if TYPE_CHECKING:
+    from jupyter_client import KernelManager
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Plan:
         profile, overrides: where `params` come from; recorded beside them.
         folder: absolute path of the run's folder.
         notebooks: the notebooks to execute, in order.
+        force: execute fresh notebooks too.
     """
 
     profile: str
@@ -41,132 +43,111 @@ class Plan:
     params: Params
     folder: Path
     notebooks: list[Path]
+    force: bool = False
+
+    def parameters(self, notebook: Path) -> dict[str, object]:
+        """The sections that a notebook declares.
+
+        Raises:
+            ParameterError: it declares a parameter that does not exist.
+        """
+        values = self.params.model_dump()
+        return {name: values[name] for name in sections_of(notebook)}
+
+    def recipes(self) -> dict[str, dict]:
+        """What each notebook depends on now, by its name."""
+        return {notebook.stem: recipe_of(notebook, self.parameters(notebook)) for notebook in self.notebooks}
 
 
-def find_notebooks(folder: Path = NOTEBOOKS) -> list[Path]:
-    """The numbered notebooks of `folder`, in order."""
-    return sorted(folder.glob("[0-9][0-9]_*.ipynb"))
-
-
-def select_notebooks(
-    notebooks: list[Path], only: str | None = None, first: str | None = None, last: str | None = None
-) -> list[Path]:
-    """Choose notebooks by number: `only` is a comma-separated list, `first` and `last` bound a range (inclusive).
-
-    Raises:
-        ParameterError: unknown number, or a selection that is empty.
-    """
-    by_number = {path.name[:2]: path for path in notebooks}
-
-    def known(option: str, number: str) -> str:
-        number = number.strip().zfill(2)
-        if number not in by_number:
-            raise ParameterError(f"{option}: no notebook {number}; choose {', '.join(by_number)}")
-        return number
-
-    if only is not None:
-        chosen = {known("--only", number) for number in only.split(",")}
-        return [path for number, path in by_number.items() if number in chosen]
-    start = known("--from", first) if first is not None else "00"
-    end = known("--to", last) if last is not None else "99"
-    if start > end:
-        raise ParameterError(f"--from {start} --to {end}: selects no notebook")
-    return [path for number, path in by_number.items() if start <= number <= end]
-
-
-def title_of(notebook: Path) -> str:
-    """The first heading of the notebook's Markdown cells, without its marks."""
-    for cell in _cells(notebook, "markdown"):
-        for line in _source(cell).splitlines():
-            if line.startswith("#"):
-                return line.lstrip("#").strip()
-    return notebook.stem
-
-
-def declared_parameters(notebook: Path) -> dict[str, object]:
-    """Names and default values in the cell tagged `parameters`.
-
-    Read from the syntax tree: papermill's own inspection loses a parameter whose line holds a second "=".
-
-    Raises:
-        ParameterError: not exactly one such cell, or something in it that is no assignment of a literal.
-    """
-    cells = [cell for cell in _cells(notebook, "code") if "parameters" in cell["metadata"].get("tags", [])]
-    if len(cells) != 1:
-        raise ParameterError(f"{notebook.name}: needs exactly one cell tagged parameters, found {len(cells)}")
-    defaults = {}
-    for statement in ast.parse(_source(cells[0])).body:
-        match statement:
-            case (
-                ast.Assign(targets=[ast.Name(id=name)], value=value)
-                | ast.AnnAssign(target=ast.Name(id=name), value=value)
-            ):
-                with contextlib.suppress(ValueError, TypeError):
-                    defaults[name] = ast.literal_eval(value)
-                    continue
-        raise ParameterError(f"{notebook.name}: the parameters cell may only assign literals: {ast.unparse(statement)}")
-    return defaults
-
-
-def sections_of(notebook: Path) -> list[str]:
-    """The sections of Params that the notebook declares as parameters, besides `run_folder`.
-
-    Raises:
-        ParameterError: a parameter that is neither; papermill would only warn about it.
-    """
-    allowed = ["run_folder", *Params.model_fields]
-    names = declared_parameters(notebook)
-    if unknown := [name for name in names if name not in allowed]:
-        raise ParameterError(f"{notebook.name}: unknown parameter {unknown[0]!r}; choose {', '.join(allowed)}")
-    if "run_folder" not in names:
-        raise ParameterError(f"{notebook.name}: run_folder is missing from the parameters cell")
-    return [name for name in names if name != "run_folder"]
+def reasons(plan: Plan) -> dict[str, str | None]:
+    """Why each notebook would run, None for a fresh one."""
+    found = predict(plan.recipes(), Manifest(plan.folder))
+    return {name: reason or ("forced" if plan.force else None) for name, reason in found.items()}
 
 
 def run(plan: Plan) -> bool:
     """Execute the plan's notebooks into <folder>/notebooks until one fails; say so on the terminal.
 
-    Writes <folder>/params.json first. A notebook that fails is kept in <folder>/notebooks/failed, half executed.
+    Writes <folder>/params.json first, and <folder>/manifest.json as it goes. A notebook that fails is kept in
+    <folder>/notebooks/failed, half executed.
 
     Returns:
         Whether all notebooks succeeded.
 
     Raises:
-        ParameterError: a notebook declares a parameter that does not exist; nothing has run then.
+        ParameterError: a notebook declares a parameter that does not exist, or another run works in the folder;
+            nothing has run then.
+        Refused: a notebook cannot use what it was given.
+        OSError: the folder cannot be written.
     """
-    values = plan.params.model_dump()
-    parameters = {
-        notebook: {"run_folder": _from_root(plan.folder)} | {name: values[name] for name in sections_of(notebook)}
-        for notebook in plan.notebooks
-    }
-    write_json(
-        plan.folder / "params.json",
-        {"profile": plan.profile, "overrides": plan.overrides, "parameters": values},
-    )
+    recipes = plan.recipes()
     begun = time.monotonic()
-    for position, notebook in enumerate(plan.notebooks, start=1):
-        try:
-            with _progress(f"[{position}/{len(plan.notebooks)}] {notebook.stem}"):
-                execute(notebook, plan.folder / "notebooks" / notebook.name, parameters[notebook])
-        except NotebookFailed as failure:
-            print(failure, file=sys.stderr)
-            return False
-    print(f"Results in {_from_root(plan.folder)} after {_duration(time.monotonic() - begun)}")
+    with locked(plan.folder) as lock:
+        write_json(
+            plan.folder / "params.json",
+            {"profile": plan.profile, "overrides": plan.overrides, "parameters": plan.params.model_dump()},
+        )
+        manifest = Manifest(plan.folder)
+        expected = predict(recipes, manifest)
+        with Kernels([path for path in plan.notebooks if plan.force or expected[path.stem]], lock) as kernels:
+            for position, notebook in enumerate(plan.notebooks, start=1):
+                label = f"[{position}/{len(plan.notebooks)}] {notebook.stem}"
+                reason = why_stale(notebook.stem, recipes[notebook.stem], manifest)
+                if reason is None and not plan.force:
+                    print(f"{label} is fresh")
+                    continue
+                try:
+                    with timed(label if reason in (None, NEVER_RUN) else f"{label} ({reason})"):
+                        _run_one(notebook, plan, recipes[notebook.stem], manifest, kernels)
+                except NotebookFailed as failure:
+                    print(failure, file=sys.stderr)
+                    return False
+        _report(plan.folder, manifest)
+    print(f"Results in {from_root(plan.folder)} after {duration(time.monotonic() - begun)}")
     return True
 
 
-class NotebookFailed(RuntimeError):
-    """A notebook stopped with an error; the message shows the cell, the error and the copy that was kept."""
+def _report(folder: Path, manifest: Manifest) -> None:
+    """Write the report, unless the one that is there shows the same results and was written by the same code."""
+    version = fingerprint([code_fingerprints(["cxrlib.report.page"]), manifest.hashes()])
+    page = folder / "report.html"
+    if page.exists() and version in page.read_text(encoding="utf-8")[:500]:
+        return
+    with timed("report"):
+        from cxrlib.report.page import write_report
+
+        write_report(folder, version)
 
 
-def execute(notebook: Path, target: Path, parameters: dict[str, object]) -> None:
-    """Execute one notebook from the project root, in a kernel of this interpreter, and write `target`.
+def _run_one(notebook: Path, plan: Plan, recipe: dict, manifest: Manifest, kernels: Kernels) -> None:
+    """Execute one notebook and keep the manifest.
+
+    The log of an earlier, interrupted attempt goes on: what that attempt made is this notebook's too.
+    """
+    target = plan.folder / "notebooks" / notebook.name
+    log = plan.folder / ".files" / f"{notebook.stem}.log"
+    environment = {filelog.LOG: str(log), filelog.FOLDER: str(plan.folder), filelog.RUN_ID: run_id(recipe)}
+    begun = time.monotonic()
+    manifest.begin(notebook.stem, recipe, run_id(recipe))
+    try:
+        parameters = {"run_folder": from_root(plan.folder)} | plan.parameters(notebook)
+        execute(notebook, target, parameters, kernels.start(notebook, environment))
+    except (NotebookFailed, Refused):
+        manifest.fail(notebook.stem, time.monotonic() - begun)
+        raise
+    manifest.end(notebook.stem, time.monotonic() - begun, log, target)
+    log.unlink(missing_ok=True)
+
+
+def execute(notebook: Path, target: Path, parameters: dict[str, object], kernel: "KernelManager") -> None:
+    """Execute one notebook in a kernel, which is ended then, and write `target`.
 
     Raises:
         NotebookFailed: a cell failed or the kernel died. `target` is as before, and the half-executed copy lies in
             the folder `failed` beside it.
+        Refused: the same, because of what the notebook was given.
     """
-    import papermill
+    import papermill  # while the kernel starts
 
     logging.getLogger("papermill").setLevel(logging.ERROR)
     half_executed = target.parent / "failed" / target.name
@@ -178,7 +159,7 @@ def execute(notebook: Path, target: Path, parameters: dict[str, object]) -> None
                 parameters,
                 kernel_name="python3",
                 language="python",
-                kernel_manager_class=_kernel_manager_class(),
+                km=kernel,
                 progress_bar=False,
                 cwd=PROJECT_ROOT,
             )
@@ -186,93 +167,9 @@ def execute(notebook: Path, target: Path, parameters: dict[str, object]) -> None
             if temporary.exists():
                 half_executed.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(temporary, half_executed)
-            if not isinstance(error, Exception):
+            if not isinstance(error, Exception) or isinstance(error, OSError):
                 raise
-            raise NotebookFailed(_describe(error, half_executed)) from error
+            raise failure_of(error, half_executed) from error
+        finally:
+            stop_kernel(kernel)
     half_executed.unlink(missing_ok=True)
-
-
-def _kernel_manager_class() -> type:
-    """Starts ipykernel in the running interpreter, whatever kernels named "python3" are installed on the machine."""
-    from ipykernel.kernelspec import RESOURCES, get_kernel_dict
-    from jupyter_client import AsyncKernelManager
-    from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
-    from traitlets import default
-
-    class RunningInterpreter(KernelSpecManager):
-        def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-            specification = get_kernel_dict(extra_arguments=["--log-level=CRITICAL"])  # errors are in the cells
-            return KernelSpec(resource_dir=RESOURCES, env=KERNEL_ENVIRONMENT, **specification)
-
-    class KernelManager(AsyncKernelManager):
-        @default("kernel_spec_manager")
-        def _own_kernel_spec_manager(self) -> KernelSpecManager:
-            return RunningInterpreter(parent=self)
-
-    return KernelManager
-
-
-def _describe(error: Exception, half_executed: Path) -> str:
-    """The cell that was running, the last frames of its traceback without colours, and where its copy lies."""
-    frames = getattr(error, "traceback", None) or [f"{type(error).__name__}: {error}"]
-    lines = [ANSI_COLOUR.sub("", frame).rstrip() for frame in frames[-LAST_FRAMES - 1 :]]
-    if half_executed.exists():
-        started = [cell for cell in _cells(half_executed, "code") if cell["metadata"]["papermill"]["start_time"]]
-        if started:
-            count = started[-1]["execution_count"] or len(started)
-            lines = [
-                f"{half_executed.stem}, cell In [{count}]:",
-                textwrap.indent(_source(started[-1]), "    "),
-                "",
-                *lines,
-            ]
-        lines += ["", f"half-executed copy: {_from_root(half_executed)}"]
-    return "\n".join(lines)
-
-
-@contextlib.contextmanager
-def _progress(label: str) -> Iterator[None]:
-    """One line with the elapsed time: counting on a terminal, finished once on a pipe."""
-    begun = time.monotonic()
-    finished = threading.Event()
-    line = f"{label} ... "
-
-    def show_each_second() -> None:
-        while not finished.wait(1):
-            print(f"\r{line}{_duration(time.monotonic() - begun, 0)}", end="", flush=True)
-
-    print(line, end="", flush=True)
-    terminal = sys.stdout.isatty()
-    ticker = threading.Thread(target=show_each_second, daemon=True)
-    if terminal:
-        ticker.start()
-    outcome = "failed after "
-    try:
-        yield
-        outcome = ""
-    finally:
-        finished.set()
-        if terminal:
-            ticker.join()
-        print(f"{chr(13) + line if terminal else ''}{outcome}{_duration(time.monotonic() - begun)}", flush=True)
-
-
-def _duration(seconds: float, decimals: int = 1) -> str:
-    if seconds < 60:
-        return f"{seconds:.{decimals}f} s"
-    return f"{int(seconds) // 60} min {int(seconds) % 60:02} s"
-
-
-def _from_root(path: Path) -> str:
-    """The path relative to the project root where it lies below it, else as it is."""
-    return path.relative_to(PROJECT_ROOT).as_posix() if path.is_relative_to(PROJECT_ROOT) else str(path)
-
-
-def _cells(notebook: Path, kind: str) -> list[dict]:
-    """The cells of one kind, read as plain JSON: importing nbformat takes seconds."""
-    return [cell for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == kind]
-
-
-def _source(cell: dict) -> str:
-    """Source of a cell, which the format stores as one string or as a list of lines."""
-    return "".join(cell["source"])

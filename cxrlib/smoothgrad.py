@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 import torch
 from scipy.stats import spearmanr
@@ -14,6 +13,7 @@ from cxrlib.inference import pooled_at
 from cxrlib.inputs import StoredInputs, load_batches
 from cxrlib.maps import normalise_maps, upscale
 from cxrlib.masks import top_pixels
+from cxrlib.memory import smaller_batches
 from cxrlib.params import Smoothgrad
 from cxrlib.progress import progress
 from cxrlib.resnet import device_of, normalise
@@ -63,6 +63,7 @@ def noisy_copies(
         yield torch.stack(noise).mul_(sigma).add_(image)
 
 
+@smaller_batches
 def explain_smooth(
     network: nn.Module,
     images: torch.Tensor | StoredInputs,
@@ -106,6 +107,7 @@ def vanilla_gradient(network: nn.Module, inputs: torch.Tensor, column: int) -> t
     return gradient.abs().amax(1)
 
 
+@smaller_batches
 def smooth_gradient(
     network: nn.Module, image: torch.Tensor, column: int, noise_level: float, samples: int, seed: int, batch_size: int
 ) -> torch.Tensor:
@@ -115,29 +117,32 @@ def smooth_gradient(
 
 
 def map_agreement(
-    first: torch.Tensor, second: torch.Tensor, chosen: torch.Tensor, classes: list[str], size: int, share: float = 0.1
+    first: torch.Tensor, second: torch.Tensor, chosen: torch.Tensor, size: int, share: float = 0.1
 ) -> pd.DataFrame:
-    """How far two sets of maps agree, class by class.
+    """How far two sets of maps agree, map by map.
 
     Args:
         first, second: raw maps (n, classes, rows, columns).
         chosen: boolean (n, classes), which maps count.
-        classes: names of the classes.
-        size: side in pixels of the frame in which the strongest pixels are compared.
+        size: side in pixels of the frame in which pixels are compared.
         share: fraction of the pixels called strongest.
 
     Returns:
-        Indexed by class: rank_correlation (Spearman over the cells, mean), kept (fraction of the first map's strongest
-        pixels among the second's, mean) and n; NaN where n is 0.
+        One row per chosen map: image and column (positions), rank_correlation (Spearman over the cells), kept (fraction
+        of the first map's strongest pixels among the second's), outside (fraction of all pixels that reach half of the
+        maximum in the second map only).
     """
-    rows = {}
-    for column, name in enumerate(classes):
-        a, b = first[chosen[:, column], column], second[chosen[:, column], column]
-        if not len(a):
-            rows[name] = (float("nan"), float("nan"), 0)
-            continue
-        correlations = [spearmanr(x.flatten(), y.flatten()).statistic for x, y in zip(a, b, strict=True)]
-        mask_a, mask_b = (top_pixels(upscale(maps, size), share) for maps in (a, b))
-        kept = (mask_a & mask_b).sum((1, 2)) / mask_a.sum((1, 2)).clamp(min=1)
-        rows[name] = (float(np.nanmean(correlations)), kept.mean().item(), len(a))
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["rank_correlation", "kept", "n"])
+    rows = []
+    for image, column in chosen.nonzero().tolist():
+        a, b = first[image, column], second[image, column]
+        large_a, large_b = upscale(a, size), upscale(b, size)
+        strong_a, strong_b = top_pixels(large_a, share), top_pixels(large_b, share)
+        kept = (strong_a & strong_b).sum() / strong_a.sum().clamp(min=1)
+        outside = (lit_pixels(large_b) & ~lit_pixels(large_a)).float().mean()
+        rows.append((image, column, spearmanr(a.flatten(), b.flatten()).statistic, kept.item(), outside.item()))
+    return pd.DataFrame(rows, columns=["image", "column", "rank_correlation", "kept", "outside"])
+
+
+def lit_pixels(heatmap: torch.Tensor) -> torch.Tensor:
+    """Pixels of one heatmap (h, w) that reach half of its maximum; none where it is zero."""
+    return (heatmap >= heatmap.max() / 2) & (heatmap > 0)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cxrlib.cohort import load_cohort
 from cxrlib.command import run_together
-from cxrlib.experiments import experiment_order, train_experiment
+from cxrlib.models import experiment_order, train_experiment
 from cxrlib.params import Params
 
 

@@ -15,6 +15,7 @@ from cxrlib.inputs import StoredInputs, load_batches
 from cxrlib.params import Training
 from cxrlib.progress import progress
 from cxrlib.resnet import Checkpoint, device_of, normalise, save_checkpoint
+from cxrlib.resume import TrainingState
 
 LabelledImages = tuple[torch.Tensor | StoredInputs, torch.Tensor]
 """uint8 images (n, 1, h, w) and float32 0/1 targets (n, classes)."""
@@ -39,6 +40,8 @@ def train(
     params: Training,
     keep_best: Callable[[int, float], None],
     precision: str = "float32",
+    state_path: Path | None = None,
+    identity: str = "",
 ) -> pd.DataFrame:
     """Train with BCE, SGD and LinearLR; call `keep_best(epoch, valid_loss)` whenever the validation loss is lowest.
 
@@ -50,6 +53,8 @@ def train(
         params: the training section.
         keep_best: stores the network; called inside the loop, so that a crash loses one epoch at most.
         precision: as in the compute section; "bfloat16" autocasts the forward pass.
+        state_path: where the state is stored after each epoch; what an earlier call stored there is taken up.
+        identity: names data and parameters; a state of another identity is not taken up.
 
     Returns:
         One row per epoch: epoch, train_loss, valid_loss, learning_rate.
@@ -69,8 +74,10 @@ def train(
     # a batch of one image has no variance to normalise with, and every process needs an image
     smallest = max(2, world_size())
 
-    history, best = [], float("inf")
-    for epoch in range(1, epochs + 1):
+    state = TrainingState(network, optimizer, schedule, random)
+    if state_path:
+        state.restore(state_path, identity)
+    for epoch in range(len(state.history) + 1, epochs + 1):
         network.train()
         learning_rate, losses = schedule.get_last_lr()[0], []
         order = torch.randperm(len(images), generator=random)
@@ -86,7 +93,7 @@ def train(
             if not np.isfinite(loss):
                 raise FloatingPointError(
                     f"the loss became {loss} at epoch {epoch}, batch {number}, learning rate "
-                    f"{learning_rate:g}; lower training.learning_rate"
+                    f"{learning_rate:g}; lower training.learning_rate{_kept(state)}"
                 )
             optimizer.zero_grad()
             (mean_loss * share * world_size()).backward()  # gradients are averaged over the processes
@@ -96,13 +103,37 @@ def train(
         valid_loss = evaluate(network, valid_set, loss_of, params.batch_size)
         if not np.isfinite(valid_loss):
             raise FloatingPointError(
-                f"the validation loss became {valid_loss} after epoch {epoch}; lower training.learning_rate"
+                f"the validation loss became {valid_loss} after epoch {epoch}, learning rate {learning_rate:g}; "
+                f"lower training.learning_rate{_kept(state)}"
             )
-        history.append((epoch, float(np.mean(losses)), valid_loss, learning_rate))
-        if valid_loss < best:
-            best = valid_loss
+        state.history.append((epoch, float(np.mean(losses)), valid_loss, learning_rate))
+        if valid_loss < state.best:
+            state.best = valid_loss
             keep_best(epoch, valid_loss)
-    return pd.DataFrame(history, columns=["epoch", "train_loss", "valid_loss", "learning_rate"])
+        if state_path and rank() == 0:
+            state.save(state_path, identity)
+    return pd.DataFrame(state.history, columns=["epoch", "train_loss", "valid_loss", "learning_rate"])
+
+
+def _kept(state: TrainingState) -> str:
+    """What a failure leaves: the checkpoint of the best epoch."""
+    best = [epoch for epoch, _, valid_loss, _ in state.history if valid_loss == state.best]
+    return f" (the checkpoint of epoch {best[0]}, the best so far, is kept)" if best else ""
+
+
+def measure(
+    network: nn.Module,
+    train_set: LabelledImages,
+    valid_set: LabelledImages,
+    params: Training,
+    keep_best: Callable[[int, float], None],
+    precision: str = "float32",
+) -> pd.DataFrame:
+    """As `train` with no epoch at all: the network is kept as it is, with its validation loss as epoch 0."""
+    weight = positive_weights(train_set[1]).to(device_of(network)) if params.pos_weight else None
+    loss = evaluate(network, valid_set, nn.BCEWithLogitsLoss(pos_weight=weight), params.batch_size)
+    keep_best(0, loss)
+    return pd.DataFrame([(0, float("nan"), loss, 0.0)], columns=["epoch", "train_loss", "valid_loss", "learning_rate"])
 
 
 def evaluate(network: nn.Module, dataset: LabelledImages, loss_of: nn.Module, batch_size: int) -> float:

@@ -8,8 +8,9 @@ import torch
 from fixtures import annotation_rows
 
 from cxrlib.cohort import load_cohort
-from cxrlib.experiments import checkpoint_path, explain_split
+from cxrlib.experiments import explain_split
 from cxrlib.files import write_json
+from cxrlib.models import checkpoint_path
 from cxrlib.params import load_params
 from cxrlib.resnet import Checkpoint, build_resnet, save_checkpoint
 

@@ -1,8 +1,48 @@
-"""The tests draw without a display. Only this process does: a variable would reach the notebooks' kernels too."""
+"""What test modules share. They draw without a display; only this process does, not the notebooks' kernels."""
 
 import os
+from pathlib import Path
 
 import matplotlib
+import nbformat
+import pytest
+from fixtures import run_all
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 os.environ.pop("MPLBACKEND", None)
 matplotlib.use("agg")
+
+PARAMETERS = """\
+run_folder = "outputs/smoke"  # relative to the project root
+# how boxes meet; a comment with = and brackets (
+iou: dict = {
+    "union": "areas",  # or "sum"; name == value
+    "seed": 1,
+}
+"""
+
+
+@pytest.fixture
+def write_notebook(tmp_path):
+    """Write a small notebook: a heading, a parameters cell and code cells."""
+
+    def write(name: str, *code: str, parameters: str = PARAMETERS) -> Path:
+        cells = [new_markdown_cell(f"Words first.\n\n# Title of {name}")]
+        cells += [new_code_cell(parameters, metadata={"tags": ["parameters"]})]
+        cells += [new_code_cell(text) for text in code]
+        kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        path = tmp_path / "source" / f"{name}.ipynb"
+        path.parent.mkdir(exist_ok=True)
+        nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernelspec}), path)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory):
+    """The folder of a finished smoke run; who changes something in it puts it back."""
+    folder = tmp_path_factory.mktemp("smoke")
+    done = run_all("smoke", "--out", str(folder))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder

@@ -1,5 +1,8 @@
 """Small things that several test modules build: annotation rows, radiograph files, networks."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,7 @@ import torch
 from torch import nn
 
 from cxrlib.annotations import COLUMNS
+from cxrlib.files import PROJECT_ROOT
 
 # networks and images are tiny here: threads would only wait for each other
 torch.set_num_threads(1)
@@ -98,3 +102,10 @@ class CountedForwards:
     def images(self) -> torch.Tensor:
         """All inputs that passed, in order."""
         return torch.cat(self.batches)
+
+
+def run_all(*arguments: str) -> subprocess.CompletedProcess:
+    """`python run_all.py` with arguments, as a user starts it."""
+    environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
+    command = [sys.executable, "run_all.py", *arguments]
+    return subprocess.run(command, cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, timeout=900)

@@ -7,7 +7,18 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 from torchvision.ops import box_iou
 
-from cxrlib.boxes import all_pairs_iou, areas, best_match_iou, boxes_from_mask, pairwise_iou
+from cxrlib.boxes import (
+    all_pairs_iou,
+    areas,
+    best_match_iou,
+    boxes_from_mask,
+    mask_iou,
+    mask_of_boxes,
+    pairwise_iobb,
+    pairwise_iou,
+    resize_mask,
+    union_iou,
+)
 
 # corner and sides, whole or broken numbers, far apart or overlapping
 corners_and_sides = st.tuples(*[st.floats(0, 60)] * 2, *[st.floats(0.5, 60)] * 2)
@@ -61,6 +72,45 @@ def test_inverted_and_empty_boxes_are_refused(wrong):
     for pair in ((FIRST, [wrong]), ([wrong], FIRST)):
         with pytest.raises(ValueError, match="x_min < x_max"):
             pairwise_iou(*pair)
+
+
+def test_iobb_divides_by_the_predicted_box():
+    assert pairwise_iobb(FIRST, SECOND).item() == pytest.approx(6 / 16)
+    assert pairwise_iobb(SECOND, FIRST).item() == pytest.approx(6 / 12)
+
+
+whole_boxes = st.lists(st.tuples(*[st.integers(0, 20)] * 2, *[st.integers(1, 12)] * 2), min_size=1, max_size=4).map(
+    lambda rows: np.array([(x, y, x + width, y + height) for x, y, width, height in rows], float)
+)
+
+
+@given(first=whole_boxes, second=whole_boxes)
+def test_the_iou_of_covered_areas_equals_the_iou_of_drawn_masks(first, second):
+    masks = [mask_of_boxes(boxes, 40) for boxes in (first, second)]
+    assert union_iou(first, second) == pytest.approx(mask_iou(*masks))
+    by_sum = mask_iou(*masks, "sum")
+    assert by_sum == pytest.approx(np.sum(masks[0] & masks[1]) / (np.sum(masks[0]) + np.sum(masks[1])))
+
+
+def test_a_box_covers_the_pixels_whose_centres_it_holds():
+    assert mask_of_boxes(np.array([[0.4, 1.6, 2.5, 3.0]]), 4).nonzero()[1].tolist() == [0, 1]
+    assert mask_of_boxes(np.array([[0.4, 1.6, 2.5, 3.0]]), 4).nonzero()[0].tolist() == [2, 2]
+    assert mask_of_boxes(np.array([[-5, -5, 99, 99]]), 4).all()
+
+
+def test_mask_iou_of_nothing_is_zero_and_without_truth_refused():
+    empty, full = np.zeros((4, 4), bool), np.ones((4, 4), bool)
+    assert mask_iou(empty, full) == 0
+    with pytest.raises(ValueError, match="at least one true box"):
+        mask_iou(full, empty)
+
+
+def test_a_resized_mask_is_what_its_boxes_surround():
+    mask = np.zeros((10, 10), bool)
+    mask[2:5, 3:9] = True
+    (box,) = boxes_from_mask(mask, 25)
+    rows, columns = resize_mask(mask, 25).nonzero()
+    assert box.tolist() == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
 
 
 def regions(mask: np.ndarray) -> list[tuple]:

@@ -17,7 +17,7 @@ import torch
 from browsable import CLASSES, INPUT_SIZE, SIZE, browsable_run
 from fixtures import annotation_rows, write_dicom
 from pydicom.pixels import apply_windowing
-from sklearn.metrics import confusion_matrix, jaccard_score
+from sklearn.metrics import confusion_matrix
 
 import run_all
 from cxrlib.boxes import all_pairs_iou, boxes_from_mask
@@ -25,7 +25,7 @@ from cxrlib.browse import HeatmapBrowser, contact_sheet, keep_smooth, open_run
 from cxrlib.browse.cases import Case, cases_page
 from cxrlib.browse.compare import METHODS, RUNS, STUDIES
 from cxrlib.browse.latest import LatestOnly
-from cxrlib.browse.numbers import EXPLAINED, hit, iobb, localisation_numbers, mask_iou, probability_table
+from cxrlib.browse.numbers import EXPLAINED, localisation_numbers, probability_table
 from cxrlib.browse.render import COLOUR_MAPS, Look, captioned, compose, render, rgb, windowed
 from cxrlib.browse.results import Evidence, Results, View, evidence_of, load_results, some_studies
 from cxrlib.browse.selection import OUTCOMES, SCORED_SHARE, disagreement, heatmap_iou, select, study_frame
@@ -151,29 +151,6 @@ def test_a_caption_stands_below_the_untouched_picture():
 # --- the numbers
 
 
-def test_the_mask_s_iou_is_scikit_learn_s_jaccard_score():
-    mask = np.random.default_rng(0).random((16, 16)) > 0.7
-    truth = np.zeros((16, 16), bool)
-    truth[2:9, 3:12] = truth[7:14, 1:6] = True
-    boxes = np.array([[3, 2, 12, 9], [1, 7, 6, 14.0]])
-    assert mask_iou(mask, boxes, 16) == pytest.approx(jaccard_score(truth.ravel(), mask.ravel()))
-    assert mask_iou(mask & False, boxes, 16) == 0
-
-
-def test_iobb_divides_by_the_predicted_box():
-    true = np.array([[0, 0, 10, 10.0]])
-    assert iobb(np.array([[5, 5, 15, 15.0], [2, 2, 4, 4]]), true) == pytest.approx((25 / 100 + 1) / 2)
-    assert iobb(np.empty((0, 4)), true) == 0
-
-
-def test_a_hit_is_a_peak_inside_a_box():
-    heatmap = np.zeros((8, 8), np.float32)
-    assert not hit(heatmap, np.array([[0, 0, 16, 16.0]]), 16)
-    heatmap[3, 6] = 1  # pixels 12..13 across and 6..7 down of 16
-    assert hit(heatmap, np.array([[0, 0, 4, 4.0], [12, 6, 14, 8]]), 16)
-    assert not hit(heatmap, np.array([[6, 12, 8, 14.0]]), 16)
-
-
 def test_all_scores_are_there_and_none_without_a_reader_or_a_heatmap(results):
     view = results.first_view("study00", "Cardiomegaly", 0.1)
     evidence = results.evidence(view)
@@ -250,7 +227,7 @@ def test_the_iou_that_sorts_is_notebook_06_s(results):
     cases = boxed_cases(results.cohort, results.probabilities)
     cases = cases[cases["class_name"] == "Cardiomegaly"]
     maps = results.explanations.maps_of(cases)
-    expected = score_maps(results.cohort, cases, maps, INPUT_SIZE, [SCORED_SHARE], "areas").set_index("image_id")
+    expected = score_maps(results.cohort, cases, maps, INPUT_SIZE, [SCORED_SHARE]).set_index("image_id")
     pd.testing.assert_series_equal(found, expected["all_pairs"], check_names=False)
 
 

@@ -134,6 +134,7 @@ def test_no_cohort_yet(tmp_path):
 def test_rescaling_boxes_of_a_fixed_frame_ignores_the_file_size():
     rows = annotation_rows(("a", "ILD", "R1", 256, 512, 1000, 1100))
     sizes = pd.DataFrame({"width": [300], "height": [200]}, index=["a"])
-    boxes, changed = rescale(rows, sizes, 512, box_size=1024.0)
+    frame = pd.DataFrame({"width": 1024, "height": 1024}, index=["a"])
+    boxes, changed = rescale(rows, sizes, 512, frame)
     assert boxes[BOX_COLUMNS].to_numpy().tolist() == [[128, 256, 500, 512]]
     assert len(changed) == 1

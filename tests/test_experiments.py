@@ -7,18 +7,13 @@ import torch
 from fixtures import SEVEN, annotation_rows
 
 from cxrlib.cohort import Cohort
-from cxrlib.experiments import (
-    checkpoint_path,
-    experiment_order,
-    explain_split,
-    predict_all,
-    predict_split,
-    train_experiment,
-)
+from cxrlib.experiments import explain_split, predict_all, predict_split
 from cxrlib.explanations import Explanations, load_explanations, save_explanations
 from cxrlib.inputs import network_inputs
+from cxrlib.models import checkpoint_path, experiment_order, train_experiment
 from cxrlib.params import load_params
 from cxrlib.resnet import load_checkpoint, normalise, to_input
+from cxrlib.resume import TrainingState
 
 CPU = torch.device("cpu")
 COMPUTE = load_params("smoke").compute
@@ -65,6 +60,38 @@ def test_a_crash_before_the_losses_are_written_trains_again(cohort, tmp_path):
     train(cohort, tmp_path)
     (tmp_path / "main.csv").unlink()
     assert len(train(cohort, tmp_path)) == 1
+
+
+def test_an_interrupted_experiment_ends_with_the_same_bytes(cohort, tmp_path, monkeypatch):
+    def files(folder):
+        return {path.name: path.read_bytes() for path in folder.iterdir() if path.name.startswith("main.")}
+
+    train(cohort, tmp_path / "whole", epochs=3)
+    stop = tmp_path / "stopped"
+    real, calls = TrainingState.save, []
+
+    def dying_save(state, *arguments):
+        real(state, *arguments)
+        calls.append(len(state.history))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(TrainingState, "save", dying_save)
+    with pytest.raises(KeyboardInterrupt):
+        train(cohort, stop, epochs=3)
+    assert [*files(stop)] and "main.csv" not in files(stop) and "main.state" in files(stop)
+    train(cohort, stop, epochs=3)
+    assert calls == [1, 2, 3]
+    assert files(stop) == files(tmp_path / "whole")
+    assert sorted(files(stop)) == ["main.csv", "main.safetensors"]
+
+
+def test_other_code_trains_and_explains_again(cohort, tmp_path, monkeypatch):
+    train(cohort, tmp_path)
+    first = load_checkpoint(checkpoint_path(tmp_path, "main"), CPU)[1].recipe
+    monkeypatch.setattr("cxrlib.models.code_fingerprint", lambda *modules: "another")
+    train(cohort, tmp_path)
+    assert load_checkpoint(checkpoint_path(tmp_path, "main"), CPU)[1].recipe != first
 
 
 def test_a_warm_start_goes_on_from_the_explained_backbone(cohort, tmp_path):

@@ -1,16 +1,25 @@
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from fixtures import FINDINGS, annotation_rows
+from fixtures import annotation_rows
 from torchvision.ops import box_iou
 
-from cxrlib.annotations import BOX_COLUMNS, public_annotations_path, read_annotations, union_labels
+from cxrlib.annotations import union_labels
 from cxrlib.cohort import Cohort
-from cxrlib.localisation import boxed_cases, correct_cases, mean_by_share, reader_agreement, score_maps
+from cxrlib.explanations import Explanations
+from cxrlib.localisation import (
+    boxed_cases,
+    correct_cases,
+    hit,
+    mean_by_share,
+    score_maps,
+    score_mask,
+    shared_regions,
+    with_union,
+)
 
 SIZE = 20
 CLASSES = ["Cardiomegaly", "ILD", "No finding"]
@@ -37,11 +46,10 @@ def falling(x0, y0, x1, y1):
     return heatmap
 
 
-@pytest.mark.parametrize("union", ["areas", "sum"])
-def test_maps_are_scored_against_all_readers(cohort, union):
+def test_maps_are_scored_against_all_readers(cohort):
     cases = pd.DataFrame({"image_id": ["a", "a"], "class_name": ["Cardiomegaly", "ILD"]})
     maps = torch.stack([falling(2, 3, 10, 8), falling(12, 12, 15, 15)])
-    scores = score_maps(cohort, cases, maps, SIZE, [0.04, 0.5], union)
+    scores = score_maps(cohort, cases, maps, SIZE, [0.04, 0.5])
     # 0.04 of 400 pixels are 16: two rows of 8; 0.5 would be 200, but only the lit pixels count
     predicted = {
         ("Cardiomegaly", 0.04): [[2, 3, 10, 5]],
@@ -53,25 +61,56 @@ def test_maps_are_scored_against_all_readers(cohort, union):
     assert list(zip(scores["class_name"], scores["share"], strict=True)) == list(predicted)
     for row, ((class_name, _), boxes) in zip(scores.itertuples(), predicted.items(), strict=True):
         iou = box_iou(torch.tensor(boxes).double(), torch.tensor(true[class_name]).double()).numpy()
-        iou = iou if union == "areas" else iou / (1 + iou)
         assert (row.image_id, row.predicted_boxes, row.true_boxes) == ("a", len(boxes), len(true[class_name]))
         assert row.all_pairs == pytest.approx(iou.mean())
         assert row.best_match == pytest.approx(iou.max(axis=0).mean())
+        assert row.all_pairs_sum == pytest.approx((iou / (1 + iou)).mean())
+        assert row.best_match_sum == pytest.approx((iou / (1 + iou)).max(axis=0).mean())
 
 
 def test_masks_are_made_in_the_frame_of_the_input(cohort):
     """A 2 x 2 map, 4 pixels of input, 20 of the boxes: its lit quarter covers the upper left."""
     cases = pd.DataFrame({"image_id": ["a"], "class_name": ["Cardiomegaly"]})
-    (score,) = score_maps(cohort, cases, torch.tensor([[[1.0, 0], [0, 0]]]), 4, [1 / 16], "areas").itertuples()
+    (score,) = score_maps(cohort, cases, torch.tensor([[[1.0, 0], [0, 0]]]), 4, [1 / 16]).itertuples()
     # one pixel of 4 x 4; bilinear resizing by 5 lights j with (j + 0.5) / 5 - 0.5 < 1, j = 0 to 6
     iou = box_iou(torch.tensor([[0, 0, 7, 7]]), torch.tensor([[2, 3, 8, 7], [4, 3, 10, 9]])).double()
     assert score.all_pairs == pytest.approx(iou.mean().item(), abs=1e-6)
 
 
+def test_one_mask_in_every_protocol_by_hand():
+    """The mask is one box of 8 x 2 pixels; the readers' boxes, 6 x 4 and 6 x 6, cover 24 + 36 - 4 * 4 = 44."""
+    mask = np.zeros((SIZE, SIZE), bool)
+    mask[3:5, 2:10] = True
+    scores = score_mask(mask, np.array([[2, 3, 8, 7], [4, 3, 10, 9]]), SIZE)
+    expected = {
+        "all_pairs": (12 / 28 + 12 / 40) / 2,
+        "best_match": (12 / 28 + 12 / 40) / 2,
+        "mask_iou": 16 / 44,
+        "all_pairs_sum": (12 / 40 + 12 / 52) / 2,
+        "best_match_sum": (12 / 40 + 12 / 52) / 2,
+        "mask_iou_sum": 16 / 60,
+        "iobb": 12 / 16,
+        "predicted_boxes": 1,
+        "true_boxes": 2,
+    }
+    assert scores == pytest.approx(expected)
+    assert with_union("mask_iou", "sum") == "mask_iou_sum" and with_union("mask_iou", "areas") == "mask_iou"
+
+
+def test_a_hit_is_the_strongest_pixel_inside_a_box():
+    heatmap = torch.zeros(4, 4)
+    heatmap[1, 2] = 1  # its centre lies at x = 12.5, y = 7.5 of 20
+    assert hit(heatmap, np.array([[0, 0, 1, 1], [12, 7, 13, 8]]), SIZE)
+    assert not hit(heatmap, np.array([[13, 7, 14, 8]]), SIZE)
+    assert not hit(heatmap, np.array([[12, 8, 13, 9]]), SIZE)
+    assert not hit(torch.zeros(4, 4), np.array([[0, 0, SIZE, SIZE]]), SIZE)
+
+
 def test_an_empty_map_scores_zero(cohort):
     cases = pd.DataFrame({"image_id": ["a"], "class_name": ["ILD"]})
-    (score,) = score_maps(cohort, cases, torch.zeros(1, 2, 2), SIZE, [0.1], "areas").itertuples()
-    assert (score.all_pairs, score.best_match, score.predicted_boxes) == (0, 0, 0)
+    (score,) = score_maps(cohort, cases, torch.zeros(1, 2, 2), SIZE, [0.1]).itertuples()
+    scores = ("all_pairs", "best_match", "mask_iou", "mask_iou_sum", "iobb", "hit", "predicted_boxes")
+    assert [getattr(score, name) for name in scores] == [0] * 7
 
 
 def test_correct_cases_are_true_predicted_and_boxed(cohort):
@@ -87,6 +126,18 @@ def test_correct_cases_are_true_predicted_and_boxed(cohort):
     assert boxed_cases(cohort, probabilities).to_numpy().tolist() == [second, third]
 
 
+def test_false_positives_are_looked_up_among_the_other_findings(cohort):
+    probabilities = pd.DataFrame([[0.2, 0.9, 0.9], [0.9, 0.9, 0.1]], index=["b", "a"], columns=CLASSES)
+    cohort.labels.loc["b", "ILD"] = cohort.labels.loc["a", "ILD"] = 0
+    explanations, random = (Explanations(probabilities, torch.zeros(2, 3, SIZE, SIZE), SIZE, "") for _ in range(2))
+    explanations.maps[0, 1, 1, 1] = 1  # inside b's Cardiomegaly
+    explanations.maps[1, 1, 0, 0] = 1
+    random.maps[1, 1, 13, 13] = 1  # inside a box of a
+    found = shared_regions(cohort, explanations, random, 0.7)
+    assert found.to_numpy().tolist() == [["b", "ILD", True, False], ["a", "ILD", False, True]]
+    assert shared_regions(cohort, explanations, random, 0.95).empty
+
+
 def test_mean_scores_leave_a_class_without_cases_empty():
     scores = pd.DataFrame(
         [("x", 0.1, 0.2, 0.6), ("x", 0.1, 0.4, 0.6), ("x", 0.2, 0.0, 0.1), ("y", 0.1, 1.0, 1.0)],
@@ -96,48 +147,3 @@ def test_mean_scores_leave_a_class_without_cases_empty():
     assert means.columns.tolist() == ["y", "z", "x"]
     np.testing.assert_allclose(means, [[1, np.nan, 0.3], [np.nan, np.nan, 0]])
     assert mean_by_share(scores, ["x"], "best_match")["x"].to_dict() == pytest.approx({0.1: 0.6, 0.2: 0.1})
-
-
-@pytest.fixture(scope="module")
-def annotations():
-    return read_annotations(public_annotations_path())[0]
-
-
-@pytest.fixture(scope="module")
-def agreement(annotations):
-    return reader_agreement(annotations, FINDINGS)
-
-
-def test_radiologists_agree_as_measured_on_the_public_annotations(agreement):
-    """Mean IoU by all pairs and by best match, measured independently on the same file."""
-    means = agreement.groupby("class_name")[["all_pairs", "best_match"]].mean().round(3)
-    assert {name: tuple(row) for name, row in zip(means.index, means.to_numpy().tolist(), strict=True)} == {
-        "Aortic enlargement": (0.683, 0.683),
-        "Cardiomegaly": (0.730, 0.731),
-        "Lung Opacity": (0.424, 0.470),
-        "Pleural effusion": (0.436, 0.479),
-        "Pleural thickening": (0.270, 0.367),
-        "Pulmonary fibrosis": (0.366, 0.454),
-    }
-
-
-def test_agreement_on_single_studies_equals_torchvisions(annotations, agreement):
-    for row in agreement.iloc[::400].itertuples():
-        here = (annotations["image_id"] == row.image_id) & (annotations["class_name"] == row.class_name)
-        readers = [torch.from_numpy(boxes[BOX_COLUMNS].to_numpy()) for _, boxes in annotations[here].groupby("rad_id")]
-        matrices = [box_iou(first, second) for first, second in combinations(readers, 2)]
-        best = [(iou.amax(0).mean() + iou.amax(1).mean()) / 2 for iou in matrices]
-        assert row.all_pairs == pytest.approx(np.mean([iou.mean() for iou in matrices]))
-        assert row.best_match == pytest.approx(np.mean(best))
-
-
-def test_agreement_needs_two_readers_with_boxes():
-    rows = annotation_rows(
-        ("a", "ILD", "R1", 0, 0, 4, 4),
-        ("a", "ILD", "R1", 0, 0, 2, 2),
-        ("a", "ILD", "R2"),
-        ("b", "ILD", "R1", 0, 0, 4, 4),
-        ("b", "ILD", "R2", 0, 0, 4, 2),
-        ("b", "Cardiomegaly", "R1", 0, 0, 4, 4),
-    )
-    assert reader_agreement(rows, ["ILD", "Cardiomegaly"]).to_numpy().tolist() == [["b", "ILD", 0.5, 0.5]]

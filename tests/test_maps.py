@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from cxrlib.maps import normalise_maps, random_maps, upscale
+from cxrlib.maps import lung_shares, normalise_maps, peaks, random_maps, upscale
 
 
 def test_normalised_maps_reach_one_and_empty_ones_stay_empty():
@@ -27,3 +27,16 @@ def test_random_maps_are_uniform_positive_and_seeded():
     assert float(maps.mean()) == pytest.approx(0.5, abs=0.01)
     assert torch.equal(maps, random_maps((200, 7, 7), seed=0))
     assert not torch.equal(maps, random_maps((200, 7, 7), seed=1))
+
+
+def test_lung_shares_of_even_one_sided_and_empty_maps():
+    even, right = torch.ones(20, 20), torch.zeros(20, 20)
+    right[3:15, 11:18] = 1
+    shares = lung_shares(torch.stack([even, right, torch.zeros(20, 20)]), 20)
+    assert shares.numpy() == pytest.approx(np.array([[0.21, 0.21], [0, 1], [0, 0]]))
+
+
+def test_peaks_are_pixel_centres_as_fractions_of_the_image():
+    maps = torch.zeros(2, 4, 4)
+    maps[0, 1, 2] = maps[1, 3, 0] = 1
+    assert peaks(maps, 4).tolist() == [[2.5 / 4, 1.5 / 4], [0.5 / 4, 3.5 / 4]]

@@ -11,6 +11,7 @@ from cxrlib.perturbation import (
     gaussian_sigma,
     mean_drops,
     mean_image,
+    named_drops,
     perturb,
     replace_pixels,
     replacements,
@@ -137,7 +138,16 @@ def test_means_per_class_transform_and_share():
     keys = [(0, 0, "mean", 0.1), (1, 0, "mean", 0.1), (1, 0, "blur 11", 0.1), (1, 1, "mean", 0.1)]
     drops = pd.DataFrame(keys, columns=["image", "heatmap_class", "transform", "share"])
     drops[[0, 1]] = [[0.5, -0.1], [0.1, 0.3], [0.7, 0.7], [0.2, 0.4]]
-    means, counts = mean_drops(drops, ["A", "B"])
+    cases = named_drops(drops, ["x", "y"], ["A", "B"])
+    assert cases.iloc[1].to_dict() == {
+        "image_id": "y",
+        "heatmap_class": "A",
+        "transform": "mean",
+        "share": 0.1,
+        "A": 0.1,
+        "B": 0.3,
+    }
+    means, counts = mean_drops(cases, ["A", "B"])
     assert counts.to_dict() == {"A": 2, "B": 1}
     assert means.loc[("A", "mean", 0.1)].to_dict() == pytest.approx({"A": 0.3, "B": 0.1})
     assert means.loc[("A", "blur 11", 0.1)].to_dict() == pytest.approx({"A": 0.7, "B": 0.7})

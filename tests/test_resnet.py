@@ -1,5 +1,4 @@
 from dataclasses import replace
-from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from cxrlib.resnet import (
     Checkpoint,
     build_resnet,
     denormalise,
-    load_backbone,
     load_checkpoint,
     normalise,
     save_checkpoint,
@@ -80,50 +78,6 @@ def test_missing_truncated_and_foreign_checkpoints_are_refused(tmp_path):
     save_file({"weight": torch.zeros(1)}, path)
     with pytest.raises(RuntimeError, match="holds weights but no description"):
         load_checkpoint(path, CPU)
-
-
-@pytest.mark.parametrize("error", [URLError("no network"), OSError("disk full")])
-def test_imagenet_weights_offline(monkeypatch, error):
-    def offline(*_, **__):
-        raise error
-
-    monkeypatch.setattr(models.ResNet50_Weights, "get_state_dict", offline)
-    with pytest.raises(RuntimeError, match=r"model\.weights: https://.*resnet50.* could not be downloaded.*train from"):
-        load_backbone(build_resnet("resnet50", 3), "imagenet")
-
-
-@pytest.mark.parametrize("architecture", ["resnet18", "resnet34", "resnet50"])
-def test_imagenet_weights_of_the_right_depth_fill_all_but_the_head(monkeypatch, architecture):
-    torch.manual_seed(1)
-    original, network, asked = models.get_model(architecture, weights=None), build_resnet(architecture, 3), []
-    head = network.fc.weight.clone()
-    for weights in (models.ResNet18_Weights, models.ResNet34_Weights, models.ResNet50_Weights):
-        monkeypatch.setattr(weights, "get_state_dict", lambda self, **_: asked.append(self) or original.state_dict())
-    load_backbone(network, "imagenet")
-    assert [weights.url.split("/")[-1].split("-")[0] for weights in asked] == [architecture]
-    assert asked[0].name == "IMAGENET1K_V1"
-    assert torch.equal(network.fc.weight, head)
-    assert torch.equal(network.layer4[0].conv1.weight, original.layer4[0].conv1.weight)
-
-
-def test_a_local_file_in_torchvisions_format_gives_the_same_features(tmp_path, inputs):
-    original = models.resnet18(weights=None)
-    original(inputs)
-    original.eval()
-    save_file(original.state_dict(), tmp_path / "backbone.safetensors")
-    network = build_resnet("resnet18", 3)
-    load_backbone(network, str(tmp_path / "backbone.safetensors"))
-    network.eval()
-    network.fc = original.fc = torch.nn.Identity()
-    torch.testing.assert_close(network(inputs), original(inputs), atol=0, rtol=0)
-
-
-@pytest.mark.parametrize(("stored", "wanted"), [("resnet34", "resnet18"), ("resnet18", "resnet34")])
-def test_weights_of_another_architecture_are_refused(tmp_path, stored, wanted):
-    path = tmp_path / "backbone.safetensors"
-    save_file(models.get_model(stored, weights=None).state_dict(), path)
-    with pytest.raises(RuntimeError, match=r"backbone\.safetensors is not this architecture: layer"):
-        load_backbone(build_resnet(wanted, 3), str(path))
 
 
 def test_input_equals_the_thesis_pipeline(grey):

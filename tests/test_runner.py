@@ -6,38 +6,11 @@ from pathlib import Path
 import nbformat
 import papermill
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import run_all
-from cxrlib import runner
+from cxrlib import notebooks, runner
 from cxrlib.files import PROJECT_ROOT
 from cxrlib.params import ParameterError, load_params
-
-PARAMETERS = """\
-run_folder = "outputs/smoke"  # relative to the project root
-# how boxes meet; a comment with = and brackets (
-iou: dict = {
-    "union": "areas",  # or "sum"; name == value
-    "seed": 1,
-}
-"""
-
-
-@pytest.fixture
-def write_notebook(tmp_path):
-    """Write a small notebook: a heading, a parameters cell and code cells."""
-
-    def write(name: str, *code: str, parameters: str = PARAMETERS) -> Path:
-        cells = [new_markdown_cell(f"Words first.\n\n# Title of {name}")]
-        cells += [new_code_cell(parameters, metadata={"tags": ["parameters"]})]
-        cells += [new_code_cell(text) for text in code]
-        kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        path = tmp_path / "source" / f"{name}.ipynb"
-        path.parent.mkdir(exist_ok=True)
-        nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernelspec}), path)
-        return path
-
-    return write
 
 
 def plan(tmp_path: Path, *notebooks: Path) -> runner.Plan:
@@ -131,28 +104,28 @@ def test_an_unknown_parameter_is_refused_before_anything_runs(tmp_path, write_no
 )
 def test_a_wrong_parameters_cell_is_refused(write_notebook, parameters, message):
     with pytest.raises(ParameterError, match=message):
-        runner.sections_of(write_notebook("01_first", parameters=parameters))
+        notebooks.sections_of(write_notebook("01_first", parameters=parameters))
 
 
 def test_parameters_are_those_papermill_finds(write_notebook):
     plain = 'run_folder = "outputs/smoke"\ndata = {\n    "seed": 1,\n    "root": None,\n}\niou = {"union": "areas"}\n'
     notebook = write_notebook("01_first", parameters=plain)
-    assert list(runner.declared_parameters(notebook)) == list(papermill.inspect_notebook(notebook))
-    assert runner.declared_parameters(notebook)["data"] == {"seed": 1, "root": None}
+    assert list(notebooks.declared_parameters(notebook)) == list(papermill.inspect_notebook(notebook))
+    assert notebooks.declared_parameters(notebook)["data"] == {"seed": 1, "root": None}
 
 
 def test_a_second_equals_sign_hides_no_parameter(write_notebook):
     notebook = write_notebook("01_first")
-    assert runner.declared_parameters(notebook)["iou"] == {"union": "areas", "seed": 1}
-    assert runner.sections_of(notebook) == ["iou"]
+    assert notebooks.declared_parameters(notebook)["iou"] == {"union": "areas", "seed": 1}
+    assert notebooks.sections_of(notebook) == ["iou"]
 
 
 def test_notebooks_are_found_in_order_with_their_titles(write_notebook):
     for name in ("02_b", "10_c", "01_a", "draft"):
         last = write_notebook(name)
-    found = runner.find_notebooks(last.parent)
+    found = notebooks.find_notebooks(last.parent)
     assert [path.stem for path in found] == ["01_a", "02_b", "10_c"]
-    assert runner.title_of(found[0]) == "Title of 01_a"
+    assert notebooks.title_of(found[0]) == "Title of 01_a"
 
 
 @pytest.mark.parametrize(
@@ -167,22 +140,22 @@ def test_notebooks_are_found_in_order_with_their_titles(write_notebook):
     ],
 )
 def test_selection(options, expected):
-    notebooks = [Path(f"{number:02}_x.ipynb") for number in range(1, 5)]
-    assert " ".join(path.name[:2] for path in runner.select_notebooks(notebooks, **options)) == expected
+    paths = [Path(f"{number:02}_x.ipynb") for number in range(1, 5)]
+    assert " ".join(path.name[:2] for path in notebooks.select_notebooks(paths, **options)) == expected
 
 
 @pytest.mark.parametrize(
     "options", [{"only": "05"}, {"only": ""}, {"only": "01,x"}, {"first": "9"}, {"first": "03", "last": "02"}]
 )
 def test_wrong_selection_is_refused(options):
-    notebooks = [Path(f"{number:02}_x.ipynb") for number in range(1, 5)]
+    paths = [Path(f"{number:02}_x.ipynb") for number in range(1, 5)]
     with pytest.raises(ParameterError):
-        runner.select_notebooks(notebooks, **options)
+        notebooks.select_notebooks(paths, **options)
 
 
 def test_an_unknown_number_lists_the_numbers():
     with pytest.raises(ParameterError, match=r"--only: no notebook 07; choose 01, 02$"):
-        runner.select_notebooks([Path("01_a.ipynb"), Path("02_b.ipynb")], only="07")
+        notebooks.select_notebooks([Path("01_a.ipynb"), Path("02_b.ipynb")], only="07")
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess:
@@ -215,12 +188,21 @@ def test_dry_run_shows_the_plan_and_writes_nothing(tmp_path):
     assert shown.returncode == 0, shown.stderr
     assert str(out) in shown.stdout and 'iou.union="sum"' in shown.stdout
     assert "04_gradcam" in shown.stdout and "06_iou" in shown.stdout and "05_" not in shown.stdout
+    assert "renders 80 images" in shown.stdout and "disk: " in shown.stdout
     assert not out.exists()
+
+
+def test_the_notebook_across_data_sets_waits_for_another_run():
+    assert "08_transfer" not in command("smoke", "--dry-run").stdout
+    shown = command("smoke", "--dry-run", "--only", "08", "--set", "transfer.run=outputs/demo")
+    assert "08_transfer" in shown.stdout
 
 
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
+        (["--only", "08"], ["08_transfer", "transfer.run"]),
+        (["thesis", "--set", "data.root=nowhere"], ["data.root", "nowhere is neither a folder nor a zip"]),
         (["dmo"], ["dmo", "demo"]),
         (["--set", "iou.uion=sum"], ["iou.uion", "union"]),
         (["--set", "iou.union=both"], ["iou.union", "areas", "sum"]),
@@ -240,5 +222,5 @@ def test_wrong_usage_exits_2_and_names_what_is_allowed(arguments, named):
 @pytest.mark.parametrize(("code", "expected"), [("print('fine')", 0), ("1 / 0", 1)])
 def test_exit_code_of_a_run(tmp_path, write_notebook, monkeypatch, code, expected):
     notebook = write_notebook("01_first", code)
-    monkeypatch.setattr(runner, "find_notebooks", lambda: [notebook])
+    monkeypatch.setattr(run_all, "find_notebooks", lambda: [notebook])
     assert run_all.main(["smoke", "--out", str(tmp_path / "out")]) == expected

@@ -1,7 +1,6 @@
 """The whole chain, as a user starts it: `run_all.py smoke` in a process of its own, real notebooks in real kernels."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -10,68 +9,21 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures import run_all
 
+from cxrlib.facts import thesis_items
 from cxrlib.files import PROJECT_ROOT
-
-TABLES = ["01", "02", "03", "04", "05", "06"]
-FIGURES = [
-    "01",
-    "02",
-    "09",
-    "16",
-    "17",
-    "18",
-    "19",
-    "20",
-    "21",
-    "22",
-    "23",
-    "24",
-    "25",
-    "26",
-    "27",
-    "28",
-    "29",
-    "30",
-    "31",
-]
-
-
-def run_all(*arguments: str) -> subprocess.CompletedProcess:
-    environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
-    command = [sys.executable, "run_all.py", *arguments]
-    return subprocess.run(command, cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, timeout=900)
-
-
-@pytest.fixture(scope="module")
-def smoke(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("smoke")
-    done = run_all("smoke", "--out", str(folder))
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
 
 
 def test_every_table_and_figure_is_there_with_its_provenance(smoke):
-    for name in [f"tables/table_{number}.csv" for number in TABLES] + [f"figures/figure_{n}.png" for n in FIGURES]:
-        artefact = smoke / name
+    items = thesis_items()
+    for item in items[items["artefact"] != ""].itertuples():
+        kind = ("tables", "csv") if item.artefact.startswith("table") else ("figures", "png")
+        artefact = smoke / kind[0] / f"{item.artefact}.{kind[1]}"
         assert artefact.stat().st_size > 0
         about = json.loads(artefact.with_suffix(".json").read_text())
-        assert about["caption"] and about["code"] and about["notebook"] == notebook_of(artefact.stem)
+        assert about["caption"] and about["code"] and about["notebook"] == item.notebook
     assert (smoke / "figures" / "figure_22.pdf").stat().st_size > 0
-    assert list((smoke / "figures").glob("figure_32[a-g].png"))
-
-
-def notebook_of(artefact: str) -> str:
-    homes = {
-        "01_data": ["table_01", "table_02", "figure_01", "figure_18", "figure_19", "figure_29"],
-        "02_training": ["figure_20"],
-        "03_classification": ["table_03", "figure_21", "figure_22"],
-        "04_gradcam": ["figure_16", "figure_23", "figure_24", "figure_25", "figure_26"],
-        "05_smoothgrad": ["figure_09", "figure_27"],
-        "06_iou": ["table_04", "table_05", "table_06", "figure_17", "figure_28", "figure_30"],
-        "07_perturbation": ["figure_02", "figure_31"],
-    }
-    return next(notebook for notebook, artefacts in homes.items() if artefact in artefacts)
 
 
 def test_numbers_from_rendered_images_say_so_and_real_ones_do_not(smoke):

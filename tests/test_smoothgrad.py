@@ -6,7 +6,7 @@ from fixtures import CountedForwards, SmallNet
 from cxrlib.gradcam import gradcam
 from cxrlib.params import Smoothgrad
 from cxrlib.resnet import normalise
-from cxrlib.smoothgrad import explain_smooth, map_agreement, smooth_gradient, smoothgrad, vanilla_gradient
+from cxrlib.smoothgrad import explain_smooth, lit_pixels, map_agreement, smooth_gradient, smoothgrad, vanilla_gradient
 
 LAYER = "second"
 SAMPLES = 7
@@ -93,13 +93,19 @@ def test_agreement_of_maps_by_hand():
     first = torch.stack([torch.stack([rising, rising]), torch.stack([rising, rising])])
     second = torch.stack([torch.stack([rising, rising]), torch.stack([falling, half])])
     chosen = torch.tensor([[True, False], [True, False]])
-    found = map_agreement(first, second, chosen, ["A", "B"], size=4, share=0.25)
-    # A: the same map (1, all kept) and the reverse (-1, none kept)
-    assert found.loc["A"].tolist() == [pytest.approx(0), 0.5, 2]
-    assert found.loc["B", ["rank_correlation", "kept"]].isna().all()
+    found = map_agreement(first, second, chosen, size=4, share=0.25)
+    # the same map (1, all kept, nothing lit elsewhere) and the reverse (-1, none kept); of the nine cells that it
+    # lights, 16 to 8, the first map lights two
+    assert found.to_numpy().tolist() == [[0, 0, pytest.approx(1), 1, 0], [1, 0, pytest.approx(-1), 0, 7 / 16]]
     # half: two of the four strongest cells stay; 14 ranks move up by 2, two fall by 14: 1 - 6 * 448 / (16 * 255)
-    found = map_agreement(first, second, torch.tensor([[False, False], [False, True]]), ["A", "B"], 4, 0.25)
-    assert found.loc["B"].tolist() == [pytest.approx(1 - 6 * 448 / (16 * 255)), 0.5, 1]
+    found = map_agreement(first, second, torch.tensor([[False, False], [False, True]]), 4, 0.25)
+    # its maximum is 14, so it also lights the cell of 7, which the first map does not
+    assert found.to_numpy().tolist() == [[1, 1, pytest.approx(1 - 6 * 448 / (16 * 255)), 0.5, 1 / 16]]
+
+
+def test_an_empty_map_lights_nothing():
+    assert not lit_pixels(torch.zeros(3, 3)).any()
+    assert lit_pixels(torch.tensor([[1.0, 2.0], [0.0, 0.9]])).tolist() == [[True, True], [False, False]]
 
 
 def test_vanilla_gradients_equal_captums_saliency(network, image):

@@ -159,6 +159,8 @@ def test_a_loss_that_is_not_finite_names_epoch_and_batch():
 
     with pytest.raises(FloatingPointError, match=r"became nan at epoch 2, batch 1, learning rate 0\.043; lower"):
         train(Bursting(0.0, 0.0), toy(24), toy(4), PARAMS, ignore)
+    with pytest.raises(FloatingPointError, match=r"lower training\.learning_rate \(the checkpoint of epoch 1, .* kept"):
+        train(Bursting(0.0, 0.0), toy(24), toy(4), PARAMS, ignore)
 
 
 def test_a_last_batch_of_one_is_left_out_of_batch_norm():
@@ -182,6 +184,55 @@ def test_devices_are_named():
     assert pick_device("auto").type in {"cpu", "cuda", "mps"}
     with pytest.raises(RuntimeError, match=r"compute\.device: unknown device 'gpu'; choose auto, cpu, cuda or mps"):
         pick_device("gpu")
+
+
+class Killed(BaseException): ...
+
+
+@pytest.mark.parametrize("stop", [1, 3, 4])
+def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path, stop):
+    """Momentum, learning rate, batch order and augmentation all matter here; one lost, and the weights differ."""
+    params, path = with_(epochs=4, learning_rate=0.1), tmp_path / "a.state"
+
+    def run(keep_best=ignore, network=None, identity="a"):
+        network = network or SmallNet(2)
+        history = train(network, toy(20), toy(8, seed=1), params, keep_best, "float32", path, identity)
+        return history, network.state_dict()
+
+    whole_history, whole = run()
+    path.unlink()
+
+    class Stopping(SmallNet):
+        """Killed in the second batch of the epoch after `stop`."""
+
+        calls = 0
+
+        def forward(self, inputs):
+            self.calls += self.training
+            if self.calls == 3 * stop + 2:
+                raise Killed
+            return super().forward(inputs)
+
+    if stop < 4:
+        with pytest.raises(Killed):
+            run(network=Stopping(2))
+    else:
+        run()  # killed after the last epoch, before anybody noted it
+    kept = []
+    history, weights = run(lambda epoch, loss: kept.append(epoch), SmallNet(2, seed=5))
+    assert history.equals(whole_history) and all(epoch > stop for epoch in kept)
+    assert all(torch.equal(value, whole[name]) for name, value in weights.items())
+
+    history, weights = run(network=SmallNet(2, seed=5), identity="b")  # another recipe takes nothing up
+    assert not history.equals(whole_history)
+
+
+def test_a_damaged_state_is_as_good_as_none(tmp_path):
+    path = tmp_path / "a.state"
+    run = (toy(20), toy(8, seed=1), with_(epochs=2), ignore, "float32", path, "a")
+    expected = train(SmallNet(2), *run)
+    path.write_bytes(path.read_bytes()[:-100])
+    assert train(SmallNet(2), *run).equals(expected)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

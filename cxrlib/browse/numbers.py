@@ -2,13 +2,12 @@
 
 from html import escape
 
-import cv2
-import numpy as np
 import pandas as pd
+import torch
 
-from cxrlib.boxes import Union, all_pairs_iou, areas, best_match_iou
 from cxrlib.browse.results import Evidence
 from cxrlib.browse.selection import PREDICTED_FROM
+from cxrlib.localisation import hit, score_mask
 
 EXPLAINED = {
     "IoU, all pairs": "mean IoU of every predicted box with every reader's box",
@@ -17,53 +16,21 @@ EXPLAINED = {
     "IoBB": "share of a predicted box that lies in a reader's box, mean of all pairs",
     "hit": "whether the heatmap's peak lies in a reader's box",
 }
+COLUMNS = dict(zip(EXPLAINED, ["all_pairs", "best_match", "mask_iou", "iobb", "hit"], strict=True))
+"""What `cxrlib.localisation` calls them."""
 
 
-def localisation_numbers(evidence: Evidence, size: int, union: Union = "areas") -> dict[str, float]:
+def localisation_numbers(evidence: Evidence, size: int) -> dict[str, float]:
     """Scores of a heatmap against all readers' boxes, named as in EXPLAINED; empty where a side is missing.
 
     Args:
         size: side in pixels of the frame of the boxes.
-        union: as in `cxrlib.boxes.pairwise_iou`.
     """
     if evidence.heatmap is None or not len(evidence.readers):
         return {}
-    return {
-        "IoU, all pairs": all_pairs_iou(evidence.predicted, evidence.true, union),
-        "IoU, best match": best_match_iou(evidence.predicted, evidence.true, union),
-        "mask IoU": mask_iou(evidence.mask, evidence.true, size),
-        "IoBB": iobb(evidence.predicted, evidence.true),
-        "hit": float(hit(evidence.heatmap, evidence.true, size)),
-    }
-
-
-def mask_iou(mask: np.ndarray, true: np.ndarray, size: int) -> float:
-    """IoU of a mask, resized to `size` pixels, with the union of boxes (n, 4); 0 where nothing is predicted."""
-    inside = cv2.resize(mask.astype(np.uint8) * 255, (size, size)) > 0
-    boxed = np.zeros((size, size), bool)
-    for left, top, right, bottom in np.ceil(true - 0.5).clip(0, size).astype(int):
-        boxed[top:bottom, left:right] = True
-    return float((inside & boxed).sum() / max((inside | boxed).sum(), 1))
-
-
-def iobb(predicted: np.ndarray, true: np.ndarray) -> float:
-    """Intersection over the predicted box's area (Wang et al. 2017), mean of all pairs; 0 without a predicted box."""
-    if not len(predicted):
-        return 0.0
-    top_left = np.maximum(predicted[:, None, :2], true[None, :, :2])
-    bottom_right = np.minimum(predicted[:, None, 2:], true[None, :, 2:])
-    intersection = np.prod(np.clip(bottom_right - top_left, 0, None), axis=2)
-    return float((intersection / areas(predicted)[:, None]).mean())
-
-
-def hit(heatmap: np.ndarray, true: np.ndarray, size: int) -> bool:
-    """Whether a heatmap's peak lies in one of the boxes (n, 4) in a frame of `size` pixels; a zero map has none."""
-    if not heatmap.max() > 0:
-        return False
-    row, column = np.unravel_index(heatmap.argmax(), heatmap.shape)
-    x, y = (np.array([column, row]) + 0.5) * size / len(heatmap)
-    left, top, right, bottom = true.T
-    return bool(((left <= x) & (x < right) & (top <= y) & (y < bottom)).any())
+    scores = score_mask(evidence.mask, evidence.true, size)
+    scores["hit"] = float(hit(torch.from_numpy(evidence.heatmap), evidence.true, size))
+    return {name: scores[COLUMNS[name]] for name in EXPLAINED}
 
 
 def localisation_text(evidence: Evidence, size: int, class_name: str) -> dict[str, str]:

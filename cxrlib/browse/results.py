@@ -14,11 +14,11 @@ from cxrlib.annotations import BOX_COLUMNS
 from cxrlib.boxes import boxes_from_mask
 from cxrlib.cohort import Cohort, load_cohort
 from cxrlib.device import pick_device
-from cxrlib.experiments import checkpoint_path
 from cxrlib.explanations import Explanations, load_explanations, save_explanations
 from cxrlib.inference import inference_copy
 from cxrlib.maps import upscale
 from cxrlib.masks import top_pixels
+from cxrlib.models import checkpoint_path
 from cxrlib.resnet import load_checkpoint
 
 GRADCAM = "Grad-CAM"

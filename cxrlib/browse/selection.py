@@ -6,7 +6,7 @@ import pandas as pd
 from cxrlib.boxes import all_pairs_iou
 from cxrlib.browse.results import Results
 from cxrlib.cohort import Cohort
-from cxrlib.localisation import reader_agreement
+from cxrlib.readers import by_image, reader_agreement
 
 PREDICTED_FROM = 0.5
 """Probability from which a class counts as predicted (classification metrics use the same)."""
@@ -93,7 +93,8 @@ def disagreement(cohort: Cohort, class_name: str, image_ids: pd.Index) -> pd.Ser
     readers = annotations.groupby("image_id")["rad_id"].nunique().reindex(image_ids, fill_value=0)
     rows = annotations[(annotations["class_name"] == class_name) & annotations["x_min"].notna()]
     boxing = rows.groupby("image_id")["rad_id"].nunique().reindex(image_ids, fill_value=0)
-    agreement = reader_agreement(rows, [class_name]).set_index("image_id")["all_pairs"].reindex(image_ids).fillna(0)
+    agreement = by_image(reader_agreement(rows, [class_name])).set_index("image_id")["all_pairs"]
+    agreement = agreement.reindex(image_ids).fillna(0)
     both, one = boxing * (boxing - 1) / 2, boxing * (readers - boxing)
     return 1 - agreement * both / (both + one).where(both + one > 0)
 

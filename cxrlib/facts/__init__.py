@@ -1,4 +1,4 @@
-"""Numbers from the literature, each in one file: what the thesis reports, and public data sets (its Table 1)."""
+"""Facts from the literature, each in one file: what the thesis reports, shows and claims, and public data sets."""
 
 from pathlib import Path
 
@@ -12,6 +12,11 @@ def public_data_sets() -> pd.DataFrame:
     return pd.read_csv(_FOLDER / "public_data_sets.csv")
 
 
+def label_map() -> pd.DataFrame:
+    """What data sets and pretrained networks call the suite's findings: source, name, finding (or empty), note."""
+    return pd.read_csv(_FOLDER / "label_map.csv", keep_default_na=False)
+
+
 def thesis_values(artefact: str) -> pd.DataFrame:
     """Values that the thesis reports for one table, e.g. "table_06": columns group, row, column, value."""
     reported = pd.read_csv(_FOLDER / "thesis_reported.csv", dtype={"group": str})
@@ -23,3 +28,25 @@ def thesis_iou(artefact: str) -> pd.DataFrame:
     values = thesis_values(artefact).rename(columns={"group": "share", "row": "class_name"})
     values["share"] = values["share"].astype(float)
     return values.pivot(index="share", columns="class_name", values="value")
+
+
+def thesis_items() -> pd.DataFrame:
+    """Every table and figure of the thesis: item, title, notebook, artefact, remark; the notebook that makes it, or why
+    none does."""
+    return pd.read_csv(_FOLDER / "items.csv", keep_default_na=False)
+
+
+def thesis_claims() -> pd.DataFrame:
+    """The thesis's claims: claim ("C1" to "C15"), statement, and the rule: what the margin measures that decides it."""
+    return pd.read_csv(_FOLDER / "claims.csv")
+
+
+def thesis_errata() -> pd.DataFrame:
+    """Where the thesis is unclear or wrong: point, thesis, decision, parameter."""
+    return pd.read_csv(_FOLDER / "errata.csv")
+
+
+def thesis_labels() -> list[str]:
+    """The seven labels of the explained model, in the thesis's order; the last one is "No finding"."""
+    values = thesis_values("table_02")
+    return values.loc[values["group"] == "class", "row"].tolist()

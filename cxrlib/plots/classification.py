@@ -23,15 +23,27 @@ def confusion_grid(matrices: dict[str, list], n: int) -> Figure:
     return figure
 
 
-def roc_plot(curves: dict[str, tuple], auroc: pd.Series, n: int) -> Figure:
-    """Figure 22: ROC curve of each label with its area."""
+def roc_plot(curves: dict[str, tuple], auroc: pd.DataFrame, n: int) -> Figure:
+    """Figure 22: ROC curve of each label with its area and interval.
+
+    Args:
+        curves: false and true positive rates of each label that has both outcomes.
+        auroc: ours, low, high and n of each label.
+        n: number of studies.
+    """
     colours = class_colours(list(auroc.index))
     figure, ax = plt.subplots(figsize=(PAGE_WIDTH * 0.75, PAGE_WIDTH * 0.42))
     ax.plot([0, 1], [0, 1], ":", color="#888888", lw=1)
     for number, (name, (false_positive, true_positive)) in enumerate(curves.items()):
         style = ["-", "--", "-."][number % 3]
-        label = f"{name}, {auroc[name]:.2f}"
+        area = auroc.loc[name]
+        label = f"{name}, {area['ours']:.2f} ({area['low']:.2f}–{area['high']:.2f})"
         ax.plot(false_positive, true_positive, style, color=colours[name], lw=1.4, label=label)
     ax.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal", xlim=(0, 1), ylim=(0, 1.01))
-    ax.legend(title=f"label, AUC (n = {n} test studies)", frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    ax.legend(
+        title=f"label, AUC (95 % interval); n = {n} test studies",
+        frameon=False,
+        loc="upper left",
+        bbox_to_anchor=(1, 1),
+    )
     return figure

@@ -54,29 +54,33 @@ def box_grid(cohort: Cohort, explanations: Explanations, image_id: str, shares: 
     return figure
 
 
-def iou_curves(means: pd.DataFrame, chance: pd.DataFrame, thesis: pd.DataFrame, counts: pd.Series) -> Figure:
-    """Figure 30: mean IoU against the share of pixels, one panel per finding.
+def iou_curves(table: pd.DataFrame, thesis: pd.DataFrame) -> Figure:
+    """Figure 30: mean IoU with its interval against the share of pixels, one panel per finding.
 
     Args:
-        means, chance, thesis: share by class; `thesis` may lack classes.
-        counts: number of correctly predicted findings per class.
+        table: from `iou_table`.
+        thesis: share by class; may lack classes.
     """
-    colours = class_colours(list(means.columns))
+    classes = table.index.get_level_values("class_name").unique()
+    colours = class_colours(list(classes))
     columns = 3
-    rows = -(-means.shape[1] // columns)
+    rows = -(-len(classes) // columns)
     figure, axes = plt.subplots(
         rows, columns, figsize=(PAGE_WIDTH, 1.9 * rows), sharex=True, sharey=True, squeeze=False
     )
-    for ax in axes.flat[means.shape[1] :]:
+    for ax in axes.flat[len(classes) :]:
         ax.set_axis_off()
-    for name, ax in zip(means, axes.flat, strict=False):
+    for name, ax in zip(classes, axes.flat, strict=False):
+        ours = table.xs(name, level="class_name")
+        x = ours.index * 100
+        ax.fill_between(x, ours["low"], ours["high"], color=colours[name], alpha=0.3, lw=0)
         ax.plot(
-            means.index * 100, means[name], "o-", ms=3, color=colours[name], mec="#444444", mew=0.4, label="Grad-CAM"
+            x, ours["ours"], "o-", ms=3, color=colours[name], mec="#444444", mew=0.4, label="Grad-CAM, 95 % interval"
         )
-        ax.plot(chance.index * 100, chance[name], "^:", ms=3, color=RANDOM, label="random heatmap")
+        ax.plot(x, ours["random_heatmap"], "^:", ms=3, color=RANDOM, label="random heatmap")
         if name in thesis:
             ax.plot(thesis.index * 100, thesis[name], "x--", ms=3, lw=0.8, color=THESIS, label="thesis")
-        ax.set_title(f"{name} (n = {counts.get(name, 0)})", fontsize=8)
+        ax.set_title(f"{name} (n = {ours['n'].iloc[0]})", fontsize=8)
     for ax in axes[-1]:
         ax.set_xlabel("top pixels, %")
     for line in axes:

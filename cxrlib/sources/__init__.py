@@ -6,10 +6,22 @@ from cxrlib.files import PROJECT_ROOT
 from cxrlib.params import Data
 from cxrlib.sources.base import Source, SourceError
 from cxrlib.sources.demo import open_demo
+from cxrlib.sources.folder import open_folder
 from cxrlib.sources.nih import open_nih
 from cxrlib.sources.vinbigdata import open_vinbigdata
+from cxrlib.sources.vinbigdata_resized import open_vinbigdata_resized
+from cxrlib.sources.vindr_cxr import open_vindr_cxr
 
 __all__ = ["Source", "SourceError", "open_source"]
+
+OPENERS = {
+    "vinbigdata": open_vinbigdata,
+    "vinbigdata-resized": open_vinbigdata_resized,
+    "vindr-cxr": open_vindr_cxr,
+    "nih": open_nih,
+    "folder": open_folder,
+}
+"""The adapter of each `data.source` that reads `data.root`."""
 
 
 def open_source(data: Data, rendered_folder: Path, workers: int) -> Source:
@@ -26,4 +38,4 @@ def open_source(data: Data, rendered_folder: Path, workers: int) -> Source:
     """
     if data.source == "demo":
         return open_demo(rendered_folder, data.n_studies, data.no_finding_share, data.seed, workers)
-    return {"vinbigdata": open_vinbigdata, "nih": open_nih}[data.source](PROJECT_ROOT / data.root)
+    return OPENERS[data.source](PROJECT_ROOT / data.root)

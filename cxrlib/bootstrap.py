@@ -1,0 +1,114 @@
+"""Bootstrap over studies (Efron 1979): how far a score would move if other studies had been drawn.
+
+A resample is a row of weights: how often each study was drawn. Row 0 is the study set as it is, so that one call gives
+the score and its resamples; two methods scored with the same weights are compared in pairs.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+LEVEL = 0.95
+
+
+def study_weights(image_ids: Sequence, resamples: int, seed: int) -> pd.DataFrame:
+    """How often each study is drawn: float32 (1 + resamples) rows, one column per study; the first row is all ones."""
+    random, studies = np.random.default_rng(seed), len(image_ids)
+    weights = np.ones((1 + resamples, studies), np.float32)
+    for row in weights[1:]:
+        row[:] = np.bincount(random.integers(studies, size=studies), minlength=studies)
+    return pd.DataFrame(weights, columns=image_ids)
+
+
+def interval(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Percentile interval (95 %) of the resamples.
+
+    Args:
+        samples: (1 + resamples, ...), first the score itself; NaN where a resample holds no case.
+
+    Returns:
+        Lower and upper bound, shaped like one score; NaN where the score itself is NaN.
+    """
+    known = ~np.isnan(samples[0])
+    drawn = np.where(known, samples[1:], 0.0)
+    low, high = np.nanpercentile(drawn, [50 * (1 - LEVEL), 50 * (1 + LEVEL)], axis=0)
+    return np.where(known, low, np.nan), np.where(known, high, np.nan)
+
+
+def mean_samples(values: np.ndarray, image_ids: Sequence, weights: pd.DataFrame) -> np.ndarray:
+    """Mean over cases in every resample.
+
+    Args:
+        values: (cases, ...).
+        image_ids: the study of each case; a study may have several cases or none.
+        weights: from `study_weights`.
+
+    Returns:
+        (1 + resamples, ...); NaN where no case was drawn.
+
+    Raises:
+        KeyError: a case's study is not among those of `weights`.
+    """
+    values, of_cases = np.asarray(values, np.float64), weights[list(image_ids)].to_numpy(np.float64)
+    total = of_cases.sum(axis=1).reshape(-1, *[1] * (values.ndim - 1))
+    with np.errstate(invalid="ignore"):
+        return np.tensordot(of_cases, values, axes=1) / np.where(total > 0, total, np.nan)
+
+
+def f1_samples(
+    labels: pd.DataFrame, probabilities: pd.DataFrame, weights: np.ndarray, threshold: float = 0.5
+) -> np.ndarray:
+    """F1 of each label and, in the last column, the micro average, in every resample.
+
+    Args:
+        labels: 0/1, image_id by class.
+        probabilities: the same shape, 0..1.
+        weights: values of `study_weights`, one column per study.
+        threshold: a label is predicted where its probability reaches this.
+
+    Returns:
+        (1 + resamples, classes + 1); NaN for a label without positives.
+    """
+    true, predicted = labels.to_numpy() > 0, probabilities.to_numpy() >= threshold
+    return f1_of_counts(true & predicted, true, predicted, weights)
+
+
+def f1_of_counts(hits: np.ndarray, positives: np.ndarray, guesses: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """F1 of each label and, in the last column, the micro average, in every resample.
+
+    Args:
+        hits, positives, guesses: true positives, all true and all predicted ones of each study, (studies, classes).
+        weights: values of `study_weights`.
+
+    Returns:
+        (1 + resamples, classes + 1); NaN for a label without positives.
+    """
+    sums = [weights @ np.asarray(part, np.float32) for part in (hits, positives, guesses)]
+    hits, positives, guesses = (np.column_stack([part, part.sum(axis=1)]).astype(np.float64) for part in sums)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(positives > 0, 2 * hits / (positives + guesses), np.nan)
+
+
+def auroc_samples(labels: pd.DataFrame, probabilities: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
+    """Area under the ROC curve of each label in every resample, as the Mann-Whitney statistic with ties halved.
+
+    Args, shapes: as `f1_samples`.
+
+    Returns:
+        (1 + resamples, classes); NaN where one outcome is absent.
+    """
+    return np.column_stack([_auroc(labels[name].to_numpy() > 0, probabilities[name], weights) for name in labels])
+
+
+def _auroc(true: np.ndarray, probability: pd.Series, weights: np.ndarray) -> np.ndarray:
+    values, group = np.unique(probability.to_numpy(), return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    starts = np.searchsorted(group[order], np.arange(len(values)))
+    positive, negative = (
+        np.add.reduceat((weights * part)[:, order].astype(np.float64), starts, axis=1) for part in (true, ~true)
+    )
+    below = np.cumsum(negative, axis=1) - negative / 2
+    pairs = positive.sum(axis=1) * negative.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        return (positive * below).sum(axis=1) / np.where(pairs > 0, pairs, np.nan)

@@ -1,0 +1,41 @@
+"""What a run says on the terminal."""
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def timed(label: str) -> Iterator[None]:
+    """One line with the elapsed time: counting on a terminal, finished once on a pipe."""
+    begun = time.monotonic()
+    finished = threading.Event()
+    line = f"{label} ... "
+
+    def show_each_second() -> None:
+        while not finished.wait(1):
+            print(f"\r{line}{duration(time.monotonic() - begun, 0)}", end="", flush=True)
+
+    print(line, end="", flush=True)
+    terminal = sys.stdout.isatty()
+    ticker = threading.Thread(target=show_each_second, daemon=True)
+    if terminal:
+        ticker.start()
+    outcome = "failed after "
+    try:
+        yield
+        outcome = ""
+    finally:
+        finished.set()
+        if terminal:
+            ticker.join()
+        print(f"{chr(13) + line if terminal else ''}{outcome}{duration(time.monotonic() - begun)}", flush=True)
+
+
+def duration(seconds: float, decimals: int = 1) -> str:
+    """Seconds below a minute, else minutes and seconds."""
+    if seconds < 60:
+        return f"{seconds:.{decimals}f} s"
+    return f"{int(seconds) // 60} min {int(seconds) % 60:02} s"

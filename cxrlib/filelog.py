@@ -1,0 +1,113 @@
+"""Which files of a run a notebook reads and writes, recorded while it runs.
+
+The runner names a log and the run's folder in the environment of a kernel; importing cxrlib there, or in a process
+that the kernel starts, begins the record. It rests on Python's audit events, so nothing needs to be declared and no
+reader or writer can be forgotten. A file that a compiled library opens by itself is not seen.
+"""
+
+import json
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+LOG, FOLDER, RUN_ID = "CXR_FILE_LOG", "CXR_RUN_FOLDER", "CXR_RUN_ID"
+"""Names of variables that the runner sets; the last is what tables and figures carry (`cxrlib.run`)."""
+
+_recorder: "Recorder | None" = None
+
+
+@dataclass
+class FileLog:
+    """What a log says.
+
+    Attributes:
+        reads: paths below the run's folder.
+        writes: path -> number of the cell that wrote it last, counted from 1 as IPython does.
+        notes: what the notebook said of itself, e.g. the device.
+    """
+
+    reads: set[str] = field(default_factory=set)
+    writes: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, object] = field(default_factory=dict)
+
+
+def read_log(path: Path) -> FileLog:
+    """Read a log; a line that a kill cut short is left out, an absent log is empty."""
+    found, cell = FileLog(), 0
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            kind, value = json.loads(line)
+        except ValueError:
+            continue
+        if kind == "cell":
+            cell = value
+        elif kind == "read":
+            found.reads.add(value)
+        elif kind == "write":
+            found.writes[value] = cell
+        else:
+            found.notes |= value
+    return found
+
+
+def begin() -> None:
+    """Record from now on what this process opens below the run's folder, and which cell does, once there are cells."""
+    global _recorder
+    if _recorder is None:
+        _recorder = Recorder(Path(os.environ[LOG]), os.environ[FOLDER])
+        sys.addaudithook(_recorder.on_event)
+    if _recorder.shell is None and "IPython" in sys.modules:
+        _recorder.watch(sys.modules["IPython"].get_ipython())
+
+
+def note(**values: object) -> None:
+    """Add facts to the record, if there is one."""
+    if _recorder:
+        _recorder.add("note", values)
+
+
+class Recorder:
+    """Appends to a log that several processes share; one short write per line keeps them apart."""
+
+    def __init__(self, log: Path, folder: str) -> None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self.file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self.folder = os.path.join(folder, "")
+        self.seen: set[tuple] = set()
+        self.shell, self.cell = None, 0
+
+    def watch(self, shell: object) -> None:
+        """Note the number of each cell before it runs; `shell` is IPython's, or None."""
+        if shell is not None:
+            self.shell = shell
+            shell.events.register("pre_run_cell", self.on_cell)
+
+    def add(self, kind: str, value: object) -> None:
+        """Append one line."""
+        os.write(self.file, (json.dumps([kind, value]) + "\n").encode())
+
+    def on_cell(self, cell: object) -> None:
+        """A cell begins; what it writes again is recorded again, as its own."""
+        if cell.store_history:  # the shell's own counter moves before this in one version, after it in another
+            self.cell += 1
+            self.seen.clear()
+            self.add("cell", self.cell)
+
+    def on_event(self, event: str, arguments: tuple) -> None:
+        """An audit event of this process."""
+        if event == "open":
+            path, _, flags = arguments
+            kind = "write" if flags & (os.O_WRONLY | os.O_RDWR) else "read"
+        elif event == "os.rename":
+            path, kind = arguments[1], "write"
+        else:
+            return
+        if isinstance(path, int):
+            return
+        path = os.path.abspath(os.fsdecode(path))
+        if path.startswith(self.folder) and (kind, path) not in self.seen:
+            self.seen.add((kind, path))
+            name = path.removeprefix(self.folder)
+            if not any(part.startswith(".") for part in name.split(os.sep)):  # temporary files
+                self.add(kind, name)

@@ -1,0 +1,103 @@
+"""Whether a notebook's results still stand, or why not.
+
+A notebook is fresh when its text, its parameters, the code that it imports, the input files that its parameters name,
+the installed packages and the results that it read are what the manifest says, and what it made is still there. The
+plan is a page of code because nothing in it is declared: imports come from the syntax tree, reads and writes from the
+run itself. doit or snakemake would want every dependency written down beforehand, and would then contribute a loop
+over a handful of notebooks, a second database beside the manifest, and (snakemake) seconds of imports.
+"""
+
+from pathlib import Path
+
+from cxrlib.dependencies import code_fingerprints, effective, environment, imported_names, input_files
+from cxrlib.files import fingerprint
+from cxrlib.manifest import DONE, FAILED, Manifest
+from cxrlib.notebooks import code_of, text_fingerprint
+
+NEVER_RUN = "not run yet"
+
+
+def recipe_of(notebook: Path, parameters: dict[str, object]) -> dict:
+    """What a notebook depends on besides the results of others; `parameters` without run_folder."""
+    return {
+        "notebook": text_fingerprint(notebook),
+        "parameters": effective(parameters),
+        "code": code_fingerprints(imported_names(code_of(notebook))),
+        "inputs": input_files(parameters),
+    }
+
+
+def run_id(recipe: dict) -> str:
+    """What figures and tables carry: a fingerprint of text, parameters and code, the same wherever these are."""
+    return fingerprint({key: recipe[key] for key in ("notebook", "parameters", "code")})
+
+
+def why_stale(name: str, recipe: dict, manifest: Manifest) -> str | None:
+    """The first reason to run the notebook `name`, None when it is fresh."""
+    entry = manifest.notebooks.get(name)
+    if entry is None:
+        return NEVER_RUN
+    if entry["status"] != DONE:
+        return "failed last time" if entry["status"] == FAILED else "was interrupted"
+    return (
+        _changed_recipe(recipe, entry["recipe"])
+        or _changed_packages(manifest.environments[entry["environment"]])
+        or _changed_reads(entry, manifest)
+        or _changed_artefacts(entry, manifest)
+    )
+
+
+def predict(recipes: dict[str, dict], manifest: Manifest) -> dict[str, str | None]:
+    """Why each notebook would run, in the order of `recipes`; one whose upstream runs again is expected to run."""
+    makers, reasons = manifest.makers(), {}
+    for name, recipe in recipes.items():
+        reason = why_stale(name, recipe, manifest)
+        read_from = {makers.get(path) for path in manifest.notebooks.get(name, {}).get("reads", {})}
+        upstream = [maker for maker, why in reasons.items() if why and maker in read_from]
+        reasons[name] = reason or (f"upstream {upstream[0]} runs again" if upstream else None)
+    return reasons
+
+
+def _changed_recipe(now: dict, before: dict) -> str | None:
+    if now["notebook"] != before["notebook"]:
+        return "the notebook changed"
+    for section, values in now["parameters"].items():
+        old = before["parameters"].get(section, {})
+        for key, value in values.items():
+            if key not in old or old[key] != value:
+                return f"{section}.{key} changed"
+        if values.keys() != old.keys():
+            return f"{section} changed"
+    if now["parameters"].keys() != before["parameters"].keys():
+        return "its parameters changed"
+    if path := _first_difference(now["code"], before["code"]):
+        return f"{path} changed"
+    if name := _first_difference(now["inputs"], before["inputs"]):
+        return f"the files of {name} changed"
+    return None
+
+
+def _changed_packages(before: dict[str, str]) -> str | None:
+    now = environment()
+    name = _first_difference(now, before)
+    return f"{name} {before.get(name, 'absent')} became {now.get(name, 'absent')}" if name else None
+
+
+def _changed_reads(entry: dict, manifest: Manifest) -> str | None:
+    makers = manifest.makers()
+    for path, sha256 in entry["reads"].items():
+        if manifest.hash_of(path) != sha256:
+            return f"upstream {makers[path]}: {path} changed" if path in makers else f"{path} changed"
+    return None
+
+
+def _changed_artefacts(entry: dict, manifest: Manifest) -> str | None:
+    for path, about in entry["artefacts"].items():
+        sha256 = manifest.hash_of(path)
+        if sha256 != about["sha256"]:
+            return f"{path} is missing" if sha256 is None else f"{path} was changed by hand"
+    return None
+
+
+def _first_difference(now: dict[str, str], before: dict[str, str]) -> str | None:
+    return next((key for key in sorted({*now, *before}) if now.get(key) != before.get(key)), None)

@@ -1,0 +1,60 @@
+"""A process that imports the notebooks' libraries once and forks a kernel for each: `python -m cxrlib.kernel_server`.
+
+Reads requests from standard input, one JSON object per line, and answers each with the process id of a kernel. Between
+requests it imports what later notebooks will need. It never computes anything and starts no thread, so that a fork of
+it is as good as a new interpreter. When its input ends it exits, and its kernels, watching it, do too.
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import select
+import signal
+import sys
+
+
+def serve(waiting: list[str]) -> None:
+    """Answer requests until the input ends; `waiting` are names of modules to import meanwhile."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for kernels that ended
+    requests = os.fdopen(0, "rb", buffering=0)  # unbuffered: select must see what is left
+    while True:
+        if waiting and not select.select([requests], [], [], 0)[0]:
+            _import(waiting.pop(0))
+            continue
+        line = requests.readline()
+        if not line:
+            return
+        request = json.loads(line)
+        for name in request["modules"]:
+            _import(name)
+        pid = os.fork()
+        if pid == 0:
+            _become_kernel(request["arguments"], request["environment"])
+        print(pid, flush=True)
+
+
+def _import(name: str) -> None:
+    """Import a module, if that is what the name means; whatever is wrong with it, the notebook will say."""
+    with contextlib.suppress(Exception):
+        importlib.import_module(name)
+
+
+def _become_kernel(arguments: list[str], environment: dict[str, str]) -> None:
+    """Run ipykernel in this process, which leads a session of its own, and exit."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.setsid()
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, 0)
+    os.dup2(2, 1)  # standard output is the server's answer
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = ["ipykernel_launcher", *arguments, f"--IPKernelApp.parent_handle={os.getppid()}"]
+    from ipykernel.kernelapp import IPKernelApp
+
+    IPKernelApp.launch_instance()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1:])

@@ -1,0 +1,155 @@
+"""Kernels for notebooks: of the running interpreter, quick to start, and dead when the run is."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cxrlib.dependencies import imported_names
+from cxrlib.files import PROJECT_ROOT
+from cxrlib.notebooks import code_of
+
+if TYPE_CHECKING:
+    from jupyter_client import KernelClient, KernelManager
+
+ENVIRONMENT = {
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # with agg, figures vanish from executed notebooks
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # silences the debugger's warning about frozen modules
+}
+OPTIONS = [
+    "--log-level=CRITICAL",  # errors are in the cells
+    "--HistoryManager.hist_file=:memory:",
+    '--IPKernelApp.exec_lines=__import__("cxrlib.filelog").filelog.begin()',
+]
+FORKS = sys.platform == "linux"
+"""Elsewhere the system's own libraries do not survive a fork; kernels start and import from nothing there."""
+
+
+class Kernels:
+    """Starts the kernels of a run.
+
+    A kernel takes seconds to import torch and its company. Seven of them need not: a server imports everything once,
+    and forks.
+
+    Args:
+        notebooks: those that will run, in order; what they import is imported ahead. None: nothing is started.
+        inherited: a file descriptor that all kernels keep open.
+    """
+
+    def __init__(self, notebooks: list[Path], inherited: int) -> None:
+        self.inherited = inherited
+        self.server = None
+        if FORKS and notebooks:
+            modules = [name for notebook in notebooks for name in _modules_of(notebook)]
+            self.server = subprocess.Popen(
+                [sys.executable, "-m", "cxrlib.kernel_server", "ipykernel.kernelapp", *dict.fromkeys(modules)],
+                cwd=PROJECT_ROOT,
+                env=os.environ | ENVIRONMENT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                pass_fds=[inherited],
+                start_new_session=True,  # a key that interrupts the run is the run's affair
+            )
+
+    def __enter__(self) -> Kernels:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.server:
+            self.server.kill()
+            self.server.communicate()
+
+    def start(self, notebook: Path, environment: dict[str, str]) -> KernelManager:
+        """Start a kernel in the running interpreter, whatever kernels named "python3" are installed on the machine.
+
+        Args:
+            notebook: what will run in it.
+            environment: variables besides those of this process.
+        """
+        from ipykernel.kernelspec import RESOURCES, get_kernel_dict
+        from jupyter_client import KernelManager
+        from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+
+        class RunningInterpreter(KernelSpecManager):
+            def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+                specification = get_kernel_dict(extra_arguments=OPTIONS)
+                return KernelSpec(resource_dir=RESOURCES, env=ENVIRONMENT | environment, **specification)
+
+        class OwnKernelManager(KernelManager):
+            own_client = None
+
+            def client(manager, **options: object) -> KernelClient:
+                manager.own_client = super().client(**options)
+                return manager.own_client
+
+        class ForkedKernelManager(OwnKernelManager):
+            async def _async_launch_kernel(manager, command: list[str], **options: object) -> None:
+                manager.provisioner.process = self._fork(notebook, command[3:], options["env"])
+                manager.provisioner.pid = manager.provisioner.pgid = manager.provisioner.process.pid
+                manager._reconcile_connection_info(manager.provisioner.connection_info)
+
+        manager = (ForkedKernelManager if self.server else OwnKernelManager)(
+            kernel_spec_manager=RunningInterpreter(),
+            client_class="jupyter_client.asynchronous.AsyncKernelClient",  # papermill awaits its answers
+        )
+        manager.start_kernel(cwd=str(PROJECT_ROOT), pass_fds=[self.inherited])
+        return manager
+
+    def _fork(self, notebook: Path, arguments: list[str], environment: dict[str, str]) -> ForkedProcess:
+        """Ask the server for a kernel; `arguments` are those of ipykernel."""
+        request = {"modules": _modules_of(notebook), "arguments": arguments, "environment": environment}
+        self.server.stdin.write((json.dumps(request) + "\n").encode())
+        self.server.stdin.flush()
+        return ForkedProcess(int(self.server.stdout.readline()))
+
+
+class ForkedProcess:
+    """A grandchild, as far as jupyter_client needs to know it: what subprocess.Popen is for a child."""
+
+    stdin = stdout = stderr = None
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def poll(self) -> int | None:
+        """None while it lives; how it ended, only its parent would know."""
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return 0
+        return None
+
+    wait = poll
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, to nobody if it has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it."""
+        self.send_signal(signal.SIGKILL)
+
+
+def stop_kernel(manager: KernelManager) -> None:
+    """End a kernel at once, whatever it is doing."""
+    if manager.own_client:
+        manager.own_client.stop_channels()
+    if manager.has_kernel:
+        manager.shutdown_kernel(now=True)
+    manager.cleanup_resources()
+
+
+def _modules_of(notebook: Path) -> list[str]:
+    """What a notebook imports, without names that may be no modules."""
+    return sorted(imported_names(code_of(notebook)))

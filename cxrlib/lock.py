@@ -1,0 +1,84 @@
+"""One run per folder: a lock that the system takes back when its holder dies, however it dies."""
+
+import contextlib
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from cxrlib.params import ParameterError
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such lock; runs are not kept apart there
+    fcntl = None
+
+PATIENCE = 60
+"""Seconds to wait for the kernels of a killed run, which end by themselves."""
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[int]:
+    """Hold the lock of a run's folder; yield its file descriptor, for kernels to inherit.
+
+    The lock is free when the last process that holds the descriptor is gone: a run that was killed leaves no stale
+    lock, and its kernels cannot write into the next run.
+
+    Raises:
+        ParameterError: another run holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        if fcntl:
+            _acquire(descriptor, folder)
+        holder = json.dumps({"pid": os.getpid(), "host": socket.gethostname()})
+        os.truncate(descriptor, 0)
+        os.pwrite(descriptor, holder.encode(), 0)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _acquire(descriptor: int, folder: Path) -> None:
+    begun = time.monotonic()
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            pid = _dead_holder(descriptor)
+            if pid is None or time.monotonic() - begun > PATIENCE:
+                raise ParameterError(_refusal(descriptor, folder)) from None
+            if time.monotonic() - begun < 0.2:
+                print(f"waiting for the last kernel of process {pid}, which was killed", flush=True)
+            time.sleep(0.2)
+
+
+def _dead_holder(descriptor: int) -> int | None:
+    """The holder's process id if it ran on this machine and is gone."""
+    holder = _read_holder(descriptor)
+    if holder.get("host") != socket.gethostname():
+        return None
+    try:
+        os.kill(holder["pid"], 0)
+    except ProcessLookupError:
+        return holder["pid"]
+    except PermissionError:
+        pass
+    return None
+
+
+def _refusal(descriptor: int, folder: Path) -> str:
+    holder = _read_holder(descriptor)
+    who = f"process {holder['pid']} on {holder['host']}" if holder else "another process"
+    return f"{folder} is in use by {who}; wait until it ends, or work in another folder with --out"
+
+
+def _read_holder(descriptor: int) -> dict:
+    try:
+        return json.loads(os.pread(descriptor, 1000, 0))
+    except ValueError:
+        return {}

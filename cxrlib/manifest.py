@@ -1,0 +1,146 @@
+"""The record of a run, outputs/<profile>/manifest.json: what each notebook depended on, read and made, and where."""
+
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import cxrlib
+from cxrlib.dependencies import environment
+from cxrlib.filelog import FileLog, read_log
+from cxrlib.files import PROJECT_ROOT, file_sha256, fingerprint, read_json, write_json
+from cxrlib.notebooks import cells_of
+
+RUNNING, DONE, FAILED = "running", "done", "failed"
+
+
+class Manifest:
+    """The manifest of a run's folder; every change is written at once.
+
+    Attributes:
+        notebooks: name -> entry. An entry has `status`, `run` (the id that its tables and figures carry), `recipe`
+            (as `cxrlib.freshness.recipe_of`), `begun`, `seconds`, `commit`, `dirty`, `machine`, `environment` (key of
+            `environments`), `compute` (device, threads, seeds, determinism, as the notebook used them), `reads`
+            (path -> sha256 of results of others) and `artefacts` (path -> sha256, bytes, mtime_ns, cell).
+        environments: fingerprint -> versions of all packages.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "manifest.json"
+        content = read_json(self.path) if self.path.exists() else {}
+        self.notebooks: dict[str, dict] = content.get("notebooks", {})
+        self.environments: dict[str, dict] = content.get("environments", {})
+
+    def hashes(self) -> dict[str, str]:
+        """The recorded sha256 of every artefact, by its path."""
+        return {
+            path: about["sha256"]
+            for entry in self.notebooks.values()
+            for path, about in entry.get("artefacts", {}).items()
+        }
+
+    def makers(self) -> dict[str, str]:
+        """Which notebook made each artefact."""
+        return {path: name for name, entry in self.notebooks.items() for path in entry.get("artefacts", {})}
+
+    def hash_of(self, name: str) -> str | None:
+        """The sha256 of a file below the folder, None where it is absent.
+
+        Size and time of change vouch for the recorded one; a file of several GB is not read for nothing.
+        """
+        path = self.folder / name
+        if not path.is_file():
+            return None
+        known = next((e["artefacts"][name] for e in self.notebooks.values() if name in e.get("artefacts", {})), {})
+        facts = path.stat()
+        if (known.get("bytes"), known.get("mtime_ns")) == (facts.st_size, facts.st_mtime_ns):
+            return known["sha256"]
+        return file_sha256(path)
+
+    def begin(self, name: str, recipe: dict, run: str) -> None:
+        """Note that a notebook begins; what it made before stays its own until somebody else makes it."""
+        versions = environment()
+        key = fingerprint(versions)
+        self.environments[key] = versions
+        self.notebooks[name] = self.notebooks.get(name, {}) | {
+            "status": RUNNING,
+            "run": run,
+            "recipe": recipe,
+            "begun": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": None,
+            **_commit(),
+            "machine": {"system": platform.platform(), "processor": platform.machine()},
+            "environment": key,
+        }
+        self.save()
+
+    def end(self, name: str, seconds: float, log: Path, executed: Path) -> None:
+        """Note that a notebook is done: what it read and made, and in which cells.
+
+        Args:
+            log: as `cxrlib.filelog` wrote it.
+            executed: the executed notebook, an artefact too.
+        """
+        found = read_log(log)
+        cells = {cell["execution_count"]: cell.get("id") for cell in cells_of(executed, "code")}
+        made = {path: cells.get(number) for path, number in found.writes.items()}
+        made[executed.relative_to(self.folder).as_posix()] = None
+        entry = self.notebooks[name]
+        own = {path: about for path, about in entry.get("artefacts", {}).items() if path not in made}
+        own |= {path: {"cell": cell} for path, cell in made.items()}
+        for other in self.notebooks.values():
+            other["artefacts"] = {path: about for path, about in other.get("artefacts", {}).items() if path not in own}
+        entry["artefacts"] = {
+            path: self._describe(path) | {"cell": about["cell"]}
+            for path, about in sorted(own.items())
+            if (self.folder / path).is_file()
+        }
+        entry["reads"] = self._reads(found, own)
+        entry |= {"status": DONE, "seconds": round(seconds, 1), "compute": found.notes}
+        self.save()
+
+    def fail(self, name: str, seconds: float) -> None:
+        """Note that a notebook failed."""
+        self.notebooks[name] |= {"status": FAILED, "seconds": round(seconds, 1)}
+        self.save()
+
+    def save(self) -> None:
+        """Write the file; environments that no notebook ran in are forgotten."""
+        used = {entry["environment"] for entry in self.notebooks.values()}
+        self.environments = {key: versions for key, versions in self.environments.items() if key in used}
+        content = {"notebooks": self.notebooks, "environments": self.environments, "version": cxrlib.__version__}
+        write_json(self.path, content)
+
+    def _reads(self, found: FileLog, own: dict) -> dict[str, str]:
+        hashes = {path: self.hash_of(path) for path in sorted(found.reads - own.keys())}
+        return {path: sha256 for path, sha256 in hashes.items() if sha256}
+
+    def _describe(self, name: str) -> dict:
+        facts = (self.folder / name).stat()
+        return {"sha256": file_sha256(self.folder / name), "bytes": facts.st_size, "mtime_ns": facts.st_mtime_ns}
+
+
+def verify(manifest: Manifest) -> list[str]:
+    """Hash every artefact again; one line for each that differs from the manifest."""
+    lines = []
+    for name, entry in manifest.notebooks.items():
+        for path, about in entry.get("artefacts", {}).items():
+            file = manifest.folder / path
+            if not file.is_file():
+                lines.append(f"{path} is missing ({name}, cell {about['cell']})")
+            elif file_sha256(file) != about["sha256"]:
+                lines.append(f"{path} has changed since {name} made it in cell {about['cell']}")
+    return lines
+
+
+def _commit() -> dict[str, object]:
+    """The project's commit, and whether files under version control differ from it; None without git."""
+    found = {}
+    for key, command in {"commit": ["rev-parse", "HEAD"], "dirty": ["status", "--porcelain", "-uno"]}.items():
+        try:
+            done = subprocess.run(["git", *command], cwd=PROJECT_ROOT, capture_output=True, text=True)
+        except FileNotFoundError:
+            done = None
+        found[key] = done.stdout.strip() if done and done.returncode == 0 else None
+    return {"commit": found["commit"], "dirty": None if found["dirty"] is None else bool(found["dirty"])}

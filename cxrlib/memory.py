@@ -1,0 +1,50 @@
+"""Too little memory on the device: smaller batches where they change nothing, a clear refusal where they would."""
+
+import functools
+import gc
+import inspect
+import warnings
+from collections.abc import Callable
+
+import torch
+
+from cxrlib.distributed import world_size
+
+SIGNS = ("out of memory", "can't allocate memory", "not enough memory")
+"""What torch's CPU, CUDA and MPS allocators say."""
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an allocator of torch gave up."""
+    return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in SIGNS)
+
+
+def smaller_batches(function: Callable) -> Callable:
+    """Call `function` again with half its `batch_size`, and say so, for as long as memory does not suffice.
+
+    For functions whose result does not depend on batch_size beyond rounding. Under torchrun the processes share the
+    batches, so that one alone cannot change their size: there the error stands.
+    """
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def patient(*positional: object, **named: object) -> object:
+        call = signature.bind(*positional, **named)
+        while True:
+            try:
+                return function(*call.args, **call.kwargs)
+            except RuntimeError as error:
+                size = call.arguments["batch_size"]
+                if not is_out_of_memory(error) or size == 1 or world_size() > 1:
+                    raise
+            call.arguments["batch_size"] = size // 2
+            warnings.warn(
+                f"{function.__name__}: {size} images at once do not fit into memory; going on with {size // 2}. "
+                f"compute.batch_size={size // 2} avoids the attempt",
+                stacklevel=2,
+            )
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+    return patient

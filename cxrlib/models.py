@@ -1,0 +1,142 @@
+"""The models of a run: one per label set, trained and stored once (thesis, section 4.3)."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from cxrlib.cohort import Cohort
+from cxrlib.dependencies import code_fingerprint
+from cxrlib.device import seed_everything, use_device
+from cxrlib.distributed import rank, wait_for_all
+from cxrlib.files import file_fingerprint, fingerprint, whole_file
+from cxrlib.inputs import StoredInputs, network_inputs
+from cxrlib.memory import is_out_of_memory
+from cxrlib.params import Compute, Model, Training
+from cxrlib.resnet import build_resnet, load_checkpoint
+from cxrlib.training import checkpoint_writer, measure, train
+from cxrlib.weights import load_weights
+
+
+def experiment_order(cohort: Cohort) -> list[str]:
+    """Names of the experiments, the explained one first, since the others may start from it."""
+    explained = cohort.about["explained"]
+    return [explained, *(name for name in cohort.about["experiments"] if name != explained)]
+
+
+def checkpoint_path(folder: Path, experiment: str) -> Path:
+    """Where the model of an experiment lies, e.g. models/7_labels.safetensors."""
+    return folder / f"{experiment.replace(' ', '_')}.safetensors"
+
+
+def labelled_inputs(cohort: Cohort, split: str, classes: list[str], size: int) -> tuple[StoredInputs, torch.Tensor]:
+    """Images of a split with at least one of `classes`, and their float32 0/1 targets (n, classes)."""
+    image_ids = cohort.of(split, classes)
+    targets = torch.tensor(cohort.labels.loc[image_ids, classes].to_numpy(np.float32))
+    return network_inputs(cohort, image_ids, size), targets
+
+
+def train_experiment(
+    cohort: Cohort, experiment: str, model: Model, training: Training, compute: Compute, folder: Path
+) -> pd.DataFrame:
+    """Train the model of one experiment, or return at once if `folder` holds it already.
+
+    A training that was interrupted goes on with the epoch where it stopped, and ends with the same bytes.
+
+    Args:
+        experiment: name of a label set of the cohort.
+        folder: receives <experiment>.safetensors, the best epoch, and <experiment>.csv, the losses; between epochs
+            <experiment>.state.
+
+    Returns:
+        The losses, as `cxrlib.training.train` returns them.
+    """
+    classes = cohort.about["experiments"][experiment]
+    path = checkpoint_path(folder, experiment)
+    losses_path, state_path = path.with_suffix(".csv"), path.with_suffix(".state")
+    weights, schedule = model.weights, training
+    if training.epochs and training.warm_start_epochs and experiment != cohort.about["explained"]:
+        weights, schedule = str(checkpoint_path(folder, cohort.about["explained"])), _continued(training)
+    recipe = _recipe(classes, model, training, compute.precision, weights)
+    stored = _stored_identity(path)
+    if losses_path.exists() and stored == (recipe, cohort.about["data"]):
+        return pd.read_csv(losses_path)
+    if rank() == 0:
+        losses_path.unlink(missing_ok=True)
+        if stored != (recipe, cohort.about["data"]):  # the state would go on without its best epoch
+            state_path.unlink(missing_ok=True)
+    wait_for_all()
+
+    device = use_device(compute)
+    seed_everything(training.seed)
+    network = build_resnet(model.architecture, len(classes), model.output_stride)
+    untrained = load_weights(network, weights, classes) if weights else classes
+    if training.epochs == 0 and untrained:
+        raise RuntimeError(
+            f"training.epochs=0 uses model.weights={weights} as it is, but that has no output for "
+            f"{', '.join(untrained)}; take these out of labels.experiments, or train"
+        )
+    about = {
+        "architecture": model.architecture,
+        "classes": classes,
+        "input_size": model.input_size,
+        "output_stride": model.output_stride,
+        "data": cohort.about["data"],
+        "recipe": recipe,
+    }
+    network = network.to(device, memory_format=torch.channels_last)
+    sets = [labelled_inputs(cohort, split, classes, model.input_size) for split in ("train", "valid")]
+    keep_best, identity = checkpoint_writer(network, about, path), fingerprint([recipe, cohort.about["data"]])
+    with _batches_that_fit(training.batch_size):
+        if training.epochs:
+            history = train(network, *sets, schedule, keep_best, compute.precision, state_path, identity)
+        else:
+            history = measure(network, *sets, schedule, keep_best, compute.precision)
+    if rank() == 0:
+        with whole_file(losses_path) as temporary:
+            history.to_csv(temporary, index=False)
+        state_path.unlink(missing_ok=True)
+    wait_for_all()
+    return history
+
+
+def _continued(training: Training) -> Training:
+    """Go on for the epochs of a warm start where the explained experiment's schedule ended."""
+    rate = training.learning_rate * training.end_factor
+    return training.model_copy(update={"epochs": training.warm_start_epochs, "learning_rate": rate})
+
+
+def _recipe(classes: list[str], model: Model, training: Training, precision: str, weights: str | None) -> str:
+    """Fingerprint of all that makes a model but the data: parameters, first weights and code."""
+    start = file_fingerprint(Path(weights)) if weights and Path(weights).is_file() else weights
+    settings = [model.model_dump(), training.model_dump(), precision]
+    return fingerprint([classes, *settings, start, code_fingerprint(__name__)])
+
+
+@contextlib.contextmanager
+def _batches_that_fit(batch_size: int) -> Iterator[None]:
+    """Say what to do where a batch does not fit into memory: a smaller one is another training, the user's to choose.
+
+    Raises:
+        RuntimeError: instead of torch's own.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise RuntimeError(
+            f"training.batch_size: {batch_size} images at once do not fit into memory; lower it ({error})"
+        ) from error
+
+
+def _stored_identity(path: Path) -> tuple[str, str] | None:
+    """Recipe and data of the checkpoint at `path`; None where there is none that can be read."""
+    try:
+        about = load_checkpoint(path, torch.device("cpu"))[1]
+    except RuntimeError:
+        return None
+    return about.recipe, about.data

@@ -1,0 +1,119 @@
+"""The source notebooks, read as plain JSON: importing nbformat takes seconds."""
+
+import ast
+import contextlib
+import json
+import re
+from pathlib import Path
+
+from cxrlib.files import PROJECT_ROOT, fingerprint
+from cxrlib.params import ParameterError, Params
+
+NOTEBOOKS = PROJECT_ROOT / "notebooks"
+MAGIC = re.compile(r"(?m)^(\s*)[%!].*$")
+
+
+def find_notebooks(folder: Path = NOTEBOOKS) -> list[Path]:
+    """The numbered notebooks of `folder`, in order."""
+    return sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+
+
+def select_notebooks(
+    notebooks: list[Path], only: str | None = None, first: str | None = None, last: str | None = None
+) -> list[Path]:
+    """Choose notebooks by number: `only` is a comma-separated list, `first` and `last` bound a range (inclusive).
+
+    Raises:
+        ParameterError: unknown number, or a selection that is empty.
+    """
+    by_number = {path.name[:2]: path for path in notebooks}
+
+    def known(option: str, number: str) -> str:
+        number = number.strip().zfill(2)
+        if number not in by_number:
+            raise ParameterError(f"{option}: no notebook {number}; choose {', '.join(by_number)}")
+        return number
+
+    if only is not None:
+        chosen = {known("--only", number) for number in only.split(",")}
+        return [path for number, path in by_number.items() if number in chosen]
+    start = known("--from", first) if first is not None else "00"
+    end = known("--to", last) if last is not None else "99"
+    if start > end:
+        raise ParameterError(f"--from {start} --to {end}: selects no notebook")
+    return [path for number, path in by_number.items() if start <= number <= end]
+
+
+def title_of(notebook: Path) -> str:
+    """The first heading of the notebook's Markdown cells, without its marks."""
+    for cell in cells_of(notebook, "markdown"):
+        for line in source_of(cell).splitlines():
+            if line.startswith("#"):
+                return line.lstrip("#").strip()
+    return notebook.stem
+
+
+def declared_parameters(notebook: Path) -> dict[str, object]:
+    """Names and default values in the cell tagged `parameters`.
+
+    Read from the syntax tree: papermill's own inspection loses a parameter whose line holds a second "=".
+
+    Raises:
+        ParameterError: not exactly one such cell, or something in it that is no assignment of a literal.
+    """
+    cells = [cell for cell in cells_of(notebook, "code") if _is_parameters(cell)]
+    if len(cells) != 1:
+        raise ParameterError(f"{notebook.name}: needs exactly one cell tagged parameters, found {len(cells)}")
+    defaults = {}
+    for statement in ast.parse(source_of(cells[0])).body:
+        match statement:
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=value)
+                | ast.AnnAssign(target=ast.Name(id=name), value=value)
+            ):
+                with contextlib.suppress(ValueError, TypeError):
+                    defaults[name] = ast.literal_eval(value)
+                    continue
+        raise ParameterError(f"{notebook.name}: the parameters cell may only assign literals: {ast.unparse(statement)}")
+    return defaults
+
+
+def sections_of(notebook: Path) -> list[str]:
+    """The sections of Params that the notebook declares as parameters, besides `run_folder`.
+
+    Raises:
+        ParameterError: a parameter that is neither; papermill would only warn about it.
+    """
+    allowed = ["run_folder", *Params.model_fields]
+    names = declared_parameters(notebook)
+    if unknown := [name for name in names if name not in allowed]:
+        raise ParameterError(f"{notebook.name}: unknown parameter {unknown[0]!r}; choose {', '.join(allowed)}")
+    if "run_folder" not in names:
+        raise ParameterError(f"{notebook.name}: run_folder is missing from the parameters cell")
+    return [name for name in names if name != "run_folder"]
+
+
+def code_of(notebook: Path) -> str:
+    """All code of a notebook as one Python source; lines with magics or shell commands become `pass`."""
+    return "\n".join(MAGIC.sub(r"\1pass", source_of(cell)) for cell in cells_of(notebook, "code"))
+
+
+def text_fingerprint(notebook: Path) -> str:
+    """Fingerprint of what the notebook says and does: its cells, without outputs, counts and default parameters."""
+    cells = [cell for cell in cells_of(notebook) if not _is_parameters(cell)]
+    return fingerprint([[cell["cell_type"], source_of(cell)] for cell in cells])
+
+
+def cells_of(notebook: Path, kind: str | None = None) -> list[dict]:
+    """The cells of one kind, or all of them, as the format stores them."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return [cell for cell in cells if kind in (None, cell["cell_type"])]
+
+
+def source_of(cell: dict) -> str:
+    """Source of a cell, which the format stores as one string or as a list of lines."""
+    return "".join(cell["source"])
+
+
+def _is_parameters(cell: dict) -> bool:
+    return "parameters" in cell["metadata"].get("tags", [])

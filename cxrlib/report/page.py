@@ -1,0 +1,149 @@
+"""The report: one HTML file with everything that a run made, beside what the thesis reports."""
+
+import base64
+import io
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from cxrlib.files import read_json, whole_file
+from cxrlib.report.claims import check_all
+from cxrlib.report.coverage import coverage, others
+from cxrlib.report.errata import errata
+from cxrlib.report.notebooks import write_notebook_pages
+from cxrlib.report.results import load_results
+from cxrlib.report.summary import not_comparable, summary
+
+MADE = {"coverage", "claims", "errata"}
+"""Tables of the report itself."""
+LONGEST_TABLE = 60
+"""Rows shown; longer tables are linked."""
+NUMBER = re.compile(r"−?[\d,.]+( to −?[\d,.]+)?")
+INTERVALS = [("low", "high", "95 %"), ("gain_low", "gain_high", "gain, 95 %"), ("range_low", "range_high", "range")]
+COUNTED = {"table_02"}
+"""Tables that compare the thesis with all real annotations, whatever images the run uses."""
+
+
+def write_report(folder: Path, version: str = "") -> Path:
+    """Write report.html, tables/claims.csv, tables/errata.csv and tables/coverage.csv of a run.
+
+    Args:
+        folder: of a run, finished or not; what is missing is named with the command that makes it.
+        version: fingerprint of the results and the code, kept in the page's head.
+
+    Returns:
+        The page.
+    """
+    from jinja2 import Environment, PackageLoader
+
+    run = read_json(folder / "params.json")
+    cohort = folder / "data" / "cohort.json"
+    about = read_json(cohort) if cohort.exists() else {}
+    pages = {page.stem for page in write_notebook_pages(folder / "notebooks")}
+    items, claims, points = coverage(folder, run["profile"]), _claims(folder), _errata(folder, run["parameters"])
+    for name, table in {"coverage": items, "claims": claims, "errata": points}.items():
+        with whole_file(folder / "tables" / f"{name}.csv") as temporary:
+            table.to_csv(temporary, index=False, float_format="%.6g")
+    caution = not_comparable(about)
+    environment = Environment(loader=PackageLoader("cxrlib.report", "."), autoescape=True, trim_blocks=True)
+    environment.tests["number_text"] = lambda text: bool(NUMBER.fullmatch(text))
+    html = environment.get_template("report.html.j2").render(
+        version=version,
+        profile=run["profile"],
+        about=about,
+        caution=caution,
+        summary=summary(folder, run["parameters"], about, items, claims) if about else ["Notebook 01 has not run yet."],
+        items=[_item(folder, row, caution) for row in items.to_dict("records")],
+        beyond=[
+            _item(folder, row, caution) for row in others(folder).to_dict("records") if row["artefact"] not in MADE
+        ],
+        claims=claims.to_dict("records"),
+        errata=points.to_dict("records"),
+        pages=pages,
+        provenance=_provenance(run),
+    )
+    path = folder / "report.html"
+    with whole_file(path) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+    return path
+
+
+def _claims(folder: Path) -> pd.DataFrame:
+    try:
+        return check_all(load_results(folder))
+    except FileNotFoundError:
+        return pd.DataFrame(columns=["claim", "statement", "rule", "margin", "low", "high", "verdict", "because"])
+
+
+def _errata(folder: Path, parameters: dict) -> pd.DataFrame:
+    try:
+        return errata(folder, parameters)
+    except FileNotFoundError:
+        return pd.DataFrame(columns=["point", "thesis", "decision", "parameter", "evidence"])
+
+
+def _item(folder: Path, row: dict, caution: str) -> dict:
+    """What the template needs of one artefact."""
+    if not row["file"]:
+        return row
+    path = folder / row["file"]
+    sidecar = path.with_suffix(".json")
+    about = read_json(sidecar) if sidecar.exists() else {"caption": "", "notebook": "", "data": {}}
+    row = row | {"caption": about["caption"], "notebook": about["notebook"], "data": about["data"]}
+    if path.suffix == ".png":
+        return row | {"picture": _picture(path)}
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if list(table.columns) == ["code"]:
+        return row | {"code": "\n".join(table["code"])}
+    if len(table) > LONGEST_TABLE:
+        return row | {"rows": len(table)}
+    caution = "" if row["artefact"] in COUNTED or "difference" not in table else caution
+    return row | {"table": table_cells(table, caution), "caution": caution}
+
+
+def table_cells(table: pd.DataFrame, caution: str = "") -> dict[str, list]:
+    """Header and rows of a table as text for reading: three decimals, intervals in one column.
+
+    Args:
+        table: strings, as the CSV file holds them.
+        caution: marks the column `difference` where it means nothing.
+    """
+    table = table.drop(columns="images", errors="ignore").apply(_readable)
+    for low, high, name in INTERVALS:
+        if {low, high} <= set(table.columns):
+            both = [f"{a} to {b}" if a and b else "" for a, b in zip(table[low], table[high], strict=True)]
+            table.insert(table.columns.get_loc(low), name, both)
+            table = table.drop(columns=[low, high])
+    names = [name.replace("_", " ") for name in table.columns]
+    header = [f"{name} †" if name == "difference" and caution else name for name in names]
+    return {"header": header, "rows": table.to_numpy().tolist()}
+
+
+def _readable(column: pd.Series) -> pd.Series:
+    """Numbers of one column with the same decimals; other text as it is."""
+    numbers = pd.to_numeric(column, errors="coerce")
+    if numbers.isna().sum() > (column == "").sum():
+        return column
+    style = "{:.3f}" if column.str.contains(".", regex=False).any() else "{:d}" if column.name == "year" else "{:,d}"
+    whole = style.endswith("d}")
+    texts = ["" if pd.isna(value) else style.format(int(value) if whole else value) for value in numbers]
+    return pd.Series(texts, column.index).str.replace("-", "−")
+
+
+def _picture(path: Path) -> dict[str, object]:
+    """A figure as a small WebP picture inside the page, with its size in pixels."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        buffer = io.BytesIO()
+        image.convert("RGB").save(buffer, "WEBP", quality=88, method=4)
+        return {"data": base64.b64encode(buffer.getvalue()).decode(), "width": image.width, "height": image.height}
+
+
+def _provenance(run: dict) -> list[tuple[str, str]]:
+    return [
+        (f"{section}.{name}", str(value))
+        for section, values in run["parameters"].items()
+        for name, value in values.items()
+    ]

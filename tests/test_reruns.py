@@ -1,0 +1,116 @@
+"""The same bytes again: from another folder, with another number of workers, and killed on the way.
+
+`CXR_KILLS=20 pytest tests/test_reruns.py` kills the smoke run at twenty seeded random moments instead of three.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from fixtures import run_all
+
+from cxrlib.compare import compare
+from cxrlib.files import PROJECT_ROOT
+from cxrlib.manifest import Manifest, verify
+
+KILLS = int(os.environ.get("CXR_KILLS", 3))
+KILLS_PER_FOLDER = 4
+
+
+def kill_after(seconds: float, everything: bool, folder: Path, *arguments: str) -> bool:
+    """Start a smoke run and kill it after so many seconds, alone or with its kernels; False if it was done earlier."""
+    command = [sys.executable, "run_all.py", "smoke", "--out", str(folder), *arguments]
+    run = subprocess.Popen(command, cwd=PROJECT_ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
+    try:
+        assert run.wait(seconds) == 0
+        return False
+    except subprocess.TimeoutExpired:
+        others = psutil.Process(run.pid).children(recursive=True) if everything else []
+        os.kill(run.pid, signal.SIGKILL)
+        for process in others:
+            process.kill()
+        run.wait()
+        return True
+
+
+@pytest.fixture(scope="module")
+def interrupted(smoke, tmp_path_factory):
+    """Folders of smoke runs with one worker, each killed a few times and then finished."""
+    entries = Manifest(smoke).notebooks.values()
+    whole = sum(entry["seconds"] for entry in entries)
+    dice, folders, killed = random.Random(2023), [], 0
+    while killed < KILLS:
+        folders.append(tmp_path_factory.mktemp("interrupted"))
+        for _ in range(min(KILLS_PER_FOLDER, KILLS - killed)):
+            moment, everything = dice.uniform(0, whole / 2), dice.random() < 0.5
+            killed += kill_after(moment, everything, folders[-1], "--set", "compute.workers=1")
+            time.sleep(dice.random())
+        done = run_all("smoke", "--out", str(folders[-1]), "--set", "compute.workers=1")
+        assert done.returncode == 0, done.stdout + done.stderr
+    return folders
+
+
+def test_interrupted_runs_end_with_the_same_bytes(smoke, interrupted):
+    for folder in interrupted:
+        assert compare(Manifest(folder), Manifest(smoke)) == []
+        assert verify(Manifest(folder)) == []
+        for name in ("tables", "figures", "models", "maps"):
+            files = [sorted(path.name for path in (run / name).iterdir()) for run in (folder, smoke)]
+            assert files[0] == files[1]  # nothing half-written is left
+            assert all((folder / name / file).read_bytes() == (smoke / name / file).read_bytes() for file in files[0])
+
+
+def test_interrupted_runs_know_who_made_what(smoke, interrupted):
+    expected = {
+        path: (name, about["cell"])
+        for name, entry in Manifest(smoke).notebooks.items()
+        for path, about in entry["artefacts"].items()
+        if not path.startswith("data/sizes-")  # named after the times of the rendered files
+    }
+    assert all(cell for path, (_, cell) in expected.items() if not path.startswith("notebooks/"))
+    for folder in interrupted:
+        for name, entry in Manifest(folder).notebooks.items():
+            assert entry["status"] == "done"
+            for path, about in entry["artefacts"].items():
+                assert path.startswith("data/sizes-") or expected[path] == (name, about["cell"]), path
+
+
+def test_every_notebook_says_what_it_read_and_how_it_computed(smoke):
+    entries = Manifest(smoke).notebooks
+    assert {*entries["05_smoothgrad"]["reads"]} >= {"data/pixels.npy", "models/7_labels.safetensors", "maps/test.npz"}
+    assert {*entries["06_iou"]["reads"]} >= {"data/cohort.json", "maps/test.npz"}
+    assert entries["01_data"]["reads"] == {}
+    compute = entries["02_training"]["compute"]
+    assert compute["device"] == "cpu" and compute["threads"] >= 1
+    assert compute["seed"] == 2023 and compute["deterministic"]
+
+
+def test_a_fresh_run_is_skipped_whole_and_quickly(smoke):
+    begun = time.monotonic()
+    done = run_all("smoke", "--out", str(smoke))
+    assert done.stdout.count("is fresh") == len(Manifest(smoke).notebooks) and time.monotonic() - begun < 6
+    shown = run_all("smoke", "--out", str(smoke), "--dry-run", "--set", "iou.union=sum").stdout
+    assert "iou.union changed" in shown and shown.count(": fresh\n") == len(Manifest(smoke).notebooks) - 1
+    more_epochs = run_all("smoke", "--out", str(smoke), "--dry-run", "--set", "training.epochs=2").stdout
+    assert "training.epochs changed" in more_epochs and more_epochs.count("upstream 02_training runs again") >= 3
+
+
+def test_verify_and_compare_speak_through_exit_codes(smoke, interrupted):
+    assert run_all("smoke", "--out", str(smoke), "--verify").returncode == 0
+    manifest = interrupted[0] / "manifest.json"
+    same = run_all("smoke", "--out", str(smoke), "--compare", str(manifest))
+    assert same.returncode == 0 and "the same results" in same.stdout
+    table = interrupted[0] / "tables" / "table_02.csv"
+    kept = table.read_bytes()
+    table.write_text(table.read_text().replace("2300", "2301"))
+    try:
+        differs = run_all("smoke", "--out", str(interrupted[0]), "--verify")
+        assert differs.returncode == 1 and "tables/table_02.csv has changed since 01_data made it" in differs.stdout
+    finally:
+        table.write_bytes(kept)
