@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from cxrlib.files import PROJECT_ROOT
-from cxrlib.notebooks import find_notebooks
+from cxrlib.workflow.notebooks import find_notebooks
 
 SETTINGS = [
     "data.source=demo",

@@ -8,11 +8,11 @@ from IPython.display import Image
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from cxrlib.dependencies import code_fingerprints, effective, imported_names
-from cxrlib.filelog import RUN_ID
 from cxrlib.files import PROJECT_ROOT, fingerprint, read_json, whole_file, write_json
-from cxrlib.notebooks import NOTEBOOKS, code_of
 from cxrlib.params import Section
+from cxrlib.workflow.dependencies import code_fingerprints, effective, imported_names
+from cxrlib.workflow.filelog import RUN_ID
+from cxrlib.workflow.notebooks import NOTEBOOKS, code_of
 
 FIGURE_DPI = 200
 NOTE_GAP = 0.06
