@@ -2,12 +2,12 @@
 
 import base64
 import os
+import re
 import shutil
-import socket
+import signal
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from dataclasses import replace
 from pathlib import Path
@@ -64,34 +64,36 @@ def page(chromium):
 
 
 @pytest.fixture
-def serve(tmp_path):
-    """Start a server of this interpreter on a free port of 127.0.0.1; it ends with the test."""
+def start(tmp_path):
+    """Start a server of this interpreter; it and its kernels end with the test. Returns its log."""
     servers = []
 
-    def start(*command: str, ready: str) -> str:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+    def begin(*command: str) -> Path:
         environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
         environment |= {f"JUPYTER_{kind}_DIR": str(tmp_path / kind) for kind in ("CONFIG", "DATA", "RUNTIME")}
         environment |= {"PYTHONPATH": str(PROJECT_ROOT), "JUPYTERLAB_SETTINGS_DIR": str(no_news(tmp_path / "settings"))}
-        arguments = [sys.executable, "-m", *(part.format(port=port) for part in command)]
-        log = (tmp_path / "server.log").open("w")
-        servers.append(subprocess.Popen(arguments, env=environment, stdout=log, stderr=log, cwd=PROJECT_ROOT))
-        address = f"http://127.0.0.1:{port}"
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(f"{address}{ready}?token={TOKEN}", timeout=30)
-                return address
-            except (urllib.error.URLError, ConnectionError):
-                assert servers[-1].poll() is None, (tmp_path / "server.log").read_text()
-                time.sleep(0.1)
-        raise AssertionError((tmp_path / "server.log").read_text())
+        environment["BROWSER"] = "true"  # a command that opens nothing
+        log = tmp_path / "server.log"
+        with log.open("w") as file:
+            pipes = {"stdout": file, "stderr": file, "start_new_session": True}
+            servers.append(subprocess.Popen([sys.executable, *command], env=environment, cwd=PROJECT_ROOT, **pipes))
+        return log
 
-    yield start
+    yield begin
     for server in servers:
-        server.terminate()
+        os.killpg(server.pid, signal.SIGINT)
+        os.killpg(server.pid, signal.SIGTERM)
         server.wait(20)
+
+
+def address_in(log: Path, pattern: str) -> str:
+    """The address that a server prints when it is ready."""
+    for _ in range(600):
+        found = re.search(pattern, log.read_text())
+        if found:
+            return found.group()
+        time.sleep(0.1)
+    raise AssertionError(log.read_text())
 
 
 def no_news(folder: Path) -> Path:
@@ -244,30 +246,35 @@ def nameless(page: Page) -> list[str]:
     return page.locator(controls).evaluate_all(script)
 
 
-def test_the_browser_in_jupyterlab(page, serve, folder):
+def test_the_browser_in_jupyterlab(page, start, folder):
     page.kind = "lab"
-    address = serve(
-        *("jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", "--ServerApp.port={port}"),
+    log = start(
+        *("-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", "--ServerApp.port=0"),
         *(f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={folder}"),
-        ready="/api/status",
     )
-    page.goto(f"{address}/lab/tree/browse.ipynb?token={TOKEN}")
+    page.goto(f"{address_in(log, 'http://127.0.0.1:[0-9]+/lab')}/tree/browse.ipynb?token={TOKEN}")
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
-    page.get_by_text("Run", exact=True).first.click()
-    page.get_by_text("Run All Cells", exact=True).click()
+    choose(page, "Run", "Run All Cells")
     drive(page, folder)
     assert nameless(page) == []
     assert page.complaints == []
 
+    choose(page, "Kernel", "Restart Kernel…")
+    page.get_by_role("button", name="Confirm Kernel Restart").click()
+    expect(page.get_by_text("run this cell again").first).to_be_visible()
 
-def test_the_browser_in_voila_with_a_token(page, serve, folder):
+
+def choose(page: Page, menu: str, entry: str) -> None:
+    page.get_by_text(menu, exact=True).first.click()
+    page.get_by_text(entry, exact=True).click()
+
+
+def test_the_page_of_its_own_asks_for_its_token(page, start, folder):
     page.kind = "voila"
-    address = serve(
-        *("voila", str(folder / "browse.ipynb"), f"--token={TOKEN}", "--no-browser"),
-        *("--Voila.ip=127.0.0.1", "--Voila.port={port}"),
-        ready="/voila/static/voila.js",
-    )
-    page.goto(f"{address}/?token={TOKEN}", wait_until="commit")
+    log = start("run_all.py", "smoke", "--browse", "--out", str(folder))
+    address = address_in(log, r"http://127\.0\.0\.1:\d+/\?token=\w+")
+    assert "login" in urllib.request.urlopen(address.partition("?")[0]).url
+    page.goto(address, wait_until="commit")
     drive(page, folder)
     assert nameless(page) == []
     assert page.complaints == []
