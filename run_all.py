@@ -5,12 +5,13 @@ import json
 import sys
 from pathlib import Path
 
-from cxrlib import runner
 from cxrlib.command import add_arguments, read_arguments
-from cxrlib.failures import Refused
-from cxrlib.manifest import Manifest, verify
-from cxrlib.notebooks import find_notebooks, sections_of, select_notebooks, title_of
 from cxrlib.params import PROFILES, ParameterError, profile_names
+from cxrlib.workflow import runner
+from cxrlib.workflow.failures import Refused
+from cxrlib.workflow.manifest import Manifest, verify
+from cxrlib.workflow.notebooks import find_notebooks, sections_of, select_notebooks, title_of
+from cxrlib.workflow.page import serve
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,6 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
             _show_list(options)
             return 0
         plan = _plan(options)
+        if options.browse:
+            return serve(plan.folder)
         if options.verify:
             return _tell(verify(_manifest(plan.folder)), "every result is as the manifest says")
         if options.compare:
@@ -52,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_arguments(parser)
     parser.add_argument("--list", action="store_true", help="list the profiles and the notebooks, run nothing")
+    parser.add_argument("--browse", action="store_true", help="open a finished run's heatmaps as a page of its own")
     parser.add_argument("--only", metavar="NN,NN", help="run only these notebooks, e.g. 04,06")
     parser.add_argument("--from", dest="first", metavar="NN", help="start with this notebook")
     parser.add_argument("--to", dest="last", metavar="NN", help="stop after this notebook")
@@ -110,7 +114,7 @@ def _show_notebooks(plan: runner.Plan) -> None:
 
 
 def _compare(folder: Path, other: Path) -> int:
-    from cxrlib.compare import compare
+    from cxrlib.workflow.compare import compare
 
     return _tell(compare(_manifest(folder), _manifest(other.parent)), f"the same results as {other.parent}")
 

@@ -1,4 +1,4 @@
-"""Experiments, the store and the browser, on a cohort in memory."""
+"""Experiments and the store, on a cohort in memory."""
 
 import numpy as np
 import pandas as pd
@@ -7,7 +7,6 @@ import torch
 from fixtures import SEVEN, annotation_rows, chest_weights
 
 from cxrlib import weights
-from cxrlib.browse import HeatmapBrowser, render
 from cxrlib.cohort import Cohort
 from cxrlib.experiments import explain_split, predict_all, predict_split
 from cxrlib.explanations import Explanations, load_explanations, save_explanations
@@ -188,14 +187,3 @@ def test_the_store_gives_back_what_it_took(explanations, tmp_path):
     assert torch.equal(again.map("image01", "No finding"), explanations.maps[1, 1])
     with pytest.raises(FileNotFoundError, match="03_classification"):
         load_explanations(tmp_path / "absent.npz")
-
-
-def test_the_browser_shows_what_render_draws(cohort, explanations):
-    browser = HeatmapBrowser(cohort, explanations)
-    before = browser.picture.value
-    assert before == render(cohort, explanations, "image00", "Cardiomegaly", 0.05)
-    browser.study.value = 2
-    browser.class_name.value = "No finding"
-    browser.share.value = 0.2
-    assert browser.picture.value == render(cohort, explanations, "image01", "No finding", 0.2) != before
-    assert "image01" in browser.labels.value

@@ -1,0 +1,48 @@
+"""Work in the background of which only the newest request counts."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+
+class LatestOnly:
+    """One thread that answers the newest request; requests overtaken by a newer one are dropped or go unshown.
+
+    Args:
+        work: request -> result; runs in the thread.
+        show: called with (request, result or the exception of `work`), never for an overtaken request.
+    """
+
+    def __init__(self, work: Callable, show: Callable) -> None:
+        self.work, self.show = work, show
+        self._wanted: object | None = None
+        self._lock = threading.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="latest-only")
+        self._running: Future | None = None
+
+    def ask(self, request: object) -> None:
+        """Work on `request` next, instead of anything asked for before."""
+        with self._lock:
+            self._wanted = request
+            self._running = self._thread.submit(self._answer, request)
+
+    def forget(self) -> None:
+        """Show nothing of what was asked for before."""
+        with self._lock:
+            self._wanted = None
+
+    def wait(self) -> None:
+        """Return when the newest request is answered."""
+        if self._running is not None:
+            self._running.result()
+
+    def _answer(self, request: object) -> None:
+        if request is not self._wanted:
+            return
+        try:
+            result = self.work(request)
+        except Exception as error:  # the thread has no caller: `show` tells the user
+            result = error
+        with self._lock:
+            if request is self._wanted:
+                self.show(request, result)

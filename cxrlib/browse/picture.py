@@ -1,0 +1,54 @@
+"""The widget that shows a picture.
+
+An anywidget with an encoded image: unlike `ipywidgets.Image` it takes the arrow keys, has a text for screen readers,
+keeps the old image until the new one is decoded, and offers files for download. It needs no canvas (ipycanvas), since
+the kernel composes the whole picture, and no figure (ipympl), since redrawing one takes far longer than a slider may.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import anywidget
+import traitlets
+
+FOLDER = Path(__file__).parent
+
+
+class Picture(anywidget.AnyWidget):
+    """An encoded image with a caption.
+
+    Args:
+        size: "large" or "small".
+        arrows: whether it can be focused and counts the arrow keys.
+    """
+
+    _esm = FOLDER / "picture.js"
+    _css = FOLDER / "picture.css"
+    image = traitlets.Bytes().tag(sync=True)
+    alt = traitlets.Unicode().tag(sync=True)
+    caption = traitlets.Unicode().tag(sync=True)
+    arrows = traitlets.Bool(False).tag(sync=True)
+    across = traitlets.Int(0, help="right arrows minus left arrows").tag(sync=True)
+    up = traitlets.Int(0, help="up arrows minus down arrows").tag(sync=True)
+
+    def __init__(self, size: str = "large", arrows: bool = False) -> None:
+        super().__init__(arrows=arrows)
+        self.add_class(f"cxr-{size}")
+
+    def show(self, image: bytes, caption: str, alt: str) -> None:
+        """Show a PNG or JPEG file's bytes, their caption, and what a screen reader says."""
+        with self.hold_sync():
+            self.image, self.caption, self.alt = image, caption, alt
+
+    def say(self, sentence: str) -> None:
+        """Show a sentence instead of a picture."""
+        self.show(b"", sentence, "")
+
+    def on_arrows(self, across: Callable[[int], None], up: Callable[[int], None]) -> None:
+        """Call `across` and `up` with the steps that the arrow keys ask for; many fast strokes come as one sum."""
+        self.observe(lambda change: across(change["new"] - change["old"]), names="across")
+        self.observe(lambda change: up(change["new"] - change["old"]), names="up")
+
+    def download(self, name: str, content: bytes, media_type: str) -> None:
+        """Hand a file to the page, which saves it as a download."""
+        self.send({"name": name, "type": media_type}, [content])
