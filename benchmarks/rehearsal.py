@@ -16,9 +16,9 @@ import numpy as np
 
 from cxrlib.annotations import VINBIGDATA_CLASSES, public_annotations_path, read_annotations
 from cxrlib.files import PROJECT_ROOT
-from cxrlib.workflow.notebooks import find_notebooks
 from cxrlib.progress import progress
 from cxrlib.render.frame import BOX_COLUMNS, boxes_as_fractions, estimate_frames
+from cxrlib.workflow.notebooks import find_notebooks
 
 SIDE = 64
 SETTINGS = [
