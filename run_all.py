@@ -5,13 +5,13 @@ import json
 import sys
 from pathlib import Path
 
-from cxrlib import runner
 from cxrlib.command import add_arguments, read_arguments
-from cxrlib.failures import Refused
-from cxrlib.manifest import Manifest, verify
-from cxrlib.notebooks import find_notebooks, sections_of, select_notebooks, title_of
-from cxrlib.page import serve
 from cxrlib.params import PROFILES, ParameterError, profile_names
+from cxrlib.workflow import runner
+from cxrlib.workflow.failures import Refused
+from cxrlib.workflow.manifest import Manifest, verify
+from cxrlib.workflow.notebooks import find_notebooks, sections_of, select_notebooks, title_of
+from cxrlib.workflow.page import serve
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -89,7 +89,7 @@ def _show_list(options: argparse.Namespace) -> None:
     print("Profiles")
     for name in profile_names():
         first_line = (PROFILES / f"{name}.yaml").read_text().partition("\n")[0]
-        print(f"  {name:8} {first_line.lstrip('# ')}")
+        print(f"  {name:10} {first_line.lstrip('# ')}")
     _show_notebooks(_plan(options))
 
 
@@ -114,7 +114,7 @@ def _show_notebooks(plan: runner.Plan) -> None:
 
 
 def _compare(folder: Path, other: Path) -> int:
-    from cxrlib.compare import compare
+    from cxrlib.workflow.compare import compare
 
     return _tell(compare(_manifest(folder), _manifest(other.parent)), f"the same results as {other.parent}")
 

@@ -4,7 +4,7 @@ import os
 
 __version__ = "0.1.0"
 
-if "CXR_FILE_LOG" in os.environ:  # set by the runner: see cxrlib.filelog
-    from cxrlib import filelog
+if "CXR_FILE_LOG" in os.environ:  # set by the runner: see cxrlib.workflow.filelog
+    from cxrlib.workflow import filelog
 
     filelog.begin()

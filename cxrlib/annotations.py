@@ -1,5 +1,6 @@
 """Radiologists' annotations: one row per box (or per finding without a box) and reader."""
 
+import zlib
 from importlib import metadata
 from pathlib import Path
 
@@ -27,6 +28,8 @@ VINBIGDATA_CLASSES = [
 ]
 """The class names of VinBigData's train.csv, at the position of their class_id."""
 
+NO_FILE_NAME = r"[/\\\x00]|^\.{1,2}$"
+"""Image ids that would lead out of the folder of images."""
 BOX_COLUMNS = ["x_min", "y_min", "x_max", "y_max"]
 COLUMNS = ["image_id", "class_name", "rad_id", *BOX_COLUMNS]
 
@@ -84,11 +87,17 @@ def read_rows(path: Root, columns: list[str]) -> pd.DataFrame:
             )
     except pd.errors.EmptyDataError:
         raise AnnotationError(f"{path} is empty; expected a CSV with the columns {', '.join(columns)}") from None
+    except UnicodeDecodeError as error:
+        raise AnnotationError(f"{path} is not UTF-8 text ({error}); save it as CSV in UTF-8") from None
+    except (pd.errors.ParserError, EOFError, OSError, zlib.error) as error:
+        raise AnnotationError(f"{path} is not a readable CSV ({' '.join(str(error).split())})") from None
     missing = [column for column in columns if column not in frame.columns]
     if missing:
         raise AnnotationError(f"{path} lacks the column(s) {', '.join(missing)}; it has {', '.join(frame.columns)}")
     if frame.empty:
         raise AnnotationError(f"{path} has a header but no rows; is the download complete?")
+    if not isinstance(frame.index, pd.RangeIndex):  # pandas makes an index of what has no header
+        raise AnnotationError(f"{path}, row 2: has more fields than the header names; is a comma unquoted?")
     frame.index += 2  # the line in the file, after the header
     for column in [column for column in BOX_COLUMNS if column in columns]:
         numbers = pd.to_numeric(frame[column], errors="coerce")
@@ -126,10 +135,18 @@ def check_annotations(frame: pd.DataFrame, classes: list[str], name: str) -> tup
         )
     if frame["image_id"].isna().any():
         raise AnnotationError(f"{name}, row {frame['image_id'].isna().idxmax()}: image_id is empty")
+    outside = frame["image_id"].str.contains(NO_FILE_NAME)
+    if outside.any():
+        row = outside.idxmax()
+        raise AnnotationError(
+            f"{name}, row {row}, field image_id: {frame['image_id'][row][:80]!r} cannot be the name of a file; "
+            "an id holds no slash, backslash or NUL, and is not . or .."
+        )
 
     frame = frame[COLUMNS].copy()
     duplicated = frame.duplicated()
-    boxes = frame[BOX_COLUMNS]
+    boxes = frame[BOX_COLUMNS].replace([float("inf"), float("-inf")], float("nan"))
+    frame[BOX_COLUMNS] = boxes
     given = boxes.notna()
     inverted = (frame["x_max"] <= frame["x_min"]) | (frame["y_max"] <= frame["y_min"])
     partial = given.any(axis=1) & ~given.all(axis=1)

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from cxrlib.archive import identity
-from cxrlib.dependencies import code_fingerprint
 from cxrlib.files import fingerprint, whole_file
 from cxrlib.images import ImageError, read_grey, resize_square
 from cxrlib.progress import progress
+from cxrlib.workflow.dependencies import code_fingerprint
 
 
 def convert_images(images: pd.DataFrame, folder: Path, size: int, workers: int) -> pd.DataFrame:

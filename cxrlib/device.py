@@ -7,8 +7,8 @@ import random
 import numpy as np
 import torch
 
-from cxrlib import filelog
 from cxrlib.params import Compute
+from cxrlib.workflow import filelog
 
 
 def use_device(compute: Compute) -> torch.device:

@@ -5,7 +5,6 @@ from pathlib import Path
 import pandas as pd
 
 from cxrlib.cohort import Cohort
-from cxrlib.dependencies import code_fingerprint
 from cxrlib.device import inference_dtype, use_device
 from cxrlib.distributed import rank, wait_for_all
 from cxrlib.explanations import Explanations, load_explanations, save_explanations, stored_identity
@@ -16,6 +15,7 @@ from cxrlib.inputs import network_inputs
 from cxrlib.models import checkpoint_path
 from cxrlib.params import Compute, Gradcam
 from cxrlib.resnet import load_checkpoint
+from cxrlib.workflow.dependencies import code_fingerprint
 
 
 def predict_split(

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from cxrlib.cohort import Cohort
-from cxrlib.dependencies import code_fingerprint
 from cxrlib.distributed import rank, wait_for_all
 from cxrlib.files import whole_file
 from cxrlib.progress import progress
 from cxrlib.resnet import to_input
+from cxrlib.workflow.dependencies import code_fingerprint
 
 CHUNK = 256
 """Images that are resized at once."""

@@ -9,7 +9,6 @@ import pandas as pd
 import torch
 
 from cxrlib.cohort import Cohort
-from cxrlib.dependencies import code_fingerprint
 from cxrlib.device import seed_everything, use_device
 from cxrlib.distributed import rank, wait_for_all
 from cxrlib.files import file_fingerprint, fingerprint, whole_file
@@ -19,6 +18,7 @@ from cxrlib.params import Compute, Model, Training
 from cxrlib.resnet import build_resnet, load_checkpoint
 from cxrlib.training import checkpoint_writer, measure, train
 from cxrlib.weights import load_weights
+from cxrlib.workflow.dependencies import code_fingerprint
 
 
 def experiment_order(cohort: Cohort) -> list[str]:

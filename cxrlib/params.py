@@ -264,7 +264,8 @@ def check_params(values: dict, name: str) -> Params:
     try:
         return Params.model_validate(values)
     except ValidationError as error:
-        lines = [_explain(item) for item in error.errors()[:MOST_ERRORS]]
+        errors = sorted(error.errors(), key=lambda item: len(item["loc"]))  # a missing section before a field
+        lines = [_explain(item) for item in errors[:MOST_ERRORS]]
         raise ParameterError(f"{name}: " + "; ".join(lines)) from None
 
 

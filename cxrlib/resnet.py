@@ -85,9 +85,18 @@ def load_checkpoint(path: Path, device: torch.device) -> tuple[nn.Module, Checkp
         text = (file.metadata() or {}).get("checkpoint")
     if text is None:
         raise RuntimeError(f"{path}: holds weights but no description; it was not written by notebook 02_training")
-    about = Checkpoint(**json.loads(text))
-    network = build_resnet(about.architecture, len(about.classes), about.output_stride)
-    network.load_state_dict(state)
+    try:
+        about = Checkpoint(**json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise RuntimeError(f"{path}: its description is damaged ({error}); run notebook 02_training again") from None
+    try:
+        network = build_resnet(about.architecture, len(about.classes), about.output_stride)
+        network.load_state_dict(state)
+    except (ValueError, RuntimeError):
+        raise RuntimeError(
+            f"{path}: the weights do not fit a {about.architecture} with {len(about.classes)} labels, which the file "
+            "says that it holds; run notebook 02_training again"
+        ) from None
     return network.to(device, memory_format=torch.channels_last).eval(), about
 
 

@@ -8,11 +8,11 @@ from IPython.display import Image
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from cxrlib.dependencies import code_fingerprints, effective, imported_names
-from cxrlib.filelog import RUN_ID
 from cxrlib.files import PROJECT_ROOT, fingerprint, read_json, whole_file, write_json
-from cxrlib.notebooks import NOTEBOOKS, code_of
 from cxrlib.params import Section
+from cxrlib.workflow.dependencies import code_fingerprints, effective, imported_names
+from cxrlib.workflow.filelog import RUN_ID
+from cxrlib.workflow.notebooks import NOTEBOOKS, code_of
 
 FIGURE_DPI = 200
 NOTE_GAP = 0.06
@@ -81,8 +81,10 @@ class Run:
             The PNG file, for display.
         """
         about = self.cohort if about is None else about
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
+        if layout := figure.get_layout_engine():
+            layout.execute(figure)
+        with plt.rc_context({"figure.constrained_layout.use": False}):
+            figure.set_layout_engine(None)  # laid out once is enough; "none" would draw each file twice
         for legend in figure.legends:  # else they would follow the crop below
             legend.set_bbox_to_anchor((0, 0, 1, 1), figure.transFigure)
         if about.get("rendered"):

@@ -136,6 +136,12 @@ def protocol_table(scores: pd.DataFrame, classes: list[str], weights: pd.DataFra
     return by_class(scores, SCORES, classes, weights)
 
 
+def best_shares(protocols: pd.DataFrame) -> pd.DataFrame:
+    """Each protocol and class at its best share of pixels: the rows of `protocol_table` with the highest mean."""
+    order = protocols.sort_values("ours", ascending=False, kind="stable", na_position="last")
+    return order.drop_duplicates(["protocol", "class_name"]).sort_index().reset_index(drop=True)
+
+
 def by_class(scores: pd.DataFrame, protocols: list[str], classes: list[str], weights: pd.DataFrame) -> pd.DataFrame:
     """Mean and interval of case scores per protocol, share and class; NaN and n = 0 where a class has no case.
 

@@ -10,9 +10,11 @@ import pandas as pd
 import pydicom
 import torch
 from torch import nn
+from torchvision import models
 
 from cxrlib.annotations import COLUMNS
 from cxrlib.files import PROJECT_ROOT
+from cxrlib.weights import CHEST_URL
 
 # networks and images are tiny here: threads would only wait for each other
 torch.set_num_threads(1)
@@ -64,6 +66,20 @@ def kaggle_folder(root: Path, annotations: pd.DataFrame, side: int = 40) -> Path
         write_dicom(root / "train" / f"{image_id}.dicom", stored, BitsStored=12, HighBit=11)
     annotations.to_csv(root / "train.csv", index=False)
     return root
+
+
+def chest_weights(folder: Path) -> Path:
+    """A file in the format of torchxrayvision's resnet50-res512-all: random weights, one input channel, 18 outputs."""
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        network = models.resnet50(weights=None, num_classes=18)
+        network.conv1 = nn.Conv2d(1, 64, 7, 2, 3, bias=False)
+    # activations of the size that a trained network has, from inputs in -1024..1024
+    network.conv1.weight.data /= 1024
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / CHEST_URL.rpartition("/")[2]
+    torch.save(network.state_dict(), path)
+    return path
 
 
 class SmallNet(nn.Module):

@@ -34,10 +34,10 @@ from cxrlib.explanations import save_explanations
 from cxrlib.gradcam import explain
 from cxrlib.images import resize_square
 from cxrlib.localisation import boxed_cases, score_maps
-from cxrlib.page import write_page
 from cxrlib.perturbation import perturb
 from cxrlib.plots.localisation import PREDICTED, TRUE
 from cxrlib.resnet import to_input
+from cxrlib.workflow.page import write_page
 
 NOBODY = annotation_rows()[["rad_id", "x_min", "y_min", "x_max", "y_max"]]
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)

@@ -24,7 +24,7 @@ from cxrlib.browse.render import LINES, Look, render
 from cxrlib.browse.results import load_results
 from cxrlib.files import PROJECT_ROOT
 from cxrlib.inputs import network_inputs
-from cxrlib.page import write_page
+from cxrlib.workflow.page import write_page
 
 CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
 TOKEN = "a-token-for-this-test"

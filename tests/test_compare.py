@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from cxrlib.compare import compare, difference
-from cxrlib.manifest import Manifest
+from cxrlib.workflow.compare import compare, difference
+from cxrlib.workflow.manifest import Manifest
 
 
 def write_table(path, changed):

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from fixtures import SEVEN, annotation_rows
+from fixtures import SEVEN, annotation_rows, chest_weights
 
+from cxrlib import weights
 from cxrlib.cohort import Cohort
 from cxrlib.experiments import explain_split, predict_all, predict_split
 from cxrlib.explanations import Explanations, load_explanations, save_explanations
@@ -37,10 +38,11 @@ def cohort(tmp_path):
     return Cohort(studies, annotation_rows(*boxes), labels, pixels, tmp_path, about)
 
 
-def train(cohort, folder, experiment="main", **changes):
+def train(cohort, folder, experiment="main", model=None, **changes):
     params = load_params("smoke")
+    network = params.model.model_copy(update=model or {})
     training = params.training.model_copy(update=changes)
-    return train_experiment(cohort, experiment, params.model, training, COMPUTE, folder)
+    return train_experiment(cohort, experiment, network, training, COMPUTE, folder)
 
 
 def test_a_finished_experiment_is_read_and_a_changed_one_trained_again(cohort, tmp_path):
@@ -92,6 +94,23 @@ def test_other_code_trains_and_explains_again(cohort, tmp_path, monkeypatch):
     monkeypatch.setattr("cxrlib.models.code_fingerprint", lambda *modules: "another")
     train(cohort, tmp_path)
     assert load_checkpoint(checkpoint_path(tmp_path, "main"), CPU)[1].recipe != first
+
+
+def test_weights_with_outputs_for_every_label_are_kept_as_they_are(cohort, tmp_path, monkeypatch):
+    path = chest_weights(tmp_path / "chest")
+    monkeypatch.setattr(weights, "CHEST_FOLDER", path.parent)
+    chest = {"architecture": "resnet50-xrv", "weights": "torchxrayvision"}
+    with pytest.raises(RuntimeError, match="has no output for No finding; take these out of labels.experiments"):
+        train(cohort, tmp_path, model=chest, epochs=0)
+    cohort.about["experiments"]["main"] = ["Lung Opacity", "Cardiomegaly"]
+    history = train(cohort, tmp_path, model=chest, epochs=0, pos_weight=False)
+    assert history["epoch"].tolist() == [0]
+    network, about = load_checkpoint(checkpoint_path(tmp_path, "main"), CPU)
+    assert about.epoch == 0
+    assert about.valid_loss == pytest.approx(history["valid_loss"][0])
+    head = torch.load(path, weights_only=True)["fc.weight"]
+    assert torch.equal(network.fc.weight, head[[16, 10]])  # places of Lung Opacity and Cardiomegaly in its outputs
+    assert len(explain_split(cohort, "test", tmp_path, GRADCAM, COMPUTE, tmp_path / "maps.npz").maps) > 0
 
 
 def test_a_warm_start_goes_on_from_the_explained_backbone(cohort, tmp_path):

@@ -9,12 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from cxrlib import dependencies, runner
-from cxrlib.dependencies import code_files, code_fingerprints, effective, environment, imported_names, input_files
-from cxrlib.freshness import predict, recipe_of, why_stale
-from cxrlib.manifest import Manifest, verify
-from cxrlib.notebooks import code_of, find_notebooks
 from cxrlib.params import load_params
+from cxrlib.workflow import dependencies, runner
+from cxrlib.workflow.dependencies import (
+    code_files,
+    code_fingerprints,
+    effective,
+    environment,
+    imported_names,
+    input_files,
+)
+from cxrlib.workflow.freshness import predict, recipe_of, why_stale
+from cxrlib.workflow.manifest import Manifest, verify
+from cxrlib.workflow.notebooks import code_of, find_notebooks
 
 NUMBERS = "import pathlib; pathlib.Path(run_folder, 'numbers.csv').write_text('a\\n1\\n')"
 SUM = """\
@@ -209,7 +216,7 @@ def test_all_fresh_takes_no_time_and_no_torch(two):
     code = (
         "import sys, time, pathlib\n"
         "begun = time.monotonic()\n"
-        "from cxrlib import runner; from cxrlib.params import load_params\n"
+        "from cxrlib.workflow import runner; from cxrlib.params import load_params\n"
         "folder, *paths = map(pathlib.Path, sys.argv[1:])\n"
         "assert runner.run(runner.Plan('smoke', [], load_params('smoke'), folder, paths))\n"
         "slow = {'torch', 'papermill', 'matplotlib', 'pandas', 'nbformat'} & set(sys.modules)\n"

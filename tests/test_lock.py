@@ -9,13 +9,13 @@ import time
 import pytest
 
 from cxrlib.files import PROJECT_ROOT
-from cxrlib.lock import locked
 from cxrlib.params import ParameterError
+from cxrlib.workflow.lock import locked
 
 HOLD = """
 import subprocess, sys, time
 from pathlib import Path
-from cxrlib.lock import locked
+from cxrlib.workflow.lock import locked
 with locked(Path(sys.argv[1])) as lock:
     if len(sys.argv) > 2:  # a kernel, which ends a little later than the run
         subprocess.Popen(["sleep", sys.argv[2]], pass_fds=[lock], stdout=subprocess.DEVNULL)

@@ -6,8 +6,8 @@ import re
 import nbformat
 import pytest
 
-from cxrlib.notebooks import declared_parameters, find_notebooks, sections_of, title_of
 from cxrlib.params import load_params
+from cxrlib.workflow.notebooks import declared_parameters, find_notebooks, sections_of, title_of
 
 NOTEBOOKS = find_notebooks()
 CHECKED = "NBVAL_CHECK_OUTPUT"

@@ -15,12 +15,12 @@ import psutil
 import pytest
 from fixtures import run_all
 
-from cxrlib.compare import compare
 from cxrlib.files import PROJECT_ROOT
-from cxrlib.manifest import Manifest, verify
+from cxrlib.workflow.compare import compare
+from cxrlib.workflow.manifest import Manifest, verify
 
 KILLS = int(os.environ.get("CXR_KILLS", 3))
-KILLS_PER_FOLDER = 4
+KILLS_PER_FOLDER = 7
 
 
 def kill_after(seconds: float, everything: bool, folder: Path, *arguments: str) -> bool:

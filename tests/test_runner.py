@@ -8,9 +8,9 @@ import papermill
 import pytest
 
 import run_all
-from cxrlib import notebooks, runner
 from cxrlib.files import PROJECT_ROOT
 from cxrlib.params import ParameterError, load_params
+from cxrlib.workflow import notebooks, runner
 
 
 def plan(tmp_path: Path, *notebooks: Path) -> runner.Plan:

@@ -5,6 +5,7 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torch
+from fixtures import chest_weights
 from safetensors.torch import save_file
 from torchvision import models
 
@@ -146,16 +147,7 @@ def test_weights_of_other_shapes_are_refused(tmp_path):
 
 @pytest.fixture(scope="module")
 def chest_folder(tmp_path_factory):
-    """A file in torchxrayvision's format: random weights, one input channel, 18 outputs."""
-    torch.manual_seed(2)
-    network = models.resnet50(weights=None, num_classes=18)
-    network.conv1 = torch.nn.Conv2d(1, 64, 7, 2, 3, bias=False)
-    # activations of the size that a trained network has, from inputs in -1024..1024
-    network.conv1.weight.data /= 1024
-    folder = tmp_path_factory.mktemp("chest") / "models_data"
-    folder.mkdir()
-    torch.save(network.state_dict(), folder / CHEST_FILE)
-    return folder
+    return chest_weights(tmp_path_factory.mktemp("chest") / "models_data").parent
 
 
 @pytest.fixture

@@ -48,6 +48,7 @@ def image_axes(rows: int, columns: int, width: float = PAGE_WIDTH) -> tuple[Figu
     figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False)
     for ax in axes.flat:
         ax.set_axis_off()
+        ax.set(xticks=[], yticks=[])  # they would be laid out, unseen
     return figure, axes.tolist()
 
 

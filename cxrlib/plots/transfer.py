@@ -32,10 +32,10 @@ def transfer_plot(table: pd.DataFrame, home: str, abroad: str) -> Figure:
             ax.errorbar(scores[place], rows + shift, xerr=reach, fmt="o", ms=4, lw=1, color=colour, label=name)
         if metric == "AUROC":
             ax.axvline(0.5, color="#999999", lw=0.6, ls=":")
-        ax.set(title=metric, xlim=(0, 0.6 if metric == "IoU" else 1.02), yticks=rows, yticklabels=labels)
+        ax.set(title=metric, xlim=(-0.02, 0.6) if metric == "IoU" else (-0.03, 1.03), yticks=rows, yticklabels=labels)
         ax.set_ylim(len(labels) - 0.5, -0.5)
         for row in rows[scores["abroad"].isna() | scores["home"].isna()]:
-            ax.text(0.02, row, "undefined on one side", fontsize=6, color="#666666", va="center")
+            ax.text(0.02, row, "not defined", fontsize=6, color="#666666", va="center")
     handles, names = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False)
     return figure

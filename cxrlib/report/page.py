@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -21,6 +22,13 @@ LONGEST_TABLE = 60
 """Rows shown; longer tables are linked."""
 NUMBER = re.compile(r"−?[\d,.]+( to −?[\d,.]+)?")
 INTERVALS = [("low", "high", "95 %"), ("gain_low", "gain_high", "gain, 95 %"), ("range_low", "range_high", "range")]
+BESIDE = {
+    "table_03": ["reader_f1"],
+    "table_06": ["table_06_best", "reader_agreement"],
+    "figure_22": ["auroc"],
+    "figure_30": ["figure_ceiling"],
+}
+"""What goes beyond the thesis, but is read beside one of its items."""
 COUNTED = {"table_02"}
 """Tables that compare the thesis with all real annotations, whatever images the run uses."""
 
@@ -41,25 +49,25 @@ def write_report(folder: Path, version: str = "") -> Path:
     cohort = folder / "data" / "cohort.json"
     about = read_json(cohort) if cohort.exists() else {}
     pages = {page.stem for page in write_notebook_pages(folder / "notebooks")}
-    items, claims, points = coverage(folder, run["profile"]), _claims(folder), _errata(folder, run["parameters"])
-    for name, table in {"coverage": items, "claims": claims, "errata": points}.items():
+    made = {
+        "coverage": coverage(folder, run["profile"]),
+        "claims": _claims(folder),
+        "errata": _errata(folder, run["parameters"]),
+    }
+    for name, table in made.items():
         with whole_file(folder / "tables" / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False, float_format="%.6g")
-    caution = not_comparable(about)
     environment = Environment(loader=PackageLoader("cxrlib.report", "."), autoescape=True, trim_blocks=True)
     environment.tests["number_text"] = lambda text: bool(NUMBER.fullmatch(text))
     html = environment.get_template("report.html.j2").render(
         version=version,
         profile=run["profile"],
         about=about,
-        caution=caution,
-        summary=summary(folder, run["parameters"], about, items, claims) if about else ["Notebook 01 has not run yet."],
-        items=[_item(folder, row, caution) for row in items.to_dict("records")],
-        beyond=[
-            _item(folder, row, caution) for row in others(folder).to_dict("records") if row["artefact"] not in MADE
-        ],
-        claims=claims.to_dict("records"),
-        errata=points.to_dict("records"),
+        caution=not_comparable(about),
+        summary=summary(folder, run["parameters"], about, made["coverage"], made["claims"]),
+        **_artefacts(folder, made["coverage"], not_comparable(about)),
+        claims=made["claims"].to_dict("records"),
+        errata=made["errata"].to_dict("records"),
         pages=pages,
         provenance=_provenance(run),
     )
@@ -67,6 +75,20 @@ def write_report(folder: Path, version: str = "") -> Path:
     with whole_file(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
     return path
+
+
+def _artefacts(folder: Path, items: pd.DataFrame, caution: str) -> dict[str, object]:
+    """The thesis's items, what is read beside each of them, and what goes beyond the thesis."""
+    further = {
+        row["artefact"]: _item(folder, row | {"remark": ""}, caution) for row in others(folder).to_dict("records")
+    }
+    beside = {name: [further[other] for other in found if other in further] for name, found in BESIDE.items()}
+    shown = {*MADE, *chain(*BESIDE.values())}
+    return {
+        "items": [_item(folder, row, caution) for row in items.to_dict("records")],
+        "beside": beside,
+        "beyond": [row for name, row in further.items() if name not in shown],
+    }
 
 
 def _claims(folder: Path) -> pd.DataFrame:

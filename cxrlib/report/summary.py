@@ -13,10 +13,12 @@ def summary(folder: Path, parameters: dict, about: dict, items: pd.DataFrame, cl
     Args:
         folder: the run's folder.
         parameters: by section.
-        about: cohort.json of the run.
+        about: cohort.json of the run; empty before notebook 01 ran.
         items: from `coverage`.
         claims: from `check_all`; empty where they could not be checked.
     """
+    if not about:
+        return ["Notebook 01 has not run yet."]
     parts = {
         "Data": lambda: _data(parameters, about),
         "Classification": lambda: _classification(folder, about),

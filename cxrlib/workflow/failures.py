@@ -5,7 +5,7 @@ import textwrap
 from pathlib import Path
 
 from cxrlib.files import from_root
-from cxrlib.notebooks import cells_of, source_of
+from cxrlib.workflow.notebooks import cells_of, source_of
 
 LAST_FRAMES = 2
 ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")

@@ -9,10 +9,10 @@ over a handful of notebooks, a second database beside the manifest, and (snakema
 
 from pathlib import Path
 
-from cxrlib.dependencies import code_fingerprints, effective, environment, imported_names, input_files
 from cxrlib.files import fingerprint
-from cxrlib.manifest import DONE, FAILED, Manifest
-from cxrlib.notebooks import code_of, text_fingerprint
+from cxrlib.workflow.dependencies import code_fingerprints, effective, environment, imported_names, input_files
+from cxrlib.workflow.manifest import DONE, FAILED, Manifest
+from cxrlib.workflow.notebooks import code_of, text_fingerprint
 
 NEVER_RUN = "not run yet"
 

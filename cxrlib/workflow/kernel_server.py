@@ -1,4 +1,4 @@
-"""A process that imports the notebooks' libraries once and forks a kernel for each: `python -m cxrlib.kernel_server`.
+"""A process that imports the notebooks' libraries once and forks a kernel for each of them.
 
 Reads requests from standard input, one JSON object per line, and answers each with the process id of a kernel. Between
 requests it imports what later notebooks will need. It never computes anything and starts no thread, so that a fork of

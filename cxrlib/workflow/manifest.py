@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import cxrlib
-from cxrlib.dependencies import environment
-from cxrlib.filelog import FileLog, read_log
 from cxrlib.files import PROJECT_ROOT, file_sha256, fingerprint, read_json, write_json
-from cxrlib.notebooks import cells_of
+from cxrlib.workflow.dependencies import environment
+from cxrlib.workflow.filelog import FileLog, read_log
+from cxrlib.workflow.notebooks import cells_of
 
 RUNNING, DONE, FAILED = "running", "done", "failed"
 
@@ -19,7 +19,7 @@ class Manifest:
 
     Attributes:
         notebooks: name -> entry. An entry has `status`, `run` (the id that its tables and figures carry), `recipe`
-            (as `cxrlib.freshness.recipe_of`), `begun`, `seconds`, `commit`, `dirty`, `machine`, `environment` (key of
+            (as `freshness.recipe_of`), `begun`, `seconds`, `commit`, `dirty`, `machine`, `environment` (key of
             `environments`), `compute` (device, threads, seeds, determinism, as the notebook used them), `reads`
             (path -> sha256 of results of others) and `artefacts` (path -> sha256, bytes, mtime_ns, cell).
         environments: fingerprint -> versions of all packages.
@@ -79,7 +79,7 @@ class Manifest:
         """Note that a notebook is done: what it read and made, and in which cells.
 
         Args:
-            log: as `cxrlib.filelog` wrote it.
+            log: as `cxrlib.workflow.filelog` wrote it.
             executed: the executed notebook, an artefact too.
         """
         found = read_log(log)

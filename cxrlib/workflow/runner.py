@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cxrlib import filelog
-from cxrlib.console import duration, timed
-from cxrlib.dependencies import code_fingerprints
-from cxrlib.failures import NotebookFailed, Refused, failure_of
 from cxrlib.files import PROJECT_ROOT, fingerprint, from_root, whole_file, write_json
-from cxrlib.freshness import NEVER_RUN, predict, recipe_of, run_id, why_stale
-from cxrlib.kernels import Kernels, stop_kernel
-from cxrlib.lock import locked
-from cxrlib.manifest import Manifest
-from cxrlib.notebooks import sections_of
 from cxrlib.params import Params
+from cxrlib.workflow import filelog
+from cxrlib.workflow.console import duration, timed
+from cxrlib.workflow.dependencies import code_fingerprints
+from cxrlib.workflow.failures import NotebookFailed, Refused, failure_of
+from cxrlib.workflow.freshness import NEVER_RUN, predict, recipe_of, run_id, why_stale
+from cxrlib.workflow.kernels import Kernels, stop_kernel
+from cxrlib.workflow.lock import locked
+from cxrlib.workflow.manifest import Manifest
+from cxrlib.workflow.notebooks import sections_of
 
 if TYPE_CHECKING:
     from jupyter_client import KernelManager

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrlib.manifest import Manifest
+from cxrlib.workflow.manifest import Manifest
 
 TIMED = ("notebooks/", "data/sizes-")
 """Not compared: executed notebooks hold times and random widget names, and the name of the list of sizes depends on

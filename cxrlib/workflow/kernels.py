@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cxrlib.dependencies import imported_names
 from cxrlib.files import PROJECT_ROOT
-from cxrlib.notebooks import code_of
+from cxrlib.workflow.dependencies import imported_names
+from cxrlib.workflow.notebooks import code_of
 
 if TYPE_CHECKING:
     from jupyter_client import KernelClient, KernelManager
@@ -25,7 +25,7 @@ ENVIRONMENT = {
 OPTIONS = [
     "--log-level=CRITICAL",  # errors are in the cells
     "--HistoryManager.hist_file=:memory:",
-    '--IPKernelApp.exec_lines=__import__("cxrlib.filelog").filelog.begin()',
+    '--IPKernelApp.exec_lines=__import__("cxrlib.workflow.filelog").workflow.filelog.begin()',
 ]
 FORKS = sys.platform == "linux"
 """Elsewhere the system's own libraries do not survive a fork; kernels start and import from nothing there."""
@@ -48,7 +48,7 @@ class Kernels:
         if FORKS and notebooks:
             modules = [name for notebook in notebooks for name in _modules_of(notebook)]
             self.server = subprocess.Popen(
-                [sys.executable, "-m", "cxrlib.kernel_server", "ipykernel.kernelapp", *dict.fromkeys(modules)],
+                [sys.executable, "-m", "cxrlib.workflow.kernel_server", "ipykernel.kernelapp", *dict.fromkeys(modules)],
                 cwd=PROJECT_ROOT,
                 env=os.environ | ENVIRONMENT,
                 stdin=subprocess.PIPE,

@@ -1,0 +1,1 @@
+"""How a run is executed and recorded: which notebooks are fresh, in which kernels the others run, who made what."""
