@@ -6,8 +6,8 @@ import torch
 def top_pixels(heatmap: torch.Tensor, share: float) -> torch.Tensor:
     """Mask of the top `share` of a heatmap's pixels by rank.
 
-    Exactly round(share * height * width) pixels, never one whose value is zero; ties go to the earlier pixel in
-    reading order.
+    Exactly round(share * height * width) pixels, never one whose value is zero or not finite; ties go to the earlier
+    pixel in reading order.
 
     Args:
         heatmap: non-negative (..., height, width).
@@ -21,7 +21,7 @@ def top_pixels(heatmap: torch.Tensor, share: float) -> torch.Tensor:
 
 def top_pixels_of(heatmap: torch.Tensor, shares: list[float]) -> torch.Tensor:
     """`top_pixels` for several shares from one sort: boolean (shares, ..., height, width)."""
-    flat = heatmap.flatten(-2)
+    flat = torch.where(heatmap.isfinite(), heatmap, 0).flatten(-2)
     order = flat.argsort(dim=-1, descending=True, stable=True)
     positions = torch.arange(flat.shape[-1], device=flat.device).expand_as(order)
     rank = torch.empty_like(order).scatter_(-1, order, positions)

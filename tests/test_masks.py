@@ -50,3 +50,10 @@ def test_several_shares_and_leading_dimensions_at_once():
     for index in np.ndindex(2, 3):
         for number, share in enumerate([0.1, 0.4]):
             np.testing.assert_array_equal(masks[number][index], numpy_mask(maps[index].numpy(), round(share * 42)))
+
+
+def test_pixels_that_are_no_numbers_are_never_important():
+    values = [float("nan"), float("inf"), 3.0, 1.0, 2.0, float("-inf"), 0.0, float("nan")]
+    mask = top_pixels(torch.tensor(values).reshape(2, 4), 0.25)
+    assert mask.tolist() == [[False, False, True, False], [True, False, False, False]]
+    assert not top_pixels(torch.full((4, 4), float("nan")), 0.5).any()

@@ -2,6 +2,8 @@ import copy
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cxrlib.params import PROFILES, ParameterError, Params, check_params, load_params, profile_names
 
@@ -147,3 +149,28 @@ def test_params_cannot_change(values):
     with pytest.raises(ValueError, match="frozen"):
         params.training.epochs = 3
     assert Params.model_validate(params.model_dump()) == params
+
+
+shares = st.floats(0.001, 0.4)
+
+
+@given(
+    data=st.fixed_dictionaries({"valid_share": shares, "test_share": shares, "seed": st.integers(0, 2**32 - 1)}),
+    training=st.fixed_dictionaries({"learning_rate": st.floats(1e-300, 1e300), "pos_weight": st.booleans()}),
+    model=st.fixed_dictionaries({"weights": st.none() | st.text("abc/.-_ é:#'\"{}[]&*!|>%@", max_size=12)}),
+    iou=st.fixed_dictionaries({"percentages": st.lists(shares, min_size=1, max_size=5)}),
+)
+def test_any_parameters_come_back_from_yaml_and_from_the_command_line(data, training, model, iou):
+    """Dumped and read again, or given one by one with --set, they are the same to the last bit."""
+    changes = {"data": data, "training": training, "model": model, "iou": iou}
+    values = load_params("smoke").model_dump()
+    for section, fields in changes.items():
+        values[section] |= fields
+    params = check_params(values, "smoke")
+    assert check_params(yaml.safe_load(yaml.safe_dump(params.model_dump())), "smoke") == params
+    overrides = [
+        f"{section}.{name}={yaml.safe_dump(value, width=10_000, default_flow_style=True)}"
+        for section, fields in changes.items()
+        for name, value in fields.items()
+    ]
+    assert load_params("smoke", overrides) == params

@@ -137,7 +137,7 @@ GOOD = b"a,Cardiomegaly,3,R1,1,2,30,40\n"
         (HEADER + GOOD + b'b,"Cardiomegaly,3,R1\n', "row"),
         (HEADER + GOOD + b"b,Cardiomegaly,3,R1,1,2,30,40,50,60,70\n", "line 3"),
         (HEADER + b"a,Cardiomegaly,0,R1,\0\0\0\0b,No finding,14,R2,,,,\n", "row 2"),  # found by fuzzing
-        (HEADER + b"x" * 10_000_000 + b"\n", "row 2"),
+        (HEADER + b"x" * 100_000_000 + b"\n", "row 2"),
         (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "rubbish.csv"),
         (HEADER + b"../../etc/passwd,Cardiomegaly,3,R1,1,2,30,40\n", "row 2, field image_id"),
         (HEADER + b"/etc/passwd,Cardiomegaly,3,R1,1,2,30,40\n", "row 2, field image_id"),
