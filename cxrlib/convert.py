@@ -1,9 +1,7 @@
 """Radiograph files of any size to one memory-mapped array of square 8-bit images."""
 
 import shutil
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -14,6 +12,7 @@ from cxrlib.archive import identity
 from cxrlib.files import fingerprint, whole_file
 from cxrlib.images import ImageError, read_grey, resize_square
 from cxrlib.progress import progress
+from cxrlib.workers import worker_pool
 from cxrlib.workflow.dependencies import code_fingerprint
 
 
@@ -53,7 +52,7 @@ def convert_images(images: pd.DataFrame, folder: Path, size: int, workers: int) 
     pixels = np.lib.format.open_memmap(partial_pixels, mode, np.uint8, (len(images), size, size))
     waiting = [position for position in range(len(images)) if position not in done]
     paths = [images["path"].iloc[position] for position in waiting]
-    with journal.open("a") as log, ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+    with journal.open("a") as log, worker_pool(workers) as pool:
         results = pool.map(partial(_read_one, size=size), paths, chunksize=4)
         for position, (picture, width, height, reason) in zip(
             waiting, progress(results, "converting", "image", len(waiting)), strict=True
