@@ -11,7 +11,9 @@ def normalise_maps(maps: torch.Tensor) -> torch.Tensor:
 
 
 def upscale(maps: torch.Tensor, size: int) -> torch.Tensor:
-    """Bilinear upscaling of maps (..., rows, columns) to (..., size, size) pixels."""
+    """Bilinear upscaling of maps (..., rows, columns) to (..., size, size) pixels; of no map at all, none."""
+    if not maps.numel():
+        return maps.new_zeros(*maps.shape[:-2], size, size)
     flat = maps.reshape(1, -1, *maps.shape[-2:])
     return functional.interpolate(flat, (size, size), mode="bilinear").reshape(*maps.shape[:-2], size, size)
 

@@ -12,7 +12,7 @@ from cxrlib.params import Iou
 
 
 @dataclass(frozen=True)
-class Tested:
+class Scored:
     """One model's results on one test set.
 
     Attributes:
@@ -45,7 +45,7 @@ def with_labels(cohort: Cohort, labels: list[str]) -> Cohort:
     return replace(cohort, about=cohort.about | {"experiments": {"shared": labels}, "explained": "shared"})
 
 
-def evaluate_model(cohort: Cohort, explanations: Explanations, iou: Iou) -> Tested:
+def evaluate_model(cohort: Cohort, explanations: Explanations, iou: Iou) -> Scored:
     """Score a model on the test studies of a cohort `with_labels`; every boxed finding counts for the IoU.
 
     Args:
@@ -59,10 +59,10 @@ def evaluate_model(cohort: Cohort, explanations: Explanations, iou: Iou) -> Test
     scores = score_maps(cohort, cases, maps, explanations.input_size, iou.percentages)
     scores = scores.rename(columns={with_union("all_pairs", iou.union): "iou"})
     labels = cohort.labels.loc[probabilities.index, cohort.explained]
-    return Tested(labels, probabilities, scores[["image_id", "class_name", "share", "iou"]])
+    return Scored(labels, probabilities, scores[["image_id", "class_name", "share", "iou"]])
 
 
-def compare(home: Tested, abroad: Tested, share: float, resamples: int, seed: int) -> pd.DataFrame:
+def compare(home: Scored, abroad: Scored, share: float, resamples: int, seed: int) -> pd.DataFrame:
     """Scores at home and abroad and their difference, with 95 % intervals from resampled studies.
 
     Args:
@@ -88,12 +88,12 @@ def compare(home: Tested, abroad: Tested, share: float, resamples: int, seed: in
     return pd.DataFrame(columns).rename_axis(["label", "metric"])
 
 
-def best_share(tested: Tested) -> float:
+def best_share(tested: Scored) -> float:
     """The share of pixels with the highest mean IoU."""
     return float(tested.iou.groupby("share")["iou"].mean().idxmax())
 
 
-def _samples(tested: Tested, share: float, weights: pd.DataFrame) -> pd.DataFrame:
+def _samples(tested: Scored, share: float, weights: pd.DataFrame) -> pd.DataFrame:
     """Every label's scores in every resample: columns (label, metric), by label."""
     labels = tested.labels.columns
     drawn = weights.to_numpy()
@@ -107,7 +107,7 @@ def _samples(tested: Tested, share: float, weights: pd.DataFrame) -> pd.DataFram
     return pd.DataFrame(scores)
 
 
-def _positives(tested: Tested, share: float) -> dict[tuple[str, str], int]:
+def _positives(tested: Scored, share: float) -> dict[tuple[str, str], int]:
     """How many studies have each label, and for the IoU its boxes, by label and metric."""
     counts = {}
     for label in tested.labels:
@@ -117,5 +117,5 @@ def _positives(tested: Tested, share: float) -> dict[tuple[str, str], int]:
     return counts
 
 
-def _boxed(tested: Tested, label: str, share: float) -> pd.DataFrame:
+def _boxed(tested: Scored, label: str, share: float) -> pd.DataFrame:
     return tested.iou[(tested.iou["class_name"] == label) & (tested.iou["share"] == share)]

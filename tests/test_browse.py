@@ -369,6 +369,10 @@ def test_layers_are_offered_where_there_are_several(results):
     assert browser.heatmap.picture.image == drawn(browser)
 
 
+def test_a_viewer_without_widgets_shows_a_sentence(browser):
+    assert "needs a running kernel" in browser._repr_mimebundle_()["text/plain"]
+
+
 def test_two_browsers_do_not_move_each_other(results):
     first, second = (HeatmapBrowser(results.cohort, results.methods) for _ in range(2))
     first.chooser.study.value, first.share.value = "study05", 0.2

@@ -128,6 +128,17 @@ def test_new_content_or_another_size_is_converted_anew(tmp_path, images, in_proc
     assert len(list(folder.iterdir())) == 2
 
 
+def test_a_full_disk_is_noticed_before_anything_is_written(tmp_path, images, in_process, monkeypatch):
+    needed = 5 * SIDE * SIDE
+    usage = type("Usage", (), {"free": needed - 1})
+    monkeypatch.setattr(convert.shutil, "disk_usage", lambda folder: usage)
+    with pytest.raises(OSError, match=r"out: the converted images need 0\.0 GB, 0\.0 GB are free; free some, .* --out"):
+        convert_images(images, tmp_path / "out", SIDE, 1)
+    assert not list((tmp_path / "out").iterdir()) and not in_process
+    usage.free = needed
+    check(convert_images(images, tmp_path / "out", SIDE, 1), images, tmp_path / "out")
+
+
 def test_whole_file_leaves_all_or_nothing(tmp_path):
     path = tmp_path / "made" / "table.csv"
 

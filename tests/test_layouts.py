@@ -223,6 +223,15 @@ def test_vindr_says_what_is_missing(vindr_folder):
         opened("vindr-cxr", vindr_folder)
 
 
+def test_labels_that_the_data_lack_are_refused_before_the_conversion(vindr_folder, tmp_path):
+    labels = Labels(experiments={"two": ["Cardiomegaly", "Efusion"]}, explained="two")
+    with pytest.raises(
+        ValueError, match=r"experiments\['two'\]: unknown label 'Efusion'; known are Aortic enlargement, "
+    ):
+        prepare_cohort(opened("vindr-cxr", vindr_folder), tmp_path / "out", data("vindr-cxr", "x"), labels, workers=1)
+    assert not (tmp_path / "out").exists()
+
+
 # nih
 
 NIH_ENTRIES = """Image Index,Finding Labels,Follow-up #,Patient ID

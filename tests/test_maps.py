@@ -20,6 +20,11 @@ def test_upscaling_is_bilinear_as_opencvs():
     torch.testing.assert_close(upscale(maps[0, 0], 50), large[0, 0])
 
 
+def test_no_map_at_all_stays_none():
+    assert upscale(torch.zeros(0, 7, 7), 224).shape == (0, 224, 224)
+    assert lung_shares(torch.zeros(0, 7, 7), 224).shape == peaks(torch.zeros(0, 7, 7), 224).shape == (0, 2)
+
+
 def test_random_maps_are_uniform_positive_and_seeded():
     maps = random_maps((200, 7, 7), seed=0)
     assert 0 < maps.min() < 0.01

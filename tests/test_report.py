@@ -6,16 +6,18 @@ import re
 import shutil
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 
 from cxrlib.facts import thesis_errata, thesis_items
 from cxrlib.params import load_params
 from cxrlib.report.coverage import coverage
 from cxrlib.report.errata import errata
-from cxrlib.report.notebooks import with_mathml
+from cxrlib.report.notebooks import with_mathml, write_notebook_pages
 from cxrlib.report.page import table_cells, write_report
 from cxrlib.report.summary import not_comparable
 from cxrlib.report.unions import as_area_union, growth, own_growth, readers_needed
@@ -190,3 +192,15 @@ def test_in_a_browser_every_picture_loads_and_nothing_overflows(smoke, width, he
         assert outside == []
         assert page.locator(".item").count() >= 40
         browser.close()
+
+
+def test_a_notebooks_page_has_its_formulas_whole_and_no_script(tmp_path):
+    notebook = new_notebook(cells=[new_markdown_cell("where $\\alpha^c_k$ is"), new_code_cell("1 < 2")])
+    nbformat.write(notebook, tmp_path / "04_gradcam.ipynb")
+    (page,) = write_notebook_pages(tmp_path)
+    html = page.read_text()
+    (formula,) = re.findall(r"<math.*?</math>", html, re.DOTALL)
+    assert "<mi>c</mi>" in formula and formula.count("<msubsup>") == 1
+    assert "<script" not in html and "https://cdn" not in html
+    written = page.stat().st_mtime_ns
+    assert write_notebook_pages(tmp_path) == [page] and page.stat().st_mtime_ns == written

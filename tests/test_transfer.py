@@ -8,7 +8,7 @@ from sklearn.metrics import f1_score, roc_auc_score
 
 from cxrlib.cohort import Cohort
 from cxrlib.plots.transfer import transfer_plot
-from cxrlib.transfer import Tested, best_share, compare, shared_labels, with_labels
+from cxrlib.transfer import Scored, best_share, compare, shared_labels, with_labels
 
 METRICS = ["AUROC", "F1", "IoU"]
 RANDOM = np.random.default_rng(0)
@@ -39,7 +39,7 @@ def results_of(noise, n=200, classes=("A", "B")):
         for i in range(40)
         for share, weight in ((0.05, 1.0), (0.1, 0.5))
     ]
-    return Tested(labels, probabilities, pd.DataFrame(rows, columns=["image_id", "class_name", "share", "iou"]))
+    return Scored(labels, probabilities, pd.DataFrame(rows, columns=["image_id", "class_name", "share", "iou"]))
 
 
 def test_only_labels_that_both_have_are_compared():

@@ -73,6 +73,10 @@ class HeatmapBrowser(widgets.VBox):
         self._connect()
         self.refresh()
 
+    def __repr__(self) -> str:
+        """What a viewer without widgets shows of an executed notebook."""
+        return f"heatmap browser of {len(self.results.probabilities)} studies; it needs a running kernel"
+
     @property
     def image_id(self) -> str:
         """The study that is shown; empty where no study passes the filters."""

@@ -108,7 +108,8 @@ class StudyChooser(widgets.VBox):
         total = len(self.results.probabilities)
         if image_id:
             row = self._frames[self.class_name].loc[image_id]
-            extra = "".join(f", {name} {row[name]:.2f}" for name in ("disagreement", "iou") if name in row.index)
+            known = {"disagreement": "readers' disagreement", "iou": "IoU"}
+            extra = "".join(f", {name} {row[column]:.2f}" for column, name in known.items() if column in row.index)
             self.count.value = f"{self.chosen.index(image_id) + 1} of {len(self.chosen)}: {row['outcome']}{extra}"
         else:
             self.count.value = f"No study of {total} passes the filters; change them."

@@ -105,7 +105,6 @@ def _drawn(results: Results, view: View, look: Look, prefix: str) -> tuple[bytes
     evidence = results.evidence(view)
     image = render(results.cohort.images([view.image_id])[0], evidence, look, 384)
     texts = localisation_text(evidence, results.cohort.size, view.class_name)
-    scores = [f"{name} {texts[name]}" for name in ("IoU, all pairs", "hit") if name in texts]
-    told = " ".join([*scores, missing_map(results, view)]).strip()
-    caption = f"{prefix}{describe(results, view)}. {told}"
+    scores = [f"{name}: {texts[name]}" for name in ("IoU, all pairs", "hit") if name in texts]
+    caption = "; ".join(filter(None, [prefix + describe(results, view), *scores, missing_map(results, view)]))
     return image, caption, caption

@@ -35,7 +35,8 @@ def transfer_plot(table: pd.DataFrame, home: str, abroad: str) -> Figure:
         ax.set(title=metric, xlim=(-0.02, 0.6) if metric == "IoU" else (-0.03, 1.03), yticks=rows, yticklabels=labels)
         ax.set_ylim(len(labels) - 0.5, -0.5)
         for row in rows[scores["abroad"].isna() | scores["home"].isna()]:
-            ax.text(0.02, row, "not defined", fontsize=6, color="#666666", va="center")
+            place = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "center"}
+            ax.text(0.98, row, "not defined abroad or at home", fontsize=6, color="#666666", **place)
     handles, names = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False)
     return figure

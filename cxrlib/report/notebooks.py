@@ -32,7 +32,7 @@ def write_notebook_pages(folder: Path) -> list[Path]:
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
                 cell.source = with_mathml(cell.source)
-        html, _ = HTMLExporter(raw_template=TEMPLATE, embed_images=True).from_notebook_node(notebook)
+        html, _ = HTMLExporter(raw_template=TEMPLATE).from_notebook_node(notebook)
         with whole_file(page) as temporary:
             temporary.write_text(html, encoding="utf-8")
     return pages
