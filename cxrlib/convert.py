@@ -1,9 +1,7 @@
 """Radiograph files of any size to one memory-mapped array of square 8-bit images."""
 
 import shutil
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -14,6 +12,7 @@ from cxrlib.archive import identity
 from cxrlib.files import fingerprint, whole_file
 from cxrlib.images import ImageError, read_grey, resize_square
 from cxrlib.progress import progress
+from cxrlib.workers import worker_pool
 from cxrlib.workflow.dependencies import code_fingerprint
 
 
@@ -65,7 +64,7 @@ def convert_images(images: pd.DataFrame, folder: Path, size: int, workers: int) 
 def _convert(paths: list[str], pixels: np.ndarray, done: dict, journal: Path, workers: int) -> None:
     """Fill the rows of `pixels` that are not in `done`, in order, and note each in both `done` and the journal."""
     waiting = [position for position in range(len(paths)) if position not in done]
-    with journal.open("a") as log, ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+    with journal.open("a") as log, worker_pool(workers) as pool:
         read = partial(_read_one, size=pixels.shape[-1])
         results = pool.map(read, [paths[position] for position in waiting], chunksize=4)
         for position, (picture, width, height, reason) in zip(

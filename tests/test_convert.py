@@ -38,7 +38,7 @@ def in_process(monkeypatch):
         def map(self, function, paths, chunksize):
             return (function(read.append(path) or path) for path in paths)
 
-    monkeypatch.setattr(convert, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(convert, "worker_pool", Pool)
     return read
 
 
@@ -66,7 +66,7 @@ def test_workers_do_not_change_a_byte_and_a_second_call_reads_nothing(tmp_path, 
         folder = tmp_path / f"by {workers}"
         check(convert_images(images, folder, SIDE, workers), images, folder)
     assert (tmp_path / "by 1" / "pixels.npy").read_bytes() == (tmp_path / "by 2" / "pixels.npy").read_bytes()
-    monkeypatch.setattr(convert, "ProcessPoolExecutor", None)
+    monkeypatch.setattr(convert, "worker_pool", None)
     check(convert_images(images, folder, SIDE, 2), images, folder)
     assert not list(folder.glob("partial*"))
 

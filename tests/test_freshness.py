@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cxrlib.params import load_params
-from cxrlib.workflow import dependencies, runner
+from cxrlib.workflow import dependencies, kernels, runner
 from cxrlib.workflow.dependencies import (
     code_files,
     code_fingerprints,
@@ -65,6 +65,13 @@ def test_what_a_run_reads_and_writes_is_recorded_and_keeps_it_fresh(two, write_n
     assert runner.run(two)
     assert "02_second (upstream 01_first: numbers.csv changed) ... " in capfd.readouterr().out
     assert (two.folder / "sum.txt").read_text() == "5"
+
+
+def test_where_nothing_can_be_forked_kernels_start_from_nothing(tmp_path, write_notebook, monkeypatch):
+    monkeypatch.setattr(kernels, "FORKS", False)
+    plan = runner.Plan("smoke", [], load_params("smoke"), tmp_path / "out", [write_notebook("01_first", NUMBERS)])
+    assert runner.run(plan)
+    assert "numbers.csv" in Manifest(plan.folder).notebooks["01_first"]["artefacts"]
 
 
 def test_damage_is_found_and_mended(two):

@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import multiprocessing
 import os
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from cxrlib.render.anchors import Anchors, find_donors
 from cxrlib.render.dicom_file import write_dicom
 from cxrlib.render.frame import BOX_COLUMNS, boxes_as_fractions
 from cxrlib.render.radiograph import boxes_in_pixels, render_radiograph
+from cxrlib.workers import worker_pool
 
 RECORD = "render.json"
 
@@ -128,8 +127,7 @@ def _render_missing(tasks: list[Task], donors: list[Anchors], workers: int) -> N
         for task in progress(missing, "rendering", "study"):
             render_study(task, donors)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(donors,)) as pool:
+    with worker_pool(workers, _start_worker, (donors,)) as pool:
         done = pool.map(_render_in_worker, missing, chunksize=4)
         for _ in progress(done, "rendering", "study", len(missing)):
             pass
