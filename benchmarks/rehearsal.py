@@ -31,6 +31,7 @@ SETTINGS = [
     "training.epochs=1",
     "smoothgrad.samples=5",
     "compute.workers=2",
+    "compute.threads=1",
 ]
 STAGE = """
 import resource, sys, run_all

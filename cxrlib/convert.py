@@ -50,17 +50,7 @@ def convert_images(images: pd.DataFrame, folder: Path, size: int, workers: int) 
     done = _read_journal(journal)
     mode = "r+" if partial_pixels.exists() else "w+"
     pixels = np.lib.format.open_memmap(partial_pixels, mode, np.uint8, (len(images), size, size))
-    waiting = [position for position in range(len(images)) if position not in done]
-    paths = [images["path"].iloc[position] for position in waiting]
-    with journal.open("a") as log, worker_pool(workers) as pool:
-        results = pool.map(partial(_read_one, size=size), paths, chunksize=4)
-        for position, (picture, width, height, reason) in zip(
-            waiting, progress(results, "converting", "image", len(waiting)), strict=True
-        ):
-            pixels[position] = picture
-            done[position] = (width, height, reason)
-            log.write(f"{position}\t{width}\t{height}\t{reason}\n")
-            log.flush()
+    _convert(images["path"].tolist(), pixels, done, journal, workers)
     pixels.flush()
     partial_pixels.replace(pixels_path)
     sizes = pd.DataFrame([done[i] for i in range(len(images))], columns=["width", "height", "reason"])
@@ -69,6 +59,21 @@ def convert_images(images: pd.DataFrame, folder: Path, size: int, workers: int) 
         sizes.to_csv(temporary, index=False)
     journal.unlink()
     return sizes
+
+
+def _convert(paths: list[str], pixels: np.ndarray, done: dict, journal: Path, workers: int) -> None:
+    """Fill the rows of `pixels` that are not in `done`, in order, and note each in both `done` and the journal."""
+    waiting = [position for position in range(len(paths)) if position not in done]
+    with journal.open("a") as log, worker_pool(workers) as pool:
+        read = partial(_read_one, size=pixels.shape[-1])
+        results = pool.map(read, [paths[position] for position in waiting], chunksize=4)
+        for position, (picture, width, height, reason) in zip(
+            waiting, progress(results, "converting", "image", len(waiting)), strict=True
+        ):
+            pixels[position] = picture
+            done[position] = (width, height, reason)
+            log.write(f"{position}\t{width}\t{height}\t{reason}\n")
+            log.flush()
 
 
 def _require_space(folder: Path, partial_pixels: Path, needed: int) -> None:

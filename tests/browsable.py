@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import torch
 from fixtures import annotation_rows
 
+from cxrlib.browse.results import Results, some_studies
 from cxrlib.cohort import load_cohort
 from cxrlib.experiments import explain_split
+from cxrlib.explanations import Explanations
 from cxrlib.files import write_json
 from cxrlib.models import checkpoint_path
 from cxrlib.params import load_params
@@ -57,3 +60,13 @@ def browsable_run(folder: Path, seed: int = 0) -> Path:
         load_cohort(data), "test", folder / "models", smoke.gradcam, smoke.compute, folder / "maps" / "test.npz"
     )
     return folder
+
+
+def smooth(results: Results, image_ids: list[str]) -> Explanations:
+    """Made-up maps of some studies."""
+    return some_studies(results.explanations, image_ids, torch.rand(len(image_ids), 3, 4, 4))
+
+
+def decoded(png: bytes) -> np.ndarray:
+    """Red, green and blue of an encoded picture."""
+    return cv2.cvtColor(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)

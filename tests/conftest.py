@@ -46,3 +46,34 @@ def smoke(tmp_path_factory):
     done = run_all("smoke", "--out", str(folder))
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
+
+
+@pytest.fixture(scope="session")
+def browsed_run(tmp_path_factory):
+    """The folder of a small run, for the heatmap browser."""
+    from browsable import browsable_run
+
+    return browsable_run(tmp_path_factory.mktemp("outputs") / "first")
+
+
+@pytest.fixture(scope="session")
+def loaded_run(browsed_run):
+    from cxrlib.browse.results import load_results
+
+    return load_results(browsed_run)
+
+
+@pytest.fixture
+def results(loaded_run):
+    """What a browser looks at, with a cohort of its own, which a test may change."""
+    from cxrlib.browse.results import Results
+    from cxrlib.cohort import load_cohort
+
+    return Results(load_cohort(loaded_run.cohort.folder), loaded_run.methods, loaded_run.network)
+
+
+@pytest.fixture
+def browser(results):
+    from cxrlib.browse import HeatmapBrowser
+
+    return HeatmapBrowser(results.cohort, results.methods, results.network)

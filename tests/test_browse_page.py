@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from browsable import CLASSES, browsable_run
+from browsable import CLASSES
 from playwright.sync_api import Page, expect, sync_playwright
 
 from cxrlib.browse.numbers import localisation_text
@@ -32,13 +32,6 @@ SCREENSHOTS = os.environ.get("SCREENSHOTS")
 """A folder to keep screenshots in."""
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (apt-get install chromium)")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = browsable_run(tmp_path_factory.mktemp("outputs") / "first")
-    write_page(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -246,16 +239,17 @@ def nameless(page: Page) -> list[str]:
     return page.locator(controls).evaluate_all(script)
 
 
-def test_the_browser_in_jupyterlab(page, start, folder):
+def test_the_browser_in_jupyterlab(page, start, browsed_run):
+    write_page(browsed_run)
     page.kind = "lab"
     log = start(
         *("-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", "--ServerApp.port=0"),
-        *(f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={folder}"),
+        *(f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={browsed_run}"),
     )
     page.goto(f"{address_in(log, 'http://127.0.0.1:[0-9]+/lab')}/tree/browse.ipynb?token={TOKEN}")
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
     choose(page, "Run", "Run All Cells")
-    drive(page, folder)
+    drive(page, browsed_run)
     assert nameless(page) == []
     assert page.complaints == []
 
@@ -269,12 +263,12 @@ def choose(page: Page, menu: str, entry: str) -> None:
     page.get_by_text(entry, exact=True).click()
 
 
-def test_the_page_of_its_own_asks_for_its_token(page, start, folder):
+def test_the_page_of_its_own_asks_for_its_token(page, start, browsed_run):
     page.kind = "voila"
-    log = start("run_all.py", "smoke", "--browse", "--out", str(folder))
+    log = start("run_all.py", "smoke", "--browse", "--out", str(browsed_run))
     address = address_in(log, r"http://127\.0\.0\.1:\d+/\?token=\w+")
     assert "login" in urllib.request.urlopen(address.partition("?")[0]).url
     page.goto(address, wait_until="commit")
-    drive(page, folder)
+    drive(page, browsed_run)
     assert nameless(page) == []
     assert page.complaints == []

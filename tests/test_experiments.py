@@ -13,6 +13,7 @@ from cxrlib.explanations import Explanations, load_explanations, save_explanatio
 from cxrlib.inputs import network_inputs
 from cxrlib.models import checkpoint_path, experiment_order, train_experiment
 from cxrlib.params import load_params
+from cxrlib.plots.training import loss_curves
 from cxrlib.resnet import load_checkpoint, normalise, to_input
 from cxrlib.resume import TrainingState
 
@@ -105,6 +106,7 @@ def test_weights_with_outputs_for_every_label_are_kept_as_they_are(cohort, tmp_p
     cohort.about["experiments"]["main"] = ["Lung Opacity", "Cardiomegaly"]
     history = train(cohort, tmp_path, model=chest, epochs=0, pos_weight=False)
     assert history["epoch"].tolist() == [0]
+    assert "Nothing was trained" in loss_curves({"main": history}).texts[0].get_text()
     network, about = load_checkpoint(checkpoint_path(tmp_path, "main"), CPU)
     assert about.epoch == 0
     assert about.valid_loss == pytest.approx(history["valid_loss"][0])

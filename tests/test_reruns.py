@@ -91,10 +91,10 @@ def test_every_notebook_says_what_it_read_and_how_it_computed(smoke):
     assert compute["seed"] == 2023 and compute["deterministic"]
 
 
-def test_a_fresh_run_is_skipped_whole_and_quickly(smoke):
-    begun = time.monotonic()
+def test_a_fresh_run_is_skipped_whole(smoke):
     done = run_all("smoke", "--out", str(smoke))
-    assert done.stdout.count("is fresh") == len(Manifest(smoke).notebooks) and time.monotonic() - begun < 6
+    assert done.stdout.count("is fresh") == len(Manifest(smoke).notebooks)
+    assert "report" not in done.stdout
     shown = run_all("smoke", "--out", str(smoke), "--dry-run", "--set", "iou.union=sum").stdout
     assert "iou.union changed" in shown and shown.count(": fresh\n") == len(Manifest(smoke).notebooks) - 1
     more_epochs = run_all("smoke", "--out", str(smoke), "--dry-run", "--set", "training.epochs=2").stdout

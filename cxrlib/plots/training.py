@@ -5,11 +5,13 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cxrlib.plots.style import OURS, PAGE_WIDTH, THESIS
+from cxrlib.plots.style import OURS, PAGE_WIDTH, THESIS, sentence_figure
 
 
 def loss_curves(histories: dict[str, pd.DataFrame]) -> Figure:
     """Figure 20: training and validation loss of each experiment; a dot marks the epoch that was kept."""
+    if all(history["epoch"].max() == 0 for history in histories.values()):
+        return sentence_figure("Nothing was trained: the weights are used as they are.")
     figure, axes = plt.subplots(1, len(histories), figsize=(PAGE_WIDTH, 2.3), sharey=True, squeeze=False)
     for ax, (name, history) in zip(axes[0], histories.items(), strict=True):
         ax.plot(history["epoch"], history["train_loss"], "o-", ms=2, color=OURS, label="training")
