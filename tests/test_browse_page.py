@@ -76,7 +76,11 @@ def start(tmp_path):
     for server in servers:
         os.killpg(server.pid, signal.SIGINT)
         os.killpg(server.pid, signal.SIGTERM)
-        server.wait(20)
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:  # still busy ending its kernels, which end without it too
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
 
 
 def address_in(log: Path, pattern: str) -> str:

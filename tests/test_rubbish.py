@@ -134,11 +134,11 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, write_notebook, mon
     saves += "with whole_file(Path(run_folder, 'a.npy')) as path:\n    np.save(path, np.zeros(size))"
     code = (
         "import resource, sys, pathlib, run_all\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, resource.RLIM_INFINITY))\n"
         "run_all.find_notebooks = lambda: [pathlib.Path(sys.argv[1])]\n"
         "sys.exit(run_all.main(['smoke', '--out', sys.argv[2]]))"
     )
-    for size, expected in ((10, 0), (100_000, 2)):
+    for size, expected in ((10, 0), (1_000_000, 2)):
         notebook = write_notebook("01_first", f"size = {size}", saves, parameters='run_folder = "x"')
         arguments = [sys.executable, "-c", code, str(notebook), str(tmp_path / "out")]
         done = subprocess.run(arguments, cwd=PROJECT_ROOT, capture_output=True, text=True)
