@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from cxrlib.plots.style import HEATMAP, PAGE_WIDTH, TITLE_HEIGHT
+from cxrlib.plots.style import HEATMAP, LINE_HEIGHT, PAGE_WIDTH
 
 PALE = "Blues"
 DARK = 0.55
@@ -54,7 +54,7 @@ def density_grid(maps: dict[str, np.ndarray], fractions: pd.DataFrame) -> Figure
     """
     columns = 5
     lines = -(-len(maps) // columns)
-    figure, axes = plt.subplots(lines, columns, figsize=(PAGE_WIDTH, lines * (PAGE_WIDTH / columns + TITLE_HEIGHT)))
+    figure, axes = plt.subplots(lines, columns, figsize=(PAGE_WIDTH, lines * (PAGE_WIDTH / columns + 2 * LINE_HEIGHT)))
     for ax in axes.flat:
         ax.set_axis_off()
     area = (fractions["x_max"] - fractions["x_min"]) * (fractions["y_max"] - fractions["y_min"])

@@ -54,8 +54,10 @@ def display_map(raw: torch.Tensor) -> np.ndarray:
 
 def colour_bar(figure: Figure, axes: list) -> None:
     """A colour bar for heatmaps at the right of a grid."""
-    bar = figure.colorbar(ScalarMappable(cmap=HEATMAP), ax=axes, shrink=0.6, aspect=30, pad=0.01, fraction=0.02)
-    bar.set_label("importance, fraction of the map's maximum", fontsize=7)
+    one_row = len({ax.get_subplotspec().rowspan.start for ax in axes}) == 1
+    shape = {"shrink": 0.9, "aspect": 12} if one_row else {"shrink": 0.6, "aspect": 30}
+    bar = figure.colorbar(ScalarMappable(cmap=HEATMAP), ax=axes, pad=0.01, fraction=0.02, **shape)
+    bar.set_label("fraction of\nthe maximum" if one_row else "importance, fraction of the map's maximum", fontsize=7)
     bar.ax.tick_params(labelsize=6)
 
 
@@ -77,13 +79,16 @@ def explanation_grid(
     """
     colours = class_colours(cohort.explained)
     columns = 1 + max(len(classes) for _, classes in rows)
-    figure, axes = image_axes(-(-len(rows) // per_line), columns * per_line)
+    names_per_line = 2 if columns < 4 else 1
+    labels = {image_id: [name for name in cohort.explained if cohort.labels.at[image_id, name]] for image_id, _ in rows}
+    title_lines = max(2, *(-(-len(true) // names_per_line) for true in labels.values()))
+    figure, axes = image_axes(-(-len(rows) // per_line), columns * per_line, title_lines=title_lines)
     places = [line[start : start + columns] for line in axes for start in range(0, columns * per_line, columns)]
     for number, ((image_id, classes), line) in enumerate(zip(rows, places, strict=False)):
         pixels = cohort.images([image_id])[0]
-        true = [name for name in cohort.explained if cohort.labels.at[image_id, name]]
+        true = labels[image_id]
         letter = f"{chr(ord('a') + number)}  " if letters else ""
-        show_radiograph(line[0], pixels, letter + wrap_names(true, 2 if columns < 4 else 1))
+        show_radiograph(line[0], pixels, letter + wrap_names(true, names_per_line))
         for name in true:
             show_readers(line[0], cohort, image_id, name, colours[name])
         for name, ax in zip(classes, line[1:], strict=False):

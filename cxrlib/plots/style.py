@@ -6,8 +6,8 @@ from matplotlib.figure import Figure
 
 PAGE_WIDTH = 7.0
 """Inches."""
-TITLE_HEIGHT = 0.3
-"""Inches above each image of a grid."""
+LINE_HEIGHT = 0.15
+"""Inches of a title's line above each image of a grid."""
 HEATMAP = "inferno"
 THESIS, OURS, RANDOM = "#000000", "#0072B2", "#999999"
 READER_LINES = ["-", "--", ":"]
@@ -42,9 +42,11 @@ def class_colours(classes: list[str]) -> dict[str, str]:
     return {name: _PALETTE[i % len(_PALETTE)] for i, name in enumerate(classes)}
 
 
-def image_axes(rows: int, columns: int, width: float = PAGE_WIDTH) -> tuple[Figure, list[list[Axes]]]:
-    """A grid of axes for square images, without ticks."""
-    height = rows * (width / columns + TITLE_HEIGHT)
+def image_axes(
+    rows: int, columns: int, width: float = PAGE_WIDTH, title_lines: int = 2
+) -> tuple[Figure, list[list[Axes]]]:
+    """A grid of axes for square images, without ticks, with room for so many lines of text above each."""
+    height = rows * (width / columns + LINE_HEIGHT * title_lines)
     figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False)
     for ax in axes.flat:
         ax.set_axis_off()
