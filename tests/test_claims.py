@@ -189,6 +189,11 @@ def test_a_claim_without_results_cannot_be_decided_and_says_why(results, number)
     assert found["verdict"] == OPEN and len(found["because"]) > 20 and np.isnan(found["margin"])
 
 
+def test_experiments_that_start_from_each_other_are_not_compared(results):
+    found = check("C1", replace(results, warm_start_epochs=1))
+    assert found["verdict"] == OPEN and "warm_start_epochs" in found["because"]
+
+
 def test_the_verdict_depends_on_the_whole_interval():
     assert verdict_of(0.01, 0.2)[0] == HOLDS
     assert verdict_of(-0.2, -0.01)[0] == FAILS

@@ -34,6 +34,7 @@ class Results:
         explained: name of the explained experiment.
         resamples, seed: of the bootstrap.
         rendered: whether the images are rendered.
+        warm_start_epochs: as in `Training`; above 0 the experiments did not train alike.
 
     Every method returns samples (1 + resamples, ...), first the run's own value, and raises Undecidable where the run
     has no case.
@@ -49,6 +50,7 @@ class Results:
     resamples: int
     seed: int
     rendered: bool
+    warm_start_epochs: int = 0
 
     @cached_property
     def weights(self) -> pd.DataFrame:
@@ -159,6 +161,11 @@ def load_results(folder: Path) -> Results:
         )
         for field, name in TABLES.items()
     }
+    sections = parameters["parameters"]
     return Results(
-        **tables, explained=about["explained"], rendered=about["rendered"], **parameters["parameters"]["bootstrap"]
+        **tables,
+        explained=about["explained"],
+        rendered=about["rendered"],
+        warm_start_epochs=sections["training"]["warm_start_epochs"],
+        **sections["bootstrap"],
     )
