@@ -53,7 +53,7 @@ def test_a_notebook_gets_its_parameters_this_interpreter_and_its_figures(tmp_pat
     assert any("image/png" in output.get("data", {}) for output in executed.cells[-1].outputs)
     assert {path.name for path in (this.folder / "notebooks").iterdir()} == {"01_first.ipynb", "01_first.html"}
     output, errors = capfd.readouterr()
-    assert output.startswith("[1/1] 01_first ... ") and output.count("\n") == 2
+    assert output.startswith("[1/1] 01_first ... ") and output.count("\n") == 3
     assert "Warning" not in errors and "Traceback" not in errors
 
 
