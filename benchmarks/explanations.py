@@ -1,6 +1,7 @@
 """Forward pass, Grad-CAM, SmoothGrad and perturbation beside their peers: ResNet50, 224 px, 7 classes."""
 
 import copy
+import statistics
 from collections.abc import Iterator
 
 import cv2
@@ -13,7 +14,8 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.timing import by_turns, entry, overhead, speedup
+from benchmarks.resources import run_fresh
+from benchmarks.timing import by_turns, entry, overhead, seconds, speedup
 from cxrlib.gradcam import gradcam
 from cxrlib.inference import inference_copy
 from cxrlib.perturbation import perturb
@@ -21,8 +23,12 @@ from cxrlib.resnet import build_resnet, normalise
 from cxrlib.smoothgrad import smoothgrad
 
 CLASSES, SIZE, IMAGES, SAMPLES, NOISE = 7, 224, 16, 50, 0.1
-STEPS = 12  # of Quantus, which counts the channels of a pixel one by one
+FLIPPED, STEPS = 64, 6  # images in one batch, the default of Quantus, and its steps; it counts channels one by one
+MEMORY_KEPT = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(10**11)}  # glibc gives none back to the system
 SHARES = [0.02, 0.05, 0.1, 0.2, 0.5]
+
+
+FORWARD_RATIO = "from benchmarks.explanations import forward_ratio; print(forward_ratio())"
 
 
 def build_network() -> nn.Module:
@@ -59,12 +65,21 @@ def forward_passes(network: nn.Module, fast: nn.Module) -> dict[str, dict]:
         }
     times = by_turns(ours, plain)
     found = {"forward_vs_torchvision": speedup(times, len(inputs), "ms per image", "eval, NCHW, no_grad") | change}
+    found["forward_vs_torchvision"]["where_malloc_keeps_memory"] = run_fresh(FORWARD_RATIO, **MEMORY_KEPT)
     times = by_turns(ours, lambda: [left @ right for _ in range(8)])
     reached = [operations / value / 1e9 for value in times[0]]
     peak = [8 * 2 * 2048**3 / value / 1e9 for value in times[1]]
     ratios = [one / other for one, other in zip(reached, peak, strict=True)]
     found["forward_of_gemm_peak"] = entry(ratios, reached, peak, "GFLOP/s", "torch.mm of 2048 x 2048, float32")
     return found
+
+
+def forward_ratio() -> float:
+    """How many times faster than torchvision's the forward pass of the inference copy is."""
+    network, inputs = build_network(), normalise(grey_images(IMAGES))
+    fast = inference_copy(network)
+    with torch.inference_mode():
+        return speedup(by_turns(lambda: fast(inputs), lambda: network(inputs)), IMAGES, "", "")["ratio"]
 
 
 def gradcam_maps(network: nn.Module, fast: nn.Module) -> dict[str, dict]:
@@ -87,9 +102,14 @@ def gradcam_maps(network: nn.Module, fast: nn.Module) -> dict[str, dict]:
     for theirs, mine in zip(pytorch_grad_cam().reshape(-1, SIZE, SIZE), maps.flatten(0, 1).numpy(), strict=True):
         scaled = _min_max(cv2.resize(_min_max(mine), (SIZE, SIZE)))  # it scales before and after resizing
         assert np.abs(scaled - theirs).max() < 0.001, "pytorch-grad-cam computes something else"
+    half = inference_copy(network, dtype=torch.bfloat16)
+    change = (gradcam(half, inputs)[0] - maps).abs().amax((2, 3)) / maps.amax((2, 3))
     unit, forward = "ms per image, 7 classes", torch.inference_mode()(lambda: fast(inputs))
+    gradcams = speedup(by_turns(ours, pytorch_grad_cam), IMAGES, unit, "pytorch-grad-cam")
+    in_bfloat16 = statistics.median(by_turns(lambda: gradcam(half, inputs), ours)[0]) * 1000 / IMAGES
     return {
-        "gradcam_vs_pytorch_grad_cam": speedup(by_turns(ours, pytorch_grad_cam), IMAGES, unit, "pytorch-grad-cam"),
+        "gradcam_vs_pytorch_grad_cam": gradcams
+        | {"in_bfloat16": gradcams["peer"] / in_bfloat16, "change_of_maps_in_bfloat16": float(change.max())},
         "gradcam_vs_captum": speedup(by_turns(ours, captum), IMAGES, unit, "captum LayerGradCam"),
         "gradcam_over_forward": overhead(by_turns(ours, forward, 15), IMAGES, unit, "the same copy's forward pass"),
     }
@@ -104,31 +124,33 @@ def smoothgrad_maps(network: nn.Module, fast: nn.Module) -> dict[str, dict]:
     image = normalise(grey_images(1))[0]
     tunnel = NoiseTunnel(LayerGradCam(network, network.layer4))
 
-    def captum(noise: float = NOISE) -> torch.Tensor:
+    def captum(noise: float = NOISE, at_once: int | None = 10) -> torch.Tensor:
         sigma = float(noise * (image.max() - image.min()))
-        settings = {"nt_type": "smoothgrad", "nt_samples": SAMPLES, "nt_samples_batch_size": 10, "stdevs": sigma}
+        settings = {"nt_type": "smoothgrad", "nt_samples": SAMPLES, "nt_samples_batch_size": at_once, "stdevs": sigma}
         maps = [
             tunnel.attribute(image[None], target=c, relu_attributions=True, **settings)[0, 0] for c in range(CLASSES)
         ]
         return torch.stack(maps).detach()
 
     def ours(noise: float = NOISE) -> torch.Tensor:
-        return smoothgrad(fast, image, noise, SAMPLES, seed=0, batch_size=10)
+        return smoothgrad(fast, image, noise, SAMPLES, seed=0, batch_size=16)
 
-    copies = image.expand(10, -1, -1, -1).contiguous()
-    forward = torch.inference_mode()(lambda: [fast(copies) for _ in range(SAMPLES // 10)])
+    copies = image.expand(SAMPLES, -1, -1, -1).contiguous()
+    forward = torch.inference_mode()(lambda: [fast(part) for part in copies.split(16)])
     still = ours(0.0)
     assert (captum(1e-9) - still).abs().max() <= 1e-4 * still.max(), "captum computes something else"
     unit = "ms per image, 7 classes, n = 50"
+    in_tens = speedup(by_turns(ours, captum), 1, unit, "NoiseTunnel over LayerGradCam, 10 at once")
+    as_it_comes = 1000 * seconds(lambda: captum(at_once=None)) / in_tens["ours"]
     return {
-        "smoothgrad_vs_captum": speedup(by_turns(ours, captum), 1, unit, "NoiseTunnel over LayerGradCam"),
+        "smoothgrad_vs_captum": in_tens | {"all_samples_at_once_as_it_comes": as_it_comes},
         "smoothgrad_over_forward": overhead(by_turns(ours, forward), 1, unit, "50 forward passes of the same copy"),
     }
 
 
 def perturbations(network: nn.Module, fast: nn.Module) -> dict[str, dict]:
     """One class of each image; time per perturbed image."""
-    images = grey_images(IMAGES)
+    images = grey_images(FLIPPED)
     inputs = normalise(images)
     maps, _ = gradcam(fast, inputs)
     first_class = torch.eye(CLASSES)[[0] * IMAGES]
@@ -139,26 +161,28 @@ def perturbations(network: nn.Module, fast: nn.Module) -> dict[str, dict]:
         display_progressbar=False,
     )
     heat = nn.functional.interpolate(maps[:, :1], (SIZE, SIZE), mode="bilinear").numpy()
-    settings = {"x_batch": inputs.numpy(), "y_batch": np.zeros(IMAGES, int), "a_batch": heat, "device": "cpu"}
+    settings = {"x_batch": inputs.numpy(), "y_batch": np.zeros(FLIPPED, int), "a_batch": heat, "device": "cpu"}
 
     def theirs() -> list:
         return flipping(model=network, softmax=False, **settings)
 
     def ours() -> object:
-        return perturb(fast, images, maps, first_class, 0.5, SHARES, [11, 21], batch_size=15)
+        return perturb(fast, images[:IMAGES], maps[:IMAGES], first_class, 0.5, SHARES, [11, 21], batch_size=15)
 
     _check_flipping(network, inputs, heat, theirs())
     variants = normalise(images[:1].expand(15, -1, -1, -1).contiguous())
-    forward = torch.inference_mode()(lambda: [fast(variants) for _ in images])
+    forward = torch.inference_mode()(lambda: [fast(variants) for _ in range(IMAGES)])
     changed = len(variants) * IMAGES
     ours()
     times = by_turns(ours, theirs)
-    counts = changed, STEPS * IMAGES
+    counts = changed, STEPS * FLIPPED
     per_ours, per_theirs = ([1000 * v / n for v in values] for values, n in zip(times, counts, strict=True))
     ratios = [theirs / mine for mine, theirs in zip(per_ours, per_theirs, strict=True)]
     unit = "ms per perturbed image"
     return {
-        "perturbation_vs_quantus": entry(ratios, per_ours, per_theirs, unit, "Quantus PixelFlipping, mean, no softmax"),
+        "perturbation_vs_quantus": entry(
+            ratios, per_ours, per_theirs, unit, "Quantus PixelFlipping, mean, no softmax, 64 images at once"
+        ),
         "perturbation_over_forward": overhead(by_turns(ours, forward), changed, unit, "as many plain forward passes"),
     }
 

@@ -1,5 +1,6 @@
 """Memory of the passes over many images, and the time that importing the project takes; each in fresh processes."""
 
+import os
 import re
 import statistics
 import subprocess
@@ -45,9 +46,16 @@ def peak_memory() -> float:
     return int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1)) / 1024
 
 
-def run_fresh(code: str) -> float:
-    """The number that a fresh Python process prints."""
-    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True)
+def run_fresh(code: str, **environment: str) -> float:
+    """The number that a fresh Python process prints, with some environment variables."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=PROJECT_ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return float(done.stdout.split()[-1])
 
 

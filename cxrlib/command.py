@@ -1,6 +1,7 @@
 """What every command of the project understands: a profile, changes to its parameters, and a folder."""
 
 import argparse
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,9 +34,13 @@ def read_arguments(options: argparse.Namespace) -> tuple[Params, Path]:
 
 
 def run_together(work: Callable[[Params, Path], None], name: str, description: str) -> None:
-    """Run `work` with a run's parameters and folder in every process that torchrun started, or in this one alone."""
+    """Run `work` with a run's parameters and folder in every process that torchrun started, or in this one alone.
+
+    The first process holds the folder's lock, as run_all.py does.
+    """
     from cxrlib.device import use_device
-    from cxrlib.distributed import join_processes, leave_processes
+    from cxrlib.distributed import join_processes, leave_processes, rank
+    from cxrlib.workflow.lock import locked
 
     parser = argparse.ArgumentParser(
         prog=name, description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
@@ -44,7 +49,8 @@ def run_together(work: Callable[[Params, Path], None], name: str, description: s
     try:
         params, folder = read_arguments(parser.parse_args())
         join_processes(use_device(params.compute))
-        work(params, folder)
+        with locked(folder) if rank() == 0 else contextlib.nullcontext():
+            work(params, folder)
     except (ParameterError, FileNotFoundError, RuntimeError) as error:
         parser.exit(2 if isinstance(error, ParameterError) else 1, f"{name}: {error}\n")
     finally:

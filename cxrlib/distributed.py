@@ -49,18 +49,6 @@ def sum_over_processes(value: torch.Tensor) -> torch.Tensor:
     return value
 
 
-def in_turn(own: list) -> list:
-    """Merge the lists of all processes: first of rank 0, first of rank 1, ..., second of rank 0, ...
-
-    The inverse of `items[rank() :: world_size()]`, so that the order does not depend on the number of processes.
-    """
-    if not distributed.is_initialized():
-        return own
-    every = [None] * world_size()
-    distributed.all_gather_object(every, own)
-    return [items[i] for i in range(len(every[0])) for items in every if i < len(items)]
-
-
 def trained_together(network: nn.Module) -> nn.Module:
     """The network, its gradients averaged and its batch statistics taken over all processes.
 

@@ -1,6 +1,6 @@
 """The explanation store: probabilities and all-class Grad-CAM maps of a split, computed once and read by everyone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,12 @@ class Explanations:
         rows = self.probabilities.index.get_indexer(cases["image_id"])
         columns = self.probabilities.columns.get_indexer(cases["class_name"])
         return self.maps[torch.as_tensor(rows), torch.as_tensor(columns)]
+
+
+def join(parts: list[Explanations]) -> Explanations:
+    """Explanations of the same model for one list of studies after another, as one."""
+    probabilities = pd.concat([part.probabilities for part in parts])
+    return replace(parts[0], probabilities=probabilities, maps=torch.cat([part.maps for part in parts]))
 
 
 def save_explanations(explanations: Explanations, path: Path) -> None:

@@ -6,11 +6,9 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from cxrlib.distributed import in_turn, rank, world_size
 from cxrlib.inference import PooledNetwork, pooled_at
 from cxrlib.inputs import StoredInputs, load_batches
 from cxrlib.memory import smaller_batches
-from cxrlib.progress import progress
 from cxrlib.resnet import device_of, normalise
 
 
@@ -145,8 +143,6 @@ def explain(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Grad-CAM of all classes and probabilities for many images: one forward pass per image.
 
-    Under torchrun the processes share the batches; all return the same.
-
     Args:
         network: on its device.
         images: uint8 (n, 1, h, w) in the network's frame.
@@ -154,14 +150,11 @@ def explain(
     Returns:
         Raw maps, float32 (n, classes, rows, columns), and probabilities (n, classes), both on the CPU.
     """
-    device = device_of(network)
-    batches = torch.arange(len(images)).split(batch_size)[rank() :: world_size()]
     parts = []
-    for batch in progress(load_batches(images, batches, device), "Grad-CAM", "batch", len(batches)):
+    for batch in load_batches(images, torch.arange(len(images)).split(batch_size), device_of(network)):
         maps, logits = gradcam(network, normalise(batch), layer)
         parts.append((maps, logits.sigmoid()))
-    parts = in_turn([(maps.cpu(), probabilities.cpu()) for maps, probabilities in parts])
-    return torch.cat([maps for maps, _ in parts]), torch.cat([probabilities for _, probabilities in parts])
+    return torch.cat([maps for maps, _ in parts]).cpu(), torch.cat([probabilities for _, probabilities in parts]).cpu()
 
 
 def _no_feature_map(layer: str, output: torch.Tensor) -> str:

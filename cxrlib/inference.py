@@ -1,6 +1,7 @@
 """Copies of a network that only infer: cut before the pooling, batch norm folded, as fast as the machine allows."""
 
 import copy
+import math
 import re
 
 import torch
@@ -52,9 +53,8 @@ class _Features(nn.Module):
         size = len(inputs)
         if self.chunk_pixels:
             size = max(1, self.chunk_pixels // (inputs.shape[2] * inputs.shape[3]))
-        if len(inputs) <= size:
-            return self.extractor(inputs).float()
-        return torch.cat([self.extractor(part) for part in inputs.split(size)]).float()
+        parts = inputs.chunk(math.ceil(len(inputs) / size))
+        return torch.cat([self.extractor(part) for part in parts]).float()
 
 
 def inference_copy(network: nn.Module, layer: str = "layer4", dtype: torch.dtype = torch.float32) -> nn.Module:

@@ -8,8 +8,6 @@ from collections.abc import Callable
 
 import torch
 
-from cxrlib.distributed import world_size
-
 SIGNS = ("out of memory", "can't allocate memory", "not enough memory")
 """What torch's CPU, CUDA and MPS allocators say."""
 
@@ -22,8 +20,7 @@ def is_out_of_memory(error: Exception) -> bool:
 def smaller_batches(function: Callable) -> Callable:
     """Call `function` again with half its `batch_size`, and say so, for as long as memory does not suffice.
 
-    For functions whose result does not depend on batch_size beyond rounding. Under torchrun the processes share the
-    batches, so that one alone cannot change their size: there the error stands.
+    For functions whose result does not depend on batch_size beyond rounding, and that do not talk to other processes.
     """
     signature = inspect.signature(function)
 
@@ -35,7 +32,7 @@ def smaller_batches(function: Callable) -> Callable:
                 return function(*call.args, **call.kwargs)
             except RuntimeError as error:
                 size = call.arguments["batch_size"]
-                if not is_out_of_memory(error) or size == 1 or world_size() > 1:
+                if not is_out_of_memory(error) or size == 1:
                     raise
             call.arguments["batch_size"] = size // 2
             warnings.warn(

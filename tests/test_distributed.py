@@ -1,41 +1,51 @@
 """One process and two that torchrun starts, over Gloo on the CPU, must train and explain alike."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from browsable import STUDIES, browsable_run
+
+from cxrlib.explanations import load_explanations
+from cxrlib.files import read_json
 
 SCRIPT = Path(__file__).with_name("two_processes.py")
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("processes")
-    for name, command in {"one": [sys.executable], "two": TORCHRUN}.items():
-        done = subprocess.run([*command, SCRIPT, folder / name], capture_output=True, text=True, timeout=300)
+def run(tmp_path_factory):
+    """A run's folder after one process and two have written 1.json, 2.json, maps/1.npz and maps/2.npz there."""
+    folder = browsable_run(tmp_path_factory.mktemp("processes") / "run")
+    for command in ([sys.executable], TORCHRUN):
+        done = subprocess.run([*command, SCRIPT, folder], capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
-    return json.loads((folder / "one").read_text()), json.loads((folder / "two").read_text())
+    return folder
 
 
-def test_two_processes_did_the_work_of_one(found):
-    assert [each["processes"] for each in found] == [1, 2]
+def test_the_command_fills_the_store_that_notebooks_read(run):
+    store = run / "maps" / "test.npz"
+    expected = store.read_bytes()
+    store.unlink()
+    command = [*TORCHRUN, "-m", "cxrlib.explain", "smoke", "--out", run]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert store.read_bytes() == expected
 
 
 @pytest.mark.parametrize("loss", ["train_loss", "valid_loss"])
-def test_the_losses_are_the_same(found, loss):
-    one, two = found
-    assert len(one[loss]) == 3 and len(set(one[loss])) == 3
-    np.testing.assert_allclose(two[loss], one[loss], rtol=1e-6)
+def test_the_losses_are_the_same(run, loss):
+    one, two = (read_json(run / f"{processes}.json")[loss] for processes in (1, 2))
+    assert len(one) == 3 and len(set(one)) == 3
+    np.testing.assert_allclose(two, one, rtol=1e-6)
 
 
-def test_the_explanations_are_the_same_in_the_same_order(found):
-    one, two = (np.array(each["maps"]) for each in found)
-    assert one.shape == (45, 3, 2, 2)
-    assert one.max() > 0
-    np.testing.assert_allclose(two, one, atol=1e-6 * one.max())
-    one, two = (np.array(each["probabilities"]) for each in found)
-    np.testing.assert_allclose(two, one, atol=1e-6)
+def test_the_explanations_are_the_same_in_the_same_order(run):
+    one, two, whole = (load_explanations(run / "maps" / f"{name}.npz") for name in ("1", "2", "test"))
+    assert len(one.maps) == STUDIES and one.maps.max() > 0
+    assert (run / "maps" / "1.npz").read_bytes() == (run / "maps" / "2.npz").read_bytes()
+    assert one.probabilities.index.equals(whole.probabilities.index)
+    np.testing.assert_allclose(one.maps, whole.maps, atol=1e-5 * whole.maps.max())
+    assert sorted(path.name for path in (run / "maps").iterdir()) == ["1.npz", "2.npz", "test.npz"]

@@ -6,10 +6,11 @@ import pytest
 import torch
 from fixtures import SEVEN, annotation_rows, chest_weights
 
-from cxrlib import weights
+from cxrlib import experiments, weights
 from cxrlib.cohort import Cohort
 from cxrlib.experiments import explain_split, predict_all, predict_split
 from cxrlib.explanations import Explanations, load_explanations, save_explanations
+from cxrlib.gradcam import explain
 from cxrlib.inputs import network_inputs
 from cxrlib.models import checkpoint_path, experiment_order, train_experiment
 from cxrlib.params import load_params
@@ -159,6 +160,31 @@ def test_one_pass_serves_probabilities_and_maps_until_something_changes(cohort, 
     assert rewritten > written and deeper.maps.abs().sum() != first.maps.abs().sum()
     train(cohort, tmp_path, learning_rate=0.2)
     assert not explain()[0].probabilities.equals(first.probabilities)
+
+
+def test_an_interrupted_pass_goes_on_from_the_last_shard(cohort, tmp_path, monkeypatch):
+    train(cohort, tmp_path)
+    whole, path, explained = tmp_path / "whole.npz", tmp_path / "test.npz", []
+    monkeypatch.setattr(experiments, "SHARD", 1)
+
+    def dying_explain(network, images, *arguments):
+        if len(explained) == 2:
+            raise KeyboardInterrupt
+        explained.append(len(images))
+        return explain(network, images, *arguments)
+
+    explain_split(cohort, "test", tmp_path, GRADCAM, COMPUTE, whole)
+    monkeypatch.setattr(experiments, "explain", dying_explain)
+    with pytest.raises(KeyboardInterrupt):
+        explain_split(cohort, "test", tmp_path, GRADCAM, COMPUTE, path)
+    assert len(list(path.with_suffix(".shards").iterdir())) == 2 and not path.exists()
+    with pytest.raises(KeyboardInterrupt):  # two of four shards are there and count as explained
+        explain_split(cohort, "test", tmp_path, GRADCAM, COMPUTE, path)
+    monkeypatch.setattr(experiments, "explain", lambda *arguments: explained.append(1) or explain(*arguments))
+    explain_split(cohort, "test", tmp_path, GRADCAM, COMPUTE, path)
+    assert explained == [1, 1, 1, 1]
+    assert path.read_bytes() == whole.read_bytes()
+    assert not path.with_suffix(".shards").exists()
 
 
 def test_inputs_are_stored_once_and_again_when_the_pixels_are_new(cohort, tmp_path):

@@ -37,12 +37,13 @@ def kill(process):
     process.stdout.close()
 
 
-def test_a_second_run_is_refused_and_told_by_whom(tmp_path):
+@pytest.mark.parametrize("command", [["run_all.py"], ["-m", "cxrlib.train"], ["-m", "cxrlib.explain"]])
+def test_a_second_run_is_refused_and_told_by_whom(tmp_path, command):
     process = hold(tmp_path)
     try:
         with pytest.raises(ParameterError, match=rf"in use by process {process.pid} on .*--out"), locked(tmp_path):
             pass
-        arguments = [sys.executable, "run_all.py", "smoke", "--out", str(tmp_path)]
+        arguments = [sys.executable, *command, "smoke", "--out", str(tmp_path)]
         second = subprocess.run(arguments, cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=60)
         assert second.returncode == 2 and second.stdout == ""
         assert f"in use by process {process.pid}" in second.stderr and "Traceback" not in second.stderr
@@ -58,6 +59,17 @@ def test_the_lock_of_a_killed_run_is_free(tmp_path):
         assert time.monotonic() - begun < 1
     with locked(tmp_path):
         pass
+
+
+def test_what_a_killed_process_had_half_written_is_removed(tmp_path):
+    process = hold(tmp_path / "run")
+    kill(process)
+    (tmp_path / "run" / "tables").mkdir()
+    for name in (f".table_02.{process.pid}.csv", f".table_03.{os.getpid()}.csv", "table_02.1.csv", ".hidden.csv"):
+        (tmp_path / "run" / "tables" / name).write_text("half")
+    with locked(tmp_path / "run"):
+        kept = sorted(path.name for path in (tmp_path / "run" / "tables").iterdir())
+    assert kept == [".hidden.csv", f".table_03.{os.getpid()}.csv", "table_02.1.csv"]
 
 
 def test_a_kernel_that_outlives_its_killed_run_is_waited_for(tmp_path, capsys):

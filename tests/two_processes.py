@@ -1,17 +1,19 @@
-"""Trains and explains a small ResNet; run by python or by torchrun, rank 0 writes what came out to argv[1].
+"""Trains a small ResNet and explains the run in the folder argv[1]; run by python or by torchrun.
 
-In double precision: in single precision, an untrained ResNet amplifies the rounding of sums that are split differently.
+Writes <processes>.json and maps/<processes>.npz there. Trains in double precision: in single precision, an untrained
+ResNet amplifies the rounding of sums that are split differently.
 """
 
-import json
 import sys
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from cxrlib import experiments
+from cxrlib.cohort import load_cohort
 from cxrlib.distributed import join_processes, leave_processes, rank, world_size
-from cxrlib.gradcam import explain
+from cxrlib.files import write_json
 from cxrlib.params import load_params
 from cxrlib.resnet import build_resnet
 from cxrlib.training import train
@@ -40,10 +42,13 @@ def main() -> None:
     params = load_params("smoke").training.model_copy(update=changes)
     labelled = (images[:31], targets[:31]), (images[31:], targets[31:])
     history = train(network, *labelled, params, lambda *_: None)
-    maps, probabilities = explain(network, images, "resnet.layer4", batch_size=4)
+    run = Path(sys.argv[1])
     if rank() == 0:
-        found = {"processes": world_size(), "maps": maps.tolist(), "probabilities": probabilities.tolist()}
-        Path(sys.argv[1]).write_text(json.dumps(found | history.to_dict("list")))
+        write_json(run / f"{world_size()}.json", history.to_dict("list"))
+    smoke, store = load_params("smoke"), run / "maps" / f"{world_size()}.npz"
+    experiments.SHARD = 5
+    cohort = load_cohort(run / "data")
+    experiments.explain_split(cohort, "test", run / "models", smoke.gradcam, smoke.compute, store)
     leave_processes()
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ def locked(folder: Path) -> Iterator[int]:
     """Hold the lock of a run's folder; yield its file descriptor, for kernels to inherit.
 
     The lock is free when the last process that holds the descriptor is gone: a run that was killed leaves no stale
-    lock, and its kernels cannot write into the next run.
+    lock, and its kernels cannot write into the next run. What it had half written is removed.
 
     Raises:
         ParameterError: another run holds it.
@@ -34,6 +35,7 @@ def locked(folder: Path) -> Iterator[int]:
     try:
         if fcntl:
             _acquire(descriptor, folder)
+            _remove_half_written(folder)
         holder = json.dumps({"pid": os.getpid(), "host": socket.gethostname()})
         os.truncate(descriptor, 0)
         os.pwrite(descriptor, holder.encode(), 0)
@@ -60,15 +62,26 @@ def _acquire(descriptor: int, folder: Path) -> None:
 def _dead_holder(descriptor: int) -> int | None:
     """The holder's process id if it ran on this machine and is gone."""
     holder = _read_holder(descriptor)
-    if holder.get("host") != socket.gethostname():
-        return None
+    here = holder.get("host") == socket.gethostname()
+    return holder["pid"] if here and _is_gone(holder["pid"]) else None
+
+
+def _is_gone(pid: int) -> bool:
     try:
-        os.kill(holder["pid"], 0)
+        os.kill(pid, 0)
     except ProcessLookupError:
-        return holder["pid"]
+        return True
     except PermissionError:
         pass
-    return None
+    return False
+
+
+def _remove_half_written(folder: Path) -> None:
+    """Delete the temporary files of `cxrlib.files.whole_file` whose processes are gone."""
+    for path in folder.rglob(".*.*"):
+        name = re.fullmatch(r"\..+\.(\d+)(\.\w+)?", path.name)
+        if name and _is_gone(int(name[1])):
+            path.unlink()
 
 
 def _refusal(descriptor: int, folder: Path) -> str:
