@@ -101,6 +101,16 @@ def test_a_fresh_run_is_skipped_whole(smoke):
     assert "training.epochs changed" in more_epochs and more_epochs.count("upstream 02_training runs again") >= 3
 
 
+def test_the_report_is_recorded_like_any_result(smoke):
+    hashes, page = Manifest(smoke).hashes(), smoke / "report.html"
+    assert {"report.html", "tables/claims.csv", "tables/coverage.csv", "notebooks/01_data.html"} <= hashes.keys()
+    kept = page.read_bytes()
+    page.write_bytes(kept + b" ")
+    assert verify(Manifest(smoke)) == ["report.html has changed since report made it"]
+    assert "report ..." in run_all("smoke", "--out", str(smoke)).stdout
+    assert page.read_bytes() == kept
+
+
 def test_verify_and_compare_speak_through_exit_codes(smoke, interrupted):
     assert run_all("smoke", "--out", str(smoke), "--verify").returncode == 0
     manifest = interrupted[0] / "manifest.json"

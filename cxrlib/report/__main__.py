@@ -14,7 +14,7 @@ def main() -> int:
     add_arguments(parser)
     try:
         _, folder = read_arguments(parser.parse_args())
-        print(write_report(folder))
+        print(write_report(folder)[0])
     except ParameterError as error:
         print(f"cxrlib.report: {error}", file=sys.stderr)
         return 2

@@ -33,34 +33,33 @@ COUNTED = {"table_02"}
 """Tables that compare the thesis with all real annotations, whatever images the run uses."""
 
 
-def write_report(folder: Path, version: str = "") -> Path:
+def write_report(folder: Path) -> list[Path]:
     """Write report.html, tables/claims.csv, tables/errata.csv and tables/coverage.csv of a run.
 
     Args:
         folder: of a run, finished or not; what is missing is named with the command that makes it.
-        version: fingerprint of the results and the code, kept in the page's head.
 
     Returns:
-        The page.
+        What was written: the page first, then the tables and the pages of the notebooks.
     """
     from jinja2 import Environment, PackageLoader
 
     run = read_json(folder / "params.json")
     cohort = folder / "data" / "cohort.json"
     about = read_json(cohort) if cohort.exists() else {}
-    pages = {page.stem for page in write_notebook_pages(folder / "notebooks")}
+    pages = write_notebook_pages(folder / "notebooks")
     made = {
         "coverage": coverage(folder, run["profile"]),
         "claims": _claims(folder),
         "errata": _errata(folder, run["parameters"]),
     }
-    for name, table in made.items():
-        with whole_file(folder / "tables" / f"{name}.csv") as temporary:
+    tables = {folder / "tables" / f"{name}.csv": table for name, table in made.items()}
+    for path, table in tables.items():
+        with whole_file(path) as temporary:
             table.to_csv(temporary, index=False, float_format="%.6g")
     environment = Environment(loader=PackageLoader("cxrlib.report", "."), autoescape=True, trim_blocks=True)
     environment.tests["number_text"] = lambda text: bool(NUMBER.fullmatch(text))
     html = environment.get_template("report.html.j2").render(
-        version=version,
         profile=run["profile"],
         about=about,
         caution=not_comparable(about),
@@ -68,13 +67,13 @@ def write_report(folder: Path, version: str = "") -> Path:
         **_artefacts(folder, made["coverage"], not_comparable(about)),
         claims=made["claims"].to_dict("records"),
         errata=made["errata"].to_dict("records"),
-        pages=pages,
+        pages={page.stem for page in pages},
         provenance=_provenance(run),
     )
     path = folder / "report.html"
     with whole_file(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
-    return path
+    return [path, *tables, *pages]
 
 
 def _artefacts(folder: Path, items: pd.DataFrame, caution: str) -> dict[str, object]:

@@ -8,9 +8,10 @@ import pandas as pd
 
 from cxrlib.workflow.manifest import Manifest
 
-TIMED = ("notebooks/", "data/sizes-")
-"""Not compared: executed notebooks hold times and random widget names, and the name of the list of sizes depends on
-when the source files were written. What they lead to lies in files that are compared."""
+NOT_COMPARED = ("notebooks/", "data/sizes-", "report.html")
+"""Executed notebooks hold times and random widget names, the name of the list of sizes depends on when the source files
+were written, and the report prints parameters that change no result, such as the number of workers. What they lead to
+or show lies in files that are compared."""
 
 
 def compare(ours: Manifest, theirs: Manifest) -> list[str]:
@@ -88,4 +89,4 @@ def _json(path: Path) -> dict[str, np.ndarray]:
 
 
 def _hashes(manifest: Manifest) -> dict[str, str]:
-    return {path: sha256 for path, sha256 in manifest.hashes().items() if not path.startswith(TIMED)}
+    return {path: sha256 for path, sha256 in manifest.hashes().items() if not path.startswith(NOT_COMPARED)}

@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +23,8 @@ class Manifest:
             (as `freshness.recipe_of`), `begun`, `seconds`, `commit`, `dirty`, `machine`, `environment` (key of
             `environments`), `compute` (device, threads, seeds, determinism, as the notebook used them), `reads`
             (path -> sha256 of results of others) and `artefacts` (path -> sha256, bytes, mtime_ns, cell).
+        report: `version` (fingerprint of the results that it shows and of its code) and `artefacts`, as above; empty
+            before the first one.
         environments: fingerprint -> versions of all packages.
     """
 
@@ -30,19 +33,26 @@ class Manifest:
         self.path = folder / "manifest.json"
         content = read_json(self.path) if self.path.exists() else {}
         self.notebooks: dict[str, dict] = content.get("notebooks", {})
+        self.report: dict = content.get("report", {})
         self.environments: dict[str, dict] = content.get("environments", {})
+
+    def artefacts(self) -> Iterator[tuple[str, str, dict]]:
+        """Every artefact: its path, what made it (a notebook or "report"), and what is known of it."""
+        for maker, entry in [*self.notebooks.items(), ("report", self.report)]:
+            for path, about in entry.get("artefacts", {}).items():
+                yield path, maker, about
 
     def hashes(self) -> dict[str, str]:
         """The recorded sha256 of every artefact, by its path."""
-        return {
-            path: about["sha256"]
-            for entry in self.notebooks.values()
-            for path, about in entry.get("artefacts", {}).items()
-        }
+        return {path: about["sha256"] for path, _, about in self.artefacts()}
+
+    def results(self) -> dict[str, str]:
+        """The recorded sha256 of what the notebooks made."""
+        return {path: about["sha256"] for path, maker, about in self.artefacts() if maker != "report"}
 
     def makers(self) -> dict[str, str]:
         """Which notebook made each artefact."""
-        return {path: name for name, entry in self.notebooks.items() for path in entry.get("artefacts", {})}
+        return {path: maker for path, maker, _ in self.artefacts()}
 
     def hash_of(self, name: str) -> str | None:
         """The sha256 of a file below the folder, None where it is absent.
@@ -52,7 +62,7 @@ class Manifest:
         path = self.folder / name
         if not path.is_file():
             return None
-        known = next((e["artefacts"][name] for e in self.notebooks.values() if name in e.get("artefacts", {})), {})
+        known = next((about for artefact, _, about in self.artefacts() if artefact == name), {})
         facts = path.stat()
         if (known.get("bytes"), known.get("mtime_ns")) == (facts.st_size, facts.st_mtime_ns):
             return known["sha256"]
@@ -105,11 +115,29 @@ class Manifest:
         self.notebooks[name] |= {"status": FAILED, "seconds": round(seconds, 1)}
         self.save()
 
+    def has_report(self, version: str) -> bool:
+        """Whether the report of this version is there, whole."""
+        made = self.report.get("artefacts", {})
+        return self.report.get("version") == version and all(
+            self.hash_of(path) == about["sha256"] for path, about in made.items()
+        )
+
+    def keep_report(self, version: str, files: list[Path]) -> None:
+        """Note that the report of this version has been written: these files."""
+        names = sorted(file.relative_to(self.folder).as_posix() for file in files)
+        self.report = {"version": version, "artefacts": {name: self._describe(name) for name in names}}
+        self.save()
+
     def save(self) -> None:
         """Write the file; environments that no notebook ran in are forgotten."""
         used = {entry["environment"] for entry in self.notebooks.values()}
         self.environments = {key: versions for key, versions in self.environments.items() if key in used}
-        content = {"notebooks": self.notebooks, "environments": self.environments, "version": cxrlib.__version__}
+        content = {
+            "notebooks": self.notebooks,
+            "report": self.report,
+            "environments": self.environments,
+            "version": cxrlib.__version__,
+        }
         write_json(self.path, content)
 
     def _reads(self, found: FileLog, own: dict) -> dict[str, str]:
@@ -124,13 +152,12 @@ class Manifest:
 def verify(manifest: Manifest) -> list[str]:
     """Hash every artefact again; one line for each that differs from the manifest."""
     lines = []
-    for name, entry in manifest.notebooks.items():
-        for path, about in entry.get("artefacts", {}).items():
-            file = manifest.folder / path
-            if not file.is_file():
-                lines.append(f"{path} is missing ({name}, cell {about['cell']})")
-            elif file_sha256(file) != about["sha256"]:
-                lines.append(f"{path} has changed since {name} made it in cell {about['cell']}")
+    for path, maker, about in manifest.artefacts():
+        file, where = manifest.folder / path, f" in cell {about['cell']}" if about.get("cell") else ""
+        if not file.is_file():
+            lines.append(f"{path} is missing, which {maker} made{where}")
+        elif file_sha256(file) != about["sha256"]:
+            lines.append(f"{path} has changed since {maker} made it{where}")
     return lines
 
 

@@ -109,14 +109,13 @@ def run(plan: Plan) -> bool:
 
 def _report(folder: Path, manifest: Manifest) -> None:
     """Write the report, unless the one that is there shows the same results and was written by the same code."""
-    version = fingerprint([code_fingerprints(["cxrlib.report.page"]), manifest.hashes()])
-    page = folder / "report.html"
-    if page.exists() and version in page.read_text(encoding="utf-8")[:500]:
+    version = fingerprint([code_fingerprints(["cxrlib.report.page"]), manifest.results()])
+    if manifest.has_report(version):
         return
     with timed("report"):
         from cxrlib.report.page import write_report
 
-        write_report(folder, version)
+        manifest.keep_report(version, write_report(folder))
 
 
 def _run_one(notebook: Path, plan: Plan, recipe: dict, manifest: Manifest, kernels: Kernels) -> None:
