@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from cxrlib.cohort import Cohort
 from cxrlib.device import seed_everything, use_device
@@ -60,36 +61,29 @@ def train_experiment(
     weights, schedule = model.weights, training
     if training.epochs and training.warm_start_epochs and experiment != cohort.about["explained"]:
         weights, schedule = str(checkpoint_path(folder, cohort.about["explained"])), _continued(training)
-    recipe = _recipe(classes, model, training, compute.precision, weights)
-    stored = _stored_identity(path)
-    if losses_path.exists() and stored == (recipe, cohort.about["data"]):
-        return pd.read_csv(losses_path)
-    if rank() == 0:
-        losses_path.unlink(missing_ok=True)
-        if stored != (recipe, cohort.about["data"]):  # the state would go on without its best epoch
-            state_path.unlink(missing_ok=True)
-    wait_for_all()
-
-    device = use_device(compute)
-    seed_everything(training.seed)
-    network = build_resnet(model.architecture, len(classes), model.output_stride)
-    untrained = load_weights(network, weights, classes) if weights else classes
-    if training.epochs == 0 and untrained:
-        raise RuntimeError(
-            f"training.epochs=0 uses model.weights={weights} as it is, but that has no output for "
-            f"{', '.join(untrained)}; take these out of labels.experiments, or train"
-        )
     about = {
         "architecture": model.architecture,
         "classes": classes,
         "input_size": model.input_size,
         "output_stride": model.output_stride,
         "data": cohort.about["data"],
-        "recipe": recipe,
+        "recipe": _recipe(classes, model, training, compute.precision, weights),
     }
+    finished = _is_stored(about, path)
+    if finished and losses_path.exists():
+        return pd.read_csv(losses_path)
+    if rank() == 0:
+        losses_path.unlink(missing_ok=True)
+        if not finished:  # the state would go on without its best epoch
+            state_path.unlink(missing_ok=True)
+    wait_for_all()
+
+    device = use_device(compute)
+    seed_everything(training.seed)
+    network = _network_to_train(model, weights, classes, training.epochs)
     network = network.to(device, memory_format=torch.channels_last)
     sets = [labelled_inputs(cohort, split, classes, model.input_size) for split in ("train", "valid")]
-    keep_best, identity = checkpoint_writer(network, about, path), fingerprint([recipe, cohort.about["data"]])
+    keep_best, identity = checkpoint_writer(network, about, path), fingerprint([about["recipe"], about["data"]])
     with _batches_that_fit(training.batch_size):
         if training.epochs:
             history = train(network, *sets, schedule, keep_best, compute.precision, state_path, identity)
@@ -101,6 +95,22 @@ def train_experiment(
         state_path.unlink(missing_ok=True)
     wait_for_all()
     return history
+
+
+def _network_to_train(model: Model, weights: str | None, classes: list[str], epochs: int) -> nn.Module:
+    """A network with an output per class and its first weights.
+
+    Raises:
+        RuntimeError: nothing will be trained, and the weights have no output for some class.
+    """
+    network = build_resnet(model.architecture, len(classes), model.output_stride)
+    untrained = load_weights(network, weights, classes) if weights else classes
+    if epochs == 0 and untrained:
+        raise RuntimeError(
+            f"training.epochs=0 uses model.weights={weights} as it is, but that has no output for "
+            f"{', '.join(untrained)}; take these out of labels.experiments, or train"
+        )
+    return network
 
 
 def _continued(training: Training) -> Training:
@@ -133,10 +143,10 @@ def _batches_that_fit(batch_size: int) -> Iterator[None]:
         ) from error
 
 
-def _stored_identity(path: Path) -> tuple[str, str] | None:
-    """Recipe and data of the checkpoint at `path`; None where there is none that can be read."""
+def _is_stored(about: dict, path: Path) -> bool:
+    """Whether the checkpoint at `path` can be read and has the recipe and data of `about`."""
     try:
-        about = load_checkpoint(path, torch.device("cpu"))[1]
+        stored = load_checkpoint(path, torch.device("cpu"))[1]
     except RuntimeError:
-        return None
-    return about.recipe, about.data
+        return False
+    return (stored.recipe, stored.data) == (about["recipe"], about["data"])
