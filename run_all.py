@@ -77,7 +77,6 @@ def _plan(options: argparse.Namespace) -> runner.Plan:
             raise ParameterError("08_transfer needs --set transfer.run=FOLDER, the run whose model it tests here")
     return runner.Plan(
         profile=options.profile,
-        overrides=options.overrides,
         params=params,
         folder=folder,
         notebooks=notebooks,

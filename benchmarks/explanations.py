@@ -85,6 +85,7 @@ def forward_ratio() -> float:
 def gradcam_maps(network: nn.Module, fast: nn.Module) -> dict[str, dict]:
     """Raw maps of seven classes for one batch of images."""
     inputs = normalise(grey_images(IMAGES))
+    half = inference_copy(network, dtype=torch.bfloat16)  # before the peers hang their hooks on it
     explainer, layer = GradCAM(network, [network.layer4]), LayerGradCam(network, network.layer4)
 
     def pytorch_grad_cam() -> np.ndarray:
@@ -102,7 +103,6 @@ def gradcam_maps(network: nn.Module, fast: nn.Module) -> dict[str, dict]:
     for theirs, mine in zip(pytorch_grad_cam().reshape(-1, SIZE, SIZE), maps.flatten(0, 1).numpy(), strict=True):
         scaled = _min_max(cv2.resize(_min_max(mine), (SIZE, SIZE)))  # it scales before and after resizing
         assert np.abs(scaled - theirs).max() < 0.001, "pytorch-grad-cam computes something else"
-    half = inference_copy(network, dtype=torch.bfloat16)
     change = (gradcam(half, inputs)[0] - maps).abs().amax((2, 3)) / maps.amax((2, 3))
     unit, forward = "ms per image, 7 classes", torch.inference_mode()(lambda: fast(inputs))
     gradcams = speedup(by_turns(ours, pytorch_grad_cam), IMAGES, unit, "pytorch-grad-cam")

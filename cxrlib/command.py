@@ -33,14 +33,19 @@ def read_arguments(options: argparse.Namespace) -> tuple[Params, Path]:
     return load_params(options.profile, options.overrides), folder
 
 
-def run_together(work: Callable[[Params, Path], None], name: str, description: str) -> None:
+def run_together(work: Callable[[Params, Path], list[Path]], name: str, description: str) -> None:
     """Run `work` with a run's parameters and folder in every process that torchrun started, or in this one alone.
 
-    The first process holds the folder's lock, as run_all.py does.
+    The first process holds the folder's lock and keeps its manifest, as run_all.py does. Exit codes: 0 all well, 2 an
+    error, in one line.
+
+    Args:
+        work: returns the files that it wrote or found written.
     """
     from cxrlib.device import use_device
     from cxrlib.distributed import join_processes, leave_processes, rank
     from cxrlib.workflow.lock import locked
+    from cxrlib.workflow.manifest import Manifest
 
     parser = argparse.ArgumentParser(
         prog=name, description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
@@ -50,8 +55,10 @@ def run_together(work: Callable[[Params, Path], None], name: str, description: s
         params, folder = read_arguments(parser.parse_args())
         join_processes(use_device(params.compute))
         with locked(folder) if rank() == 0 else contextlib.nullcontext():
-            work(params, folder)
-    except (ParameterError, FileNotFoundError, RuntimeError) as error:
-        parser.exit(2 if isinstance(error, ParameterError) else 1, f"{name}: {error}\n")
+            made = work(params, folder)
+            if rank() == 0:
+                Manifest(folder).claim(name, made)
+    except (ParameterError, ValueError, ArithmeticError, OSError, RuntimeError) as error:
+        parser.exit(2, f"{name}: {' '.join(str(error).split())}\n")
     finally:
         leave_processes()

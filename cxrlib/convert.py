@@ -1,5 +1,7 @@
 """Radiograph files of any size to one memory-mapped array of square 8-bit images."""
 
+import contextlib
+import json
 import shutil
 from functools import partial
 from pathlib import Path
@@ -10,10 +12,14 @@ import pandas as pd
 
 from cxrlib.archive import identity
 from cxrlib.files import fingerprint, whole_file
-from cxrlib.images import ImageError, read_grey, resize_square
+from cxrlib.images import read_square
 from cxrlib.progress import progress
 from cxrlib.workers import worker_pool
-from cxrlib.workflow.dependencies import code_fingerprint
+from cxrlib.workflow.dependencies import code_fingerprint, environment
+
+CODE = code_fingerprint("cxrlib.images")
+DECODERS = ("pillow", "pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "python-gdcm")
+"""Packages that pydicom calls by itself."""
 
 
 def convert_images(images: pd.DataFrame, folder: Path, size: int, workers: int) -> pd.DataFrame:
@@ -33,10 +39,11 @@ def convert_images(images: pd.DataFrame, folder: Path, size: int, workers: int) 
         is empty or says why the image could not be read; such an image's pixels are zero.
 
     Raises:
-        OSError: the disk is too small; nothing has been written then.
+        OSError: the disk is too small, and nothing has been written; or it fails on the way, and the next call goes on.
     """
     identities = [identity(path) for path in images["path"]]
-    request = fingerprint([size, images["image_id"].tolist(), identities, code_fingerprint("cxrlib.images")])
+    decoders = [environment().get(name) for name in DECODERS]
+    request = fingerprint([size, images["image_id"].tolist(), identities, CODE, decoders])
     pixels_path, sizes_path = folder / "pixels.npy", folder / f"sizes-{request}.csv"
     if pixels_path.exists() and sizes_path.exists():
         return pd.read_csv(sizes_path, keep_default_na=False, dtype={"image_id": str})
@@ -48,15 +55,15 @@ def convert_images(images: pd.DataFrame, folder: Path, size: int, workers: int) 
         journal.unlink(missing_ok=True)
     _require_space(folder, partial_pixels, len(images) * size * size)
     done = _read_journal(journal)
-    mode = "r+" if partial_pixels.exists() else "w+"
+    mode = "r+" if done else "w+"
     pixels = np.lib.format.open_memmap(partial_pixels, mode, np.uint8, (len(images), size, size))
     _convert(images["path"].tolist(), pixels, done, journal, workers)
     pixels.flush()
-    partial_pixels.replace(pixels_path)
     sizes = pd.DataFrame([done[i] for i in range(len(images))], columns=["width", "height", "reason"])
     sizes.insert(0, "image_id", images["image_id"].to_numpy())
     with whole_file(sizes_path) as temporary:
         sizes.to_csv(temporary, index=False)
+    partial_pixels.replace(pixels_path)
     journal.unlink()
     return sizes
 
@@ -64,15 +71,16 @@ def convert_images(images: pd.DataFrame, folder: Path, size: int, workers: int) 
 def _convert(paths: list[str], pixels: np.ndarray, done: dict, journal: Path, workers: int) -> None:
     """Fill the rows of `pixels` that are not in `done`, in order, and note each in both `done` and the journal."""
     waiting = [position for position in range(len(paths)) if position not in done]
-    with journal.open("a") as log, worker_pool(workers) as pool:
-        read = partial(_read_one, size=pixels.shape[-1])
+    with journal.open("a") as log, worker_pool(workers, cv2.setNumThreads, (1,)) as pool:
+        log.write("\n")  # ends a line that an interruption cut short
+        read = partial(read_square, size=pixels.shape[-1])
         results = pool.map(read, [paths[position] for position in waiting], chunksize=4)
         for position, (picture, width, height, reason) in zip(
             waiting, progress(results, "converting", "image", len(waiting)), strict=True
         ):
             pixels[position] = picture
             done[position] = (width, height, reason)
-            log.write(f"{position}\t{width}\t{height}\t{reason}\n")
+            log.write(json.dumps([position, width, height, reason]) + "\n")
             log.flush()
 
 
@@ -87,22 +95,13 @@ def _require_space(folder: Path, partial_pixels: Path, needed: int) -> None:
         )
 
 
-def _read_one(path: str, size: int) -> tuple[np.ndarray, int, int, str]:
-    cv2.setNumThreads(1)
-    try:
-        image = read_grey(path)
-    except ImageError as error:
-        return np.zeros((size, size), np.uint8), 0, 0, " ".join(str(error).split())
-    return resize_square(image, size), image.shape[1], image.shape[0], ""
-
-
 def _read_journal(journal: Path) -> dict[int, tuple[int, int, str]]:
-    """Positions already converted; a last line cut short by a crash is ignored."""
+    """Positions already converted; a line that a crash cut short is no list any more, and is ignored."""
     done = {}
-    for line in journal.read_text().splitlines(keepends=True) if journal.exists() else []:
-        fields = line.rstrip("\n").split("\t")
-        if line.endswith("\n") and len(fields) == 4:
-            done[int(fields[0])] = (int(fields[1]), int(fields[2]), fields[3])
+    for line in journal.read_text().splitlines() if journal.exists() else []:
+        with contextlib.suppress(ValueError, TypeError):
+            position, *found = json.loads(line)
+            done[position] = tuple(found)
     return done
 
 

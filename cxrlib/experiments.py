@@ -19,6 +19,8 @@ from cxrlib.progress import progress
 from cxrlib.resnet import load_checkpoint
 from cxrlib.workflow.dependencies import code_fingerprint
 
+CODE = code_fingerprint(__name__)
+"""Taken on loading: a file that is edited while this runs is not what ran."""
 SHARD = 64
 """Studies that are explained and stored at once: what an interruption costs, and what one process takes at a time."""
 
@@ -71,15 +73,17 @@ def explain_studies(
             image_ids,
             gradcam.layer,
             compute.precision,
-            code_fingerprint(__name__),
+            CODE,
         ]
     )
+    folder = path.with_suffix(".shards")
     if stored_identity(path) == identity:
+        if rank() == 0:
+            shutil.rmtree(folder, ignore_errors=True)
         return load_explanations(path)
     network, about = load_checkpoint(checkpoint, use_device(compute))
     inputs = network_inputs(cohort, image_ids, about.input_size)
     network = inference_copy(network, gradcam.layer, inference_dtype(compute))
-    folder = path.with_suffix(".shards")
     shards = [(folder / f"{start:06}.npz", slice(start, start + SHARD)) for start in range(0, len(image_ids), SHARD)]
     for shard, rows in progress(shards[rank() :: world_size()], "Grad-CAM", "shard"):
         if stored_identity(shard) != identity:

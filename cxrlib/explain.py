@@ -13,10 +13,12 @@ from cxrlib.experiments import explain_split
 from cxrlib.params import Params
 
 
-def explain_test(params: Params, folder: Path) -> None:
-    """Store probabilities and Grad-CAM maps in `folder`/maps/test.npz, unless they are there."""
+def explain_test(params: Params, folder: Path) -> list[Path]:
+    """Store probabilities and Grad-CAM maps in `folder`/maps/test.npz, unless they are there; return this path."""
     cohort = load_cohort(folder / "data")
-    explain_split(cohort, "test", folder / "models", params.gradcam, params.compute, folder / "maps" / "test.npz")
+    path = folder / "maps" / "test.npz"
+    explain_split(cohort, "test", folder / "models", params.gradcam, params.compute, path)
+    return [path]
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -64,11 +65,12 @@ def save_explanations(explanations: Explanations, path: Path) -> None:
 
 
 def stored_identity(path: Path) -> str | None:
-    """Identity of the store at `path`; None where there is no store, or one without an identity."""
-    if not path.exists():
+    """Identity of the store at `path`; None where there is no store, a damaged one, or one without an identity."""
+    try:
+        with np.load(path) as arrays:
+            return str(arrays["identity"])
+    except (OSError, KeyError, EOFError, ValueError, BadZipFile):
         return None
-    with np.load(path) as arrays:
-        return str(arrays["identity"]) if "identity" in arrays else None
 
 
 def load_explanations(path: Path) -> Explanations:

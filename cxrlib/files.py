@@ -19,7 +19,7 @@ def from_root(path: Path) -> str:
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path with the same suffix; rename it to `path` on success, remove it on failure."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.cxr-{os.getpid()}{path.suffix}")
     try:
         yield temporary
         os.replace(temporary, path)

@@ -1,5 +1,6 @@
 """Radiograph files to 8-bit grey arrays."""
 
+import errno
 from collections.abc import Callable
 from io import BytesIO
 
@@ -11,6 +12,8 @@ from pydicom.pixels import apply_modality_lut, apply_voi_lut
 from cxrlib.archive import read_bytes
 
 DICOM_SUFFIXES = (".dicom", ".dcm")
+MACHINE_ERRORS = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+"""Of a disk, a network or a full machine."""
 
 
 class ImageError(ValueError):
@@ -25,14 +28,31 @@ def read_grey(path: str) -> np.ndarray:
 
     Raises:
         ImageError: the file is missing, unreadable, or holds no single grey or colour image.
+        OSError, MemoryError: the machine is to blame, not the file; another time it may be read.
     """
     try:
         content = read_bytes(str(path))
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file") from None
-    except Exception as error:  # a disk, or a damaged zip, which raises many types
+    except Exception as error:  # a damaged zip raises many types
+        if _passes(error):
+            raise
         raise ImageError(f"{path}: cannot be read ({type(error).__name__}: {error})") from error
     return _read_dicom(content, path) if str(path).lower().endswith(DICOM_SUFFIXES) else _read_picture(content, path)
+
+
+def read_square(path: str, size: int) -> tuple[np.ndarray, int, int, str]:
+    """Read a radiograph and resize it.
+
+    Returns:
+        uint8 (size, size); width and height of the file in pixels; and an empty string. An image that cannot be used
+        is black, of no width and height, and the string says why.
+    """
+    try:
+        image = read_grey(path)
+    except ImageError as error:
+        return np.zeros((size, size), np.uint8), 0, 0, " ".join(str(error).split())
+    return resize_square(image, size), image.shape[1], image.shape[0], ""
 
 
 def _read_dicom(content: bytes, path: str) -> np.ndarray:
@@ -43,6 +63,8 @@ def _read_dicom(content: bytes, path: str) -> np.ndarray:
             raise ValueError(f"expected one grey frame, found shape {stored.shape}")
         return _grey_of_stored(stored, dataset)
     except Exception as error:  # pydicom and its decoders raise many types on damaged files
+        if _passes(error):
+            raise
         raise ImageError(f"{path}: not a readable DICOM image ({type(error).__name__}: {error})") from error
 
 
@@ -80,6 +102,11 @@ def by_table(stored: np.ndarray, grey_of: Callable[[np.ndarray], np.ndarray]) ->
     table = np.zeros(present[-1] + 1, np.uint8)
     table[present] = grey_of(present.astype(codes.dtype).view(stored.dtype))
     return table[codes]
+
+
+def _passes(error: Exception) -> bool:
+    """Whether an error says nothing about the file itself."""
+    return isinstance(error, MemoryError) or getattr(error, "errno", None) in MACHINE_ERRORS
 
 
 def _is_padding(values: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray:

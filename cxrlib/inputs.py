@@ -14,6 +14,7 @@ from cxrlib.progress import progress
 from cxrlib.resnet import to_input
 from cxrlib.workflow.dependencies import code_fingerprint
 
+CODE = code_fingerprint(__name__)
 CHUNK = 256
 """Images that are resized at once."""
 
@@ -39,7 +40,7 @@ class StoredInputs:
 def network_inputs(cohort: Cohort, image_ids: list[str], size: int) -> StoredInputs:
     """Images in the network's frame of `size` pixels; the first call stores those of the whole cohort beside it."""
     pixels_path = cohort.folder / "pixels.npy"
-    path = cohort.folder / f"inputs-{size}-{code_fingerprint(__name__)}.npy"
+    path = cohort.folder / f"inputs-{size}-{CODE}.npy"
     if rank() == 0 and (not path.exists() or path.stat().st_mtime_ns < pixels_path.stat().st_mtime_ns):
         _store_inputs(pixels_path, path, size)
     wait_for_all()

@@ -18,8 +18,10 @@ from cxrlib.memory import is_out_of_memory
 from cxrlib.params import Compute, Model, Training
 from cxrlib.resnet import build_resnet, load_checkpoint
 from cxrlib.training import checkpoint_writer, measure, train
-from cxrlib.weights import load_weights
+from cxrlib.weights import load_weights, weights_file
 from cxrlib.workflow.dependencies import code_fingerprint
+
+CODE = code_fingerprint(__name__)
 
 
 def experiment_order(cohort: Cohort) -> list[str]:
@@ -71,6 +73,8 @@ def train_experiment(
     }
     finished = _is_stored(about, path)
     if finished and losses_path.exists():
+        if rank() == 0:
+            state_path.unlink(missing_ok=True)
         return pd.read_csv(losses_path)
     if rank() == 0:
         losses_path.unlink(missing_ok=True)
@@ -121,9 +125,10 @@ def _continued(training: Training) -> Training:
 
 def _recipe(classes: list[str], model: Model, training: Training, precision: str, weights: str | None) -> str:
     """Fingerprint of all that makes a model but the data: parameters, first weights and code."""
-    start = file_fingerprint(Path(weights)) if weights and Path(weights).is_file() else weights
+    file = weights_file(weights) if weights else None
+    start = file_fingerprint(file) if file else weights
     settings = [model.model_dump(), training.model_dump(), precision]
-    return fingerprint([classes, *settings, start, code_fingerprint(__name__)])
+    return fingerprint([classes, *settings, start, CODE])
 
 
 @contextlib.contextmanager

@@ -183,7 +183,7 @@ class Bootstrap(Section):
 
     resamples: Annotated[int, Field(ge=100)]
     """How often; the thesis has no intervals."""
-    seed: int
+    seed: Seed
     """Seeds the draws; the same in every notebook, so that their scores can be compared in pairs."""
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from cxrlib.annotations import BOX_COLUMNS, clip_boxes, union_labels
 from cxrlib.convert import convert_images
-from cxrlib.files import fingerprint, whole_file, write_json
+from cxrlib.files import file_sha256, fingerprint, whole_file, write_json
 from cxrlib.params import Data, Labels
 from cxrlib.sources import Source
 from cxrlib.split import split_hash, split_studies
@@ -20,9 +20,11 @@ def prepare_cohort(source: Source, folder: Path, data: Data, labels: Labels, wor
         Everything that was skipped or changed: columns image_id, row (line of the annotation file or NaN), reason.
 
     Raises:
-        ValueError: no image could be read, or a label of an experiment has no positives in the training split.
+        ValueError: no image could be read, a split has no study of an experiment, or a label of an experiment has no
+            positives in the training split. `folder` then holds no cohort.
     """
     _require_known(source.classes, labels)
+    (folder / "cohort.json").unlink(missing_ok=True)  # the last thing written: nobody reads a cohort half changed
     sizes = convert_images(source.images, folder, data.image_size, workers).set_index("image_id")
     unreadable = sizes.index[sizes["reason"] != ""]
     if len(unreadable) == len(sizes):
@@ -35,6 +37,7 @@ def prepare_cohort(source: Source, folder: Path, data: Data, labels: Labels, wor
     usable = ~studies.index.isin(unreadable)
     split = _split(table[usable], studies["patient_id"][usable], source.official_test, data, labels)
     studies["split"] = split.reindex(studies.index).fillna("unreadable")
+    _require_studies(table, studies["split"], labels)
     _require_positives(table[studies["split"] == "train"], labels)
 
     about = {
@@ -47,8 +50,9 @@ def prepare_cohort(source: Source, folder: Path, data: Data, labels: Labels, wor
         "size": data.image_size,
         "split": split_hash(split),
     }
-    # root is where the data happen to lie; the data themselves are in sizes and annotations
-    about["data"] = fingerprint([about, data.model_dump(exclude={"root"}), annotations.to_csv(), studies.to_csv()])
+    # root is where the data happen to lie
+    parts = [data.model_dump(exclude={"root"}), annotations.to_csv(), studies.to_csv()]
+    about["data"] = fingerprint([about, *parts, file_sha256(folder / "pixels.npy")])
     for name, frame in {"studies": studies, "annotations": annotations, "labels": table}.items():
         with whole_file(folder / f"{name}.csv") as temporary:
             frame.to_csv(temporary, index=name != "annotations")
@@ -97,6 +101,17 @@ def _require_known(classes: list[str], labels: Labels) -> None:
         if unknown:
             known = ", ".join(classes)
             raise ValueError(f"labels.experiments[{name!r}]: unknown label {unknown[0]!r}; known are {known}")
+
+
+def _require_studies(table: pd.DataFrame, split: pd.Series, labels: Labels) -> None:
+    for name, wanted in labels.experiments.items():
+        counts = split[table[wanted].any(axis=1)].value_counts()
+        for part in ("train", "valid", "test"):
+            if not counts.get(part, 0):
+                raise ValueError(
+                    f"labels.experiments[{name!r}]: no {part} study has any of its labels; "
+                    "raise data.n_studies, data.valid_share or data.test_share"
+                )
 
 
 def _require_positives(table: pd.DataFrame, labels: Labels) -> None:

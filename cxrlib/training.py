@@ -45,7 +45,8 @@ def train(
 ) -> pd.DataFrame:
     """Train with BCE, SGD and LinearLR; call `keep_best(epoch, valid_loss)` whenever the validation loss is lowest.
 
-    Under torchrun the processes share each batch; losses do not depend on their number.
+    Under torchrun the processes share each batch; losses do not depend on their number, as long as no batch is left
+    out: one of a single image, or of fewer than there are processes.
 
     Args:
         network: logits (n, classes), on its device.
@@ -61,6 +62,7 @@ def train(
 
     Raises:
         FloatingPointError: the loss is not finite; names epoch, batch and learning rate.
+        ValueError: a label has no positive training study, or every batch would be left out.
     """
     device = device_of(network)
     images, targets = train_set
@@ -73,6 +75,11 @@ def train(
     random = torch.Generator().manual_seed(params.seed)
     # a batch of one image has no variance to normalise with, and every process needs an image
     smallest = max(2, world_size())
+    if min(params.batch_size, len(images)) < smallest:
+        raise ValueError(
+            f"training.batch_size: batches of {params.batch_size} from {len(images)} training studies are too small "
+            f"for {world_size()} processes, which need {smallest} images"
+        )
 
     state = TrainingState(network, optimizer, schedule, random)
     if state_path:

@@ -56,7 +56,7 @@ def load_weights(network: nn.Module, weights: str, classes: list[str]) -> list[s
         RuntimeError: the weights cannot be downloaded or read, or do not fit the architecture.
     """
     if weights == "torchxrayvision":
-        state = _chest_state()
+        state = read_state(weights_file(weights))
     elif weights == "imagenet":
         state = _imagenet_state(network)
     else:
@@ -73,6 +73,25 @@ def load_weights(network: nn.Module, weights: str, classes: list[str]) -> list[s
         network.fc.weight[rows] = state["fc.weight"][outputs]
         network.fc.bias[rows] = state["fc.bias"][outputs]
     return [name for name in classes if name not in output_of]
+
+
+def weights_file(weights: str) -> Path | None:
+    """The file behind `weights`, downloaded first where it is torchxrayvision's; None for torchvision's, which are
+    checked against their hash, and for a path that leads nowhere.
+
+    Raises:
+        RuntimeError: the file cannot be downloaded.
+    """
+    if weights != "torchxrayvision":
+        return Path(weights) if Path(weights).is_file() else None
+    path = CHEST_FOLDER / CHEST_URL.rpartition("/")[2]
+    if not path.exists():
+        try:
+            with whole_file(path) as temporary:
+                torch.hub.download_url_to_file(CHEST_URL, str(temporary))
+        except OSError as error:
+            raise RuntimeError(_offline(CHEST_URL, error, f"put it at {path}")) from error
+    return path
 
 
 def read_state(path: Path) -> dict[str, torch.Tensor]:
@@ -121,17 +140,6 @@ def _imagenet_state(network: nn.Module) -> dict[str, torch.Tensor]:
         return chosen.get_state_dict(check_hash=True)
     except OSError as error:
         raise RuntimeError(_offline(chosen.url, error)) from error
-
-
-def _chest_state() -> dict[str, torch.Tensor]:
-    path = CHEST_FOLDER / CHEST_URL.rpartition("/")[2]
-    if not path.exists():
-        try:
-            with whole_file(path) as temporary:
-                torch.hub.download_url_to_file(CHEST_URL, str(temporary))
-        except OSError as error:
-            raise RuntimeError(_offline(CHEST_URL, error, f"put it at {path}")) from error
-    return read_state(path)
 
 
 def _offline(url: str, error: OSError, place: str = "give its path as model.weights") -> str:

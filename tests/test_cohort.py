@@ -1,7 +1,9 @@
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
-from fixtures import annotation_rows, kaggle_folder
+from fixtures import annotation_rows, kaggle_folder, write_dicom
 
 from cxrlib.annotations import BOX_COLUMNS
 from cxrlib.cohort import load_cohort
@@ -117,6 +119,26 @@ def test_labels_without_positives_are_refused(prepared, root, classes, message):
     labels = Labels(experiments=EXPERIMENTS | {"x": classes}, explained="small")
     with pytest.raises(ValueError, match=message):
         prepare_cohort(open_vinbigdata(root), prepared[0], data(root), labels, workers=1)
+
+
+def test_other_pixels_are_other_data(root, tmp_path):
+    prepare_cohort(open_vinbigdata(root), tmp_path / "first", data(root), LABELS, workers=1)
+    copy = shutil.copytree(root, tmp_path / "copy")
+    write_dicom(copy / "train" / "0000.dicom", np.eye(40, 80, dtype=np.uint8))
+    prepare_cohort(open_vinbigdata(copy), tmp_path / "second", data(copy), LABELS, workers=1)
+    first, second = load_cohort(tmp_path / "first"), load_cohort(tmp_path / "second")
+    assert first.studies.equals(second.studies) and first.annotations.equals(second.annotations)
+    assert first.about["data"] != second.about["data"]
+
+
+def test_a_refusal_leaves_no_cohort_behind(root, tmp_path):
+    prepare_cohort(open_vinbigdata(root), tmp_path, data(root), LABELS, workers=1)
+    for changes, message in (({"valid_share": 0.001}, "no valid study"), ({"test_share": 0.0}, "no test study")):
+        params = data(root).model_copy(update=changes)
+        with pytest.raises(ValueError, match=message):
+            prepare_cohort(open_vinbigdata(root), tmp_path, params, LABELS, workers=1)
+        with pytest.raises(FileNotFoundError):
+            load_cohort(tmp_path)
 
 
 def test_no_readable_image_at_all(tmp_path):

@@ -1,3 +1,4 @@
+import errno
 import os
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from fixtures import write_dicom
 
 from cxrlib import convert
+from cxrlib import images as image_files
 from cxrlib.convert import convert_images
 from cxrlib.files import whole_file
 
@@ -73,14 +75,14 @@ def test_workers_do_not_change_a_byte_and_a_second_call_reads_nothing(tmp_path, 
 
 @pytest.mark.parametrize("torn", ["", "4\t16"])
 def test_an_interrupted_conversion_goes_on_where_it_stopped(tmp_path, images, in_process, monkeypatch, torn):
-    real = convert._read_one
+    real = convert.read_square
 
     def interrupted(path, size):
         if len(in_process) == 4:
             raise KeyboardInterrupt
         return real(path, size=size)
 
-    monkeypatch.setattr(convert, "_read_one", interrupted)
+    monkeypatch.setattr(convert, "read_square", interrupted)
     with pytest.raises(KeyboardInterrupt):
         convert_images(images, tmp_path / "out", SIDE, 1)
     assert not (tmp_path / "out" / "pixels.npy").exists()
@@ -89,7 +91,11 @@ def test_an_interrupted_conversion_goes_on_where_it_stopped(tmp_path, images, in
         file.write(torn)  # a line that a crash cut short
 
     in_process.clear()
-    monkeypatch.setattr(convert, "_read_one", real)
+    with pytest.raises(KeyboardInterrupt):  # once more, with nothing done: the torn line must not grow into another
+        monkeypatch.setattr(convert, "read_square", lambda path, size: (_ for _ in ()).throw(KeyboardInterrupt))
+        convert_images(images, tmp_path / "out", SIDE, 1)
+    in_process.clear()
+    monkeypatch.setattr(convert, "read_square", real)
     check(convert_images(images, tmp_path / "out", SIDE, 1), images, tmp_path / "out")
     assert [os.path.basename(path) for path in in_process] == ["003.dicom", "004.dicom"]
 
@@ -101,13 +107,13 @@ def test_a_journal_without_its_pixels_is_not_believed(tmp_path, images, in_proce
     request = sizes.stem.removeprefix("sizes-")
     sizes.unlink()
     journal = tmp_path / "out" / f"partial-{request}.csv"
-    journal.write_text("".join(f"{i}\t1\t1\t\n" for i in range(5)))
+    journal.write_text("".join(f'[{i}, 1, 1, ""]\n' for i in range(5)))
 
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(convert, "_read_one", interrupted)
+        patch.setattr(convert, "read_square", interrupted)
         with pytest.raises(KeyboardInterrupt):
             convert_images(images, tmp_path / "out", SIDE, 1)
     check(convert_images(images, tmp_path / "out", SIDE, 1), images, tmp_path / "out")
@@ -156,3 +162,27 @@ def test_whole_file_leaves_all_or_nothing(tmp_path):
         assert not path.exists()
     assert path.read_text() == "whole"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_empty_array_of_a_killed_conversion_is_begun_anew(tmp_path, images):
+    convert_images(images, tmp_path / "out", SIDE, 1)
+    (sizes,) = (tmp_path / "out").glob("sizes-*.csv")
+    sizes.unlink()
+    sizes.with_name(sizes.name.replace("sizes-", "partial-")).with_suffix(".npy").touch()
+    check(convert_images(images, tmp_path / "out", SIDE, 1), images, tmp_path / "out")
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), MemoryError()])
+def test_a_failing_disk_stops_the_conversion_and_condemns_no_image(tmp_path, images, in_process, monkeypatch, error):
+    real = image_files.read_bytes
+
+    def failing(path):
+        if path.endswith("002.dicom"):
+            raise error
+        return real(path)
+
+    monkeypatch.setattr(image_files, "read_bytes", failing)
+    with pytest.raises(type(error)):
+        convert_images(images, tmp_path / "out", SIDE, 1)
+    monkeypatch.setattr(image_files, "read_bytes", real)
+    check(convert_images(images, tmp_path / "out", SIDE, 1), images, tmp_path / "out")

@@ -35,6 +35,21 @@ def test_the_command_fills_the_store_that_notebooks_read(run):
     assert store.read_bytes() == expected
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "compute.device=cuda"], "compute.device: cuda is not available here"),
+        (["--set", "gradcam.layer=layer9"], "gradcam.layer: the network has no module 'layer9'"),
+        (["--out", __file__], "File exists"),
+    ],
+)
+def test_the_command_refuses_in_one_line(run, arguments, message):
+    command = [sys.executable, "-m", "cxrlib.explain", "smoke", "--out", run, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2
+    assert message in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("loss", ["train_loss", "valid_loss"])
 def test_the_losses_are_the_same(run, loss):
     one, two = (read_json(run / f"{processes}.json")[loss] for processes in (1, 2))

@@ -93,7 +93,7 @@ def test_an_interrupted_experiment_ends_with_the_same_bytes(cohort, tmp_path, mo
 def test_other_code_trains_and_explains_again(cohort, tmp_path, monkeypatch):
     train(cohort, tmp_path)
     first = load_checkpoint(checkpoint_path(tmp_path, "main"), CPU)[1].recipe
-    monkeypatch.setattr("cxrlib.models.code_fingerprint", lambda *modules: "another")
+    monkeypatch.setattr("cxrlib.models.CODE", "another")
     train(cohort, tmp_path)
     assert load_checkpoint(checkpoint_path(tmp_path, "main"), CPU)[1].recipe != first
 
@@ -185,6 +185,15 @@ def test_an_interrupted_pass_goes_on_from_the_last_shard(cohort, tmp_path, monke
     assert explained == [1, 1, 1, 1]
     assert path.read_bytes() == whole.read_bytes()
     assert not path.with_suffix(".shards").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half a zip"])
+def test_a_damaged_store_is_made_again(cohort, tmp_path, content):
+    train(cohort, tmp_path)
+    path = tmp_path / "test.npz"
+    whole = explain_split(cohort, "test", tmp_path, GRADCAM, COMPUTE, path)
+    path.write_bytes(content)
+    assert torch.equal(explain_split(cohort, "test", tmp_path, GRADCAM, COMPUTE, path).maps, whole.maps)
 
 
 def test_inputs_are_stored_once_and_again_when_the_pixels_are_new(cohort, tmp_path):

@@ -35,7 +35,7 @@ SAVE = "open(f'{run_folder}/sum.txt', 'w').write(str(total))"
 def two(tmp_path, write_notebook):
     """A plan of two notebooks, the second of which reads what the first wrote; run once."""
     sources = [write_notebook("01_first", NUMBERS), write_notebook("02_second", SUM, SAVE)]
-    plan = runner.Plan("smoke", [], load_params("smoke"), tmp_path / "out", sources)
+    plan = runner.Plan("smoke", load_params("smoke"), tmp_path / "out", sources)
     assert runner.run(plan)
     return plan
 
@@ -69,7 +69,7 @@ def test_what_a_run_reads_and_writes_is_recorded_and_keeps_it_fresh(two, write_n
 
 def test_where_nothing_can_be_forked_kernels_start_from_nothing(tmp_path, write_notebook, monkeypatch):
     monkeypatch.setattr(kernels, "FORKS", False)
-    plan = runner.Plan("smoke", [], load_params("smoke"), tmp_path / "out", [write_notebook("01_first", NUMBERS)])
+    plan = runner.Plan("smoke", load_params("smoke"), tmp_path / "out", [write_notebook("01_first", NUMBERS)])
     assert runner.run(plan)
     assert "numbers.csv" in Manifest(plan.folder).notebooks["01_first"]["artefacts"]
 
@@ -84,8 +84,73 @@ def test_damage_is_found_and_mended(two):
     assert runner.reasons(two) == {"01_first": None, "02_second": "sum.txt is missing"}
     (two.folder / "numbers.csv").touch()  # a new time alone is no change
     assert runner.run(two) and table.read_text() == "1" and verify(Manifest(two.folder)) == []
-    forced = runner.Plan(two.profile, [], two.params, two.folder, two.notebooks, force=True)
+    forced = runner.Plan(two.profile, two.params, two.folder, two.notebooks, force=True)
     assert set(runner.reasons(forced).values()) == {"forced"}
+
+
+def test_damage_is_not_taken_up_as_finished_work(tmp_path, write_notebook):
+    store = (
+        "import pathlib; store = pathlib.Path(run_folder, 'models', 'store.txt'); store.parent.mkdir(exist_ok=True)\n"
+        "if not store.exists(): store.write_text('right')"
+    )
+    plan = runner.Plan("smoke", load_params("smoke"), tmp_path / "out", [write_notebook("01_first", store)])
+    assert runner.run(plan)
+    path = plan.folder / "models" / "store.txt"
+    path.write_text("wrong")
+    assert runner.run(plan) and path.read_text() == "right"
+
+
+def test_what_a_notebook_makes_no_longer_is_deleted(tmp_path, write_notebook):
+    table = "import pathlib; path = pathlib.Path(run_folder, 'tables', 'NAME.csv'); path.parent.mkdir(exist_ok=True)\n"
+    table += "path.write_text('a')"
+    plan = runner.Plan("smoke", load_params("smoke"), tmp_path / "out", [write_notebook("01_first", table)])
+    assert runner.run(plan)
+    write_notebook("01_first", table.replace("NAME", "other"))
+    assert runner.run(plan)
+    assert not (plan.folder / "tables" / "NAME.csv").exists()
+    tables = {path for path in Manifest(plan.folder).hashes() if path.startswith("tables/")}
+    assert tables - {f"tables/{name}.csv" for name in ("claims", "coverage", "errata")} == {"tables/other.csv"}
+
+
+def test_what_is_edited_while_it_runs_runs_again(tmp_path, write_notebook):
+    path = tmp_path / "edit.py"
+    notebook = write_notebook("01_first", f"exec(open({str(path)!r}).read())")
+    path.write_text(f"p = {str(notebook)!r}; t = open(p).read(); open(p, 'w').write(t.replace('exec(', 'exec( '))")
+    plan = runner.Plan("smoke", load_params("smoke"), tmp_path / "out", [notebook])
+    assert runner.run(plan)
+    assert runner.reasons(plan) == {"01_first": "something was edited while it ran"}
+    path.write_text("")
+    assert runner.run(plan) and runner.reasons(plan) == {"01_first": None}
+
+
+def test_what_a_command_made_is_its_own_and_notebooks_follow(two):
+    manifest, numbers = Manifest(two.folder), two.folder / "numbers.csv"
+    manifest.claim("cxrlib.train", [numbers])
+    assert manifest.makers()["numbers.csv"] == "01_first"  # as recorded: nothing to claim
+    numbers.write_text("a\n5\n")
+    manifest.claim("cxrlib.train", [numbers])
+    assert Manifest(two.folder).makers()["numbers.csv"] == "cxrlib.train"
+    expected = "upstream cxrlib.train: numbers.csv changed"
+    assert runner.reasons(two) == {"01_first": expected, "02_second": expected}
+    assert verify(Manifest(two.folder)) == []
+    numbers.write_text("a\n6\n")
+    assert verify(Manifest(two.folder)) == ["numbers.csv has changed since cxrlib.train made it"]
+
+
+def test_parameters_are_recorded_of_what_ran(tmp_path, write_notebook):
+    def plan(*names, **changes):
+        params = load_params("smoke", [f"{section}={value}" for section, value in changes.items()])
+        return runner.Plan("smoke", params, tmp_path / "out", [paths[name] for name in names])
+
+    other = "run_folder = ''\nsmoothgrad = {}"
+    paths = {"01_a": write_notebook("01_a", "pass"), "02_b": write_notebook("02_b", "pass", parameters=other)}
+    assert runner.run(plan("01_a", "02_b"))
+    record = tmp_path / "out" / "params.json"
+    first = json.loads(record.read_text())["parameters"]
+    assert runner.run(plan("01_a", **{"smoothgrad.samples": 7}))
+    assert json.loads(record.read_text())["parameters"] == first
+    assert runner.run(plan("01_a", "02_b", **{"smoothgrad.samples": 7}))
+    assert json.loads(record.read_text())["parameters"]["smoothgrad"]["samples"] == 7
 
 
 def test_a_failed_or_interrupted_notebook_is_stale(two):
@@ -125,6 +190,18 @@ def test_every_part_of_the_recipe_counts(tmp_path, change, reason):
     assert predict({"01_a": before | change, "02_b": before}, manifest) == {"01_a": reason, "02_b": "not run yet"}
     manifest.environments["e"] = environment() | {"torch": "0.1"}
     assert why_stale("01_a", before, manifest) == f"torch 0.1 became {environment()['torch']}"
+
+
+def test_files_behind_linked_folders_count(tmp_path):
+    (tmp_path / "big").mkdir()
+    (tmp_path / "big" / "a.dicom").write_text("1")
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "train").symlink_to(tmp_path / "big")
+    (tmp_path / "big" / "round").symlink_to(tmp_path / "root")
+    parameters = {"data": {"root": str(tmp_path / "root")}}
+    before = input_files(parameters)
+    (tmp_path / "big" / "a.dicom").write_text("12")
+    assert input_files(parameters) != before
 
 
 def test_code_is_followed_through_the_library_and_no_further(tmp_path):
@@ -225,7 +302,7 @@ def test_all_fresh_takes_no_time_and_no_torch(two):
         "begun = time.monotonic()\n"
         "from cxrlib.workflow import runner; from cxrlib.params import load_params\n"
         "folder, *paths = map(pathlib.Path, sys.argv[1:])\n"
-        "assert runner.run(runner.Plan('smoke', [], load_params('smoke'), folder, paths))\n"
+        "assert runner.run(runner.Plan('smoke', load_params('smoke'), folder, paths))\n"
         "slow = {'torch', 'papermill', 'matplotlib', 'pandas', 'nbformat'} & set(sys.modules)\n"
         "assert not slow, slow\n"
         "print('seconds', time.monotonic() - begun)"

@@ -65,11 +65,11 @@ def test_what_a_killed_process_had_half_written_is_removed(tmp_path):
     process = hold(tmp_path / "run")
     kill(process)
     (tmp_path / "run" / "tables").mkdir()
-    for name in (f".table_02.{process.pid}.csv", f".table_03.{os.getpid()}.csv", "table_02.1.csv", ".hidden.csv"):
+    kept = [f".table_03.cxr-{os.getpid()}.csv", ".notes.99999.csv", "table.cxr-99999.csv"]
+    for name in (f".table_02.cxr-{process.pid}.csv", f".table_02.cxr-{process.pid}", *kept):
         (tmp_path / "run" / "tables" / name).write_text("half")
     with locked(tmp_path / "run"):
-        kept = sorted(path.name for path in (tmp_path / "run" / "tables").iterdir())
-    assert kept == [".hidden.csv", f".table_03.{os.getpid()}.csv", "table_02.1.csv"]
+        assert {path.name for path in (tmp_path / "run" / "tables").iterdir()} == {*kept}
 
 
 def test_a_kernel_that_outlives_its_killed_run_is_waited_for(tmp_path, capsys):

@@ -6,8 +6,8 @@ import re
 import nbformat
 import pytest
 
-from cxrlib.params import load_params
-from cxrlib.workflow.notebooks import declared_parameters, find_notebooks, sections_of, title_of
+from cxrlib.params import ParameterError, load_params
+from cxrlib.workflow.notebooks import code_of, declared_parameters, find_notebooks, sections_of, title_of
 
 NOTEBOOKS = find_notebooks()
 CHECKED = "NBVAL_CHECK_OUTPUT"
@@ -28,6 +28,23 @@ def is_checked(cell) -> bool:
     """Whether nbval --nbval-lax compares the cell's output."""
     lines = [line.strip().lstrip("# ") for line in cell.source.splitlines() if line.strip().startswith("#")]
     return CHECKED in lines or CHECKED.lower().replace("_", "-") in tags(cell)
+
+
+@pytest.mark.parametrize("source", ["x = (", "names = !ls", "np.array?"])
+def test_a_cell_that_is_no_python_is_named(write_notebook, source):
+    with pytest.raises(ParameterError, match=r"01_first.ipynb: a cell cannot be read as Python; it begins with"):
+        code_of(write_notebook("01_first", source))
+
+
+def test_magics_are_left_out_and_python_is_not(write_notebook):
+    assert code_of(write_notebook("01_first", "%matplotlib inline\nx = 1")).endswith("pass\nx = 1")
+    assert "% 3" in code_of(write_notebook("02_second", 'text = ("a %s"\n    % 3)'))
+
+
+def test_half_a_notebook_is_named(tmp_path):
+    (tmp_path / "01_first.ipynb").write_text('{"cells": [')
+    with pytest.raises(ParameterError, match="01_first.ipynb: not a readable notebook"):
+        code_of(tmp_path / "01_first.ipynb")
 
 
 def test_the_notebooks_are_there():

@@ -110,7 +110,7 @@ def folder(tmp_path_factory):
     (folder / "figures").mkdir()
     (folder / "tables").mkdir()
     parameters = load_params("smoke").model_dump()
-    (folder / "params.json").write_text(json.dumps({"profile": "smoke", "overrides": [], "parameters": parameters}))
+    (folder / "params.json").write_text(json.dumps({"profile": "smoke", "parameters": parameters}))
     about = {"source": "demo", "description": "rendered <script>alert(1)</script>", "rendered": True}
     (folder / "data" / "cohort.json").write_text(json.dumps(about | {"data": "abc", "split": "def", "explained": "x"}))
     Image.new("RGB", (1400, 700), "navy").save(folder / "figures" / "figure_01.png")

@@ -81,6 +81,22 @@ def test_interrupted_runs_know_who_made_what(smoke, interrupted):
                 assert path.startswith("data/sizes-") or expected[path] == (name, about["cell"]), path
 
 
+def test_damaged_stores_are_made_again(smoke, interrupted):
+    run = interrupted[0]
+    model, study = run / "models" / "7_labels.safetensors", next((run / "source" / "train").iterdir())
+    page, maps = run / "notebooks" / "01_data.html", run / "maps" / "test.npz"
+    for path in (model, page, maps):
+        content = bytearray(path.read_bytes())
+        content[-100] ^= 1
+        path.write_bytes(content)
+    study.unlink()
+    done = run_all("smoke", "--out", str(run), "--set", "compute.workers=1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert compare(Manifest(run), Manifest(smoke)) == []
+    assert verify(Manifest(run)) == []
+    assert b"</html>" in page.read_bytes()[-100:]
+
+
 def test_every_notebook_says_what_it_read_and_how_it_computed(smoke):
     entries = Manifest(smoke).notebooks
     assert {*entries["05_smoothgrad"]["reads"]} >= {"data/pixels.npy", "models/7_labels.safetensors", "maps/test.npz"}

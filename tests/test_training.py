@@ -170,6 +170,14 @@ def test_a_last_batch_of_one_is_left_out_of_batch_norm():
     assert sizes == [8, 8]
 
 
+@pytest.mark.parametrize(("batch_size", "processes"), [(1, 1), (4, 8)])
+def test_batches_too_small_for_anyone_are_refused(monkeypatch, batch_size, processes):
+    monkeypatch.setattr("cxrlib.training.world_size", lambda: processes)
+    refusal = f"training.batch_size: batches of {batch_size} .* too small for {processes} processes"
+    with pytest.raises(ValueError, match=refusal):
+        train(SmallNet(), toy(20), toy(8), with_(batch_size=batch_size), lambda *_: None)
+
+
 def test_evaluation_weighs_every_study_alike():
     images, targets = toy(10)
     network = SmallNet(2).train()

@@ -69,7 +69,8 @@ def render_cohort(
     folder = Path(folder)
     fingerprint = cohort_fingerprint(annotations, n_studies, no_finding_share, seed)
     record = _read_record(folder)
-    if record.get("fingerprint") == fingerprint and record.get("finished"):
+    complete = len(list(folder.glob("train/*.dicom"))) == n_studies and (folder / "train.csv").exists()
+    if record.get("fingerprint") == fingerprint and record.get("finished") and complete:
         return folder
     _prepare(folder, record, fingerprint)
 

@@ -5,7 +5,9 @@ import sys
 
 from cxrlib.command import add_arguments, read_arguments
 from cxrlib.params import ParameterError
-from cxrlib.report.page import write_report
+from cxrlib.workflow.lock import locked
+from cxrlib.workflow.manifest import Manifest
+from cxrlib.workflow.runner import keep_report
 
 
 def main() -> int:
@@ -14,12 +16,13 @@ def main() -> int:
     add_arguments(parser)
     try:
         _, folder = read_arguments(parser.parse_args())
-        print(write_report(folder)[0])
+        if not (folder / "params.json").exists():
+            raise ParameterError(f"{folder} holds no run; python run_all.py makes one")
+        with locked(folder):
+            keep_report(folder, Manifest(folder), anew=True)
+        print(folder / "report.html")
     except ParameterError as error:
         print(f"cxrlib.report: {error}", file=sys.stderr)
-        return 2
-    except FileNotFoundError as error:
-        print(f"cxrlib.report: {error.filename} is missing; python run_all.py makes it", file=sys.stderr)
         return 2
     return 0
 

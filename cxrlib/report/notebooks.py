@@ -14,7 +14,7 @@ FORMULA = re.compile(r"(?<!\\)(\$\$?)(?!\s)(.+?)(?<![\s\\])\1", re.DOTALL)
 
 
 def write_notebook_pages(folder: Path) -> list[Path]:
-    """Write <folder>/<name>.html beside every executed notebook that is newer than its page.
+    """Write <folder>/<name>.html beside every executed notebook.
 
     Returns:
         The pages, in order.
@@ -26,8 +26,6 @@ def write_notebook_pages(folder: Path) -> list[Path]:
     for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
         page = path.with_suffix(".html")
         pages.append(page)
-        if page.exists() and page.stat().st_mtime >= path.stat().st_mtime:
-            continue
         notebook = nbformat.read(path, as_version=4)
         for cell in notebook.cells:
             if cell.cell_type == "markdown":

@@ -95,8 +95,11 @@ def input_files(parameters: dict[str, object]) -> dict[str, str]:
 def _identities(path: Path) -> Iterable[tuple]:
     if path.is_file():
         yield path.name, path.stat().st_size, path.stat().st_mtime_ns
-    for folder, subfolders, names in os.walk(path):
-        subfolders.sort()
+    seen = set()
+    for folder, subfolders, names in os.walk(path, followlinks=True):
+        real = os.path.realpath(folder)
+        subfolders[:] = [] if real in seen else sorted(subfolders)  # links may lead round in circles
+        seen.add(real)
         for name in sorted(names):
             file = os.path.join(folder, name)
             facts = os.stat(file) if os.path.exists(file) else os.lstat(file)  # a link may lead nowhere

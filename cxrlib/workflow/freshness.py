@@ -11,10 +11,11 @@ from pathlib import Path
 
 from cxrlib.files import fingerprint
 from cxrlib.workflow.dependencies import code_fingerprints, effective, environment, imported_names, input_files
-from cxrlib.workflow.manifest import DONE, FAILED, Manifest
+from cxrlib.workflow.manifest import DONE, EDITED, FAILED, Manifest
 from cxrlib.workflow.notebooks import code_of, text_fingerprint
 
 NEVER_RUN = "not run yet"
+UNFINISHED = {FAILED: "failed last time", EDITED: "something was edited while it ran"}
 
 
 def recipe_of(notebook: Path, parameters: dict[str, object]) -> dict:
@@ -38,7 +39,7 @@ def why_stale(name: str, recipe: dict, manifest: Manifest) -> str | None:
     if entry is None:
         return NEVER_RUN
     if entry["status"] != DONE:
-        return "failed last time" if entry["status"] == FAILED else "was interrupted"
+        return UNFINISHED.get(entry["status"], "was interrupted")
     return (
         _changed_recipe(recipe, entry["recipe"])
         or _changed_packages(manifest.environments[entry["environment"]])

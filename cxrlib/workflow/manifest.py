@@ -2,7 +2,7 @@
 
 import platform
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from cxrlib.workflow.dependencies import environment
 from cxrlib.workflow.filelog import FileLog, read_log
 from cxrlib.workflow.notebooks import cells_of
 
-RUNNING, DONE, FAILED = "running", "done", "failed"
+RUNNING, DONE, FAILED, EDITED = "running", "done", "failed", "edited"
 
 
 class Manifest:
@@ -23,8 +23,8 @@ class Manifest:
             (as `freshness.recipe_of`), `begun`, `seconds`, `commit`, `dirty`, `machine`, `environment` (key of
             `environments`), `compute` (device, threads, seeds, determinism, as the notebook used them), `reads`
             (path -> sha256 of results of others) and `artefacts` (path -> sha256, bytes, mtime_ns, cell).
-        report: `version` (fingerprint of the results that it shows and of its code) and `artefacts`, as above; empty
-            before the first one.
+        commands: name -> entry of what is made outside of notebooks: "report", with its `version` (fingerprint of the
+            results that it shows and of its code), "cxrlib.train" and "cxrlib.explain"; with `artefacts` as above.
         environments: fingerprint -> versions of all packages.
     """
 
@@ -33,12 +33,12 @@ class Manifest:
         self.path = folder / "manifest.json"
         content = read_json(self.path) if self.path.exists() else {}
         self.notebooks: dict[str, dict] = content.get("notebooks", {})
-        self.report: dict = content.get("report", {})
+        self.commands: dict[str, dict] = content.get("commands", {})
         self.environments: dict[str, dict] = content.get("environments", {})
 
     def artefacts(self) -> Iterator[tuple[str, str, dict]]:
-        """Every artefact: its path, what made it (a notebook or "report"), and what is known of it."""
-        for maker, entry in [*self.notebooks.items(), ("report", self.report)]:
+        """Every artefact: its path, which notebook or command made it, and what is known of it."""
+        for maker, entry in [*self.notebooks.items(), *self.commands.items()]:
             for path, about in entry.get("artefacts", {}).items():
                 yield path, maker, about
 
@@ -47,11 +47,11 @@ class Manifest:
         return {path: about["sha256"] for path, _, about in self.artefacts()}
 
     def results(self) -> dict[str, str]:
-        """The recorded sha256 of what the notebooks made."""
+        """The recorded sha256 of everything but the report."""
         return {path: about["sha256"] for path, maker, about in self.artefacts() if maker != "report"}
 
     def makers(self) -> dict[str, str]:
-        """Which notebook made each artefact."""
+        """Which notebook or command made each artefact."""
         return {path: maker for path, maker, _ in self.artefacts()}
 
     def hash_of(self, name: str) -> str | None:
@@ -85,29 +85,34 @@ class Manifest:
         }
         self.save()
 
-    def end(self, name: str, seconds: float, log: Path, executed: Path) -> None:
+    def end(self, name: str, seconds: float, log: Path, executed: Path, status: str = DONE) -> None:
         """Note that a notebook is done: what it read and made, and in which cells.
+
+        Tables and figures that it made before and makes no longer are deleted.
 
         Args:
             log: as `cxrlib.workflow.filelog` wrote it.
             executed: the executed notebook, an artefact too.
+            status: EDITED where it is not known which version of the code ran.
         """
         found = read_log(log)
         cells = {cell["execution_count"]: cell.get("id") for cell in cells_of(executed, "code")}
         made = {path: cells.get(number) for path, number in found.writes.items()}
         made[executed.relative_to(self.folder).as_posix()] = None
         entry = self.notebooks[name]
-        own = {path: about for path, about in entry.get("artefacts", {}).items() if path not in made}
-        own |= {path: {"cell": cell} for path, cell in made.items()}
-        for other in self.notebooks.values():
-            other["artefacts"] = {path: about for path, about in other.get("artefacts", {}).items() if path not in own}
+        kept = {path: about for path, about in entry.get("artefacts", {}).items() if path not in made}
+        for path in [path for path in kept if path.startswith(("tables/", "figures/"))]:
+            (self.folder / path).unlink(missing_ok=True)
+            del kept[path]
+        own = kept | {path: {"cell": cell} for path, cell in made.items()}
+        self._disown(own)
         entry["artefacts"] = {
             path: self._describe(path) | {"cell": about["cell"]}
             for path, about in sorted(own.items())
             if (self.folder / path).is_file()
         }
         entry["reads"] = self._reads(found, own)
-        entry |= {"status": DONE, "seconds": round(seconds, 1), "compute": found.notes}
+        entry |= {"status": status, "seconds": round(seconds, 1), "compute": found.notes}
         self.save()
 
     def fail(self, name: str, seconds: float) -> None:
@@ -115,17 +120,25 @@ class Manifest:
         self.notebooks[name] |= {"status": FAILED, "seconds": round(seconds, 1)}
         self.save()
 
-    def has_report(self, version: str) -> bool:
-        """Whether the report of this version is there, whole."""
-        made = self.report.get("artefacts", {})
-        return self.report.get("version") == version and all(
-            self.hash_of(path) == about["sha256"] for path, about in made.items()
-        )
+    def changed(self, maker: str) -> list[Path]:
+        """Files that are not as `maker`, a notebook or a command, left them; absent ones included."""
+        return [
+            self.folder / path
+            for path, other, about in self.artefacts()
+            if other == maker and self.hash_of(path) != about["sha256"]
+        ]
 
-    def keep_report(self, version: str, files: list[Path]) -> None:
-        """Note that the report of this version has been written: these files."""
+    def keep(self, command: str, files: list[Path], version: str | None = None) -> None:
+        """Note that a command has written `files`.
+
+        A notebook that made one of them before is taken to have read it as it was, and so is stale if it changed.
+        """
         names = sorted(file.relative_to(self.folder).as_posix() for file in files)
-        self.report = {"version": version, "artefacts": {name: self._describe(name) for name in names}}
+        for entry in self.notebooks.values():
+            before = {path: entry["artefacts"][path]["sha256"] for path in names if path in entry.get("artefacts", {})}
+            entry["reads"] = entry.get("reads", {}) | before
+        self._disown(names)
+        self.commands[command] = {"version": version, "artefacts": {name: self._describe(name) for name in names}}
         self.save()
 
     def save(self) -> None:
@@ -134,11 +147,24 @@ class Manifest:
         self.environments = {key: versions for key, versions in self.environments.items() if key in used}
         content = {
             "notebooks": self.notebooks,
-            "report": self.report,
+            "commands": self.commands,
             "environments": self.environments,
             "version": cxrlib.__version__,
         }
         write_json(self.path, content)
+
+    def claim(self, command: str, files: list[Path]) -> None:
+        """`keep` those of `files` that nobody else has on record as they are."""
+        recorded = {path: about["sha256"] for path, maker, about in self.artefacts() if maker != command}
+        names = {file.relative_to(self.folder).as_posix(): file for file in files}
+        self.keep(command, [file for name, file in names.items() if recorded.get(name) != self.hash_of(name)])
+
+    def _disown(self, paths: Iterable[str]) -> None:
+        """Somebody else has made these files since."""
+        for entry in [*self.notebooks.values(), *self.commands.values()]:
+            entry["artefacts"] = {
+                path: about for path, about in entry.get("artefacts", {}).items() if path not in paths
+            }
 
     def _reads(self, found: FileLog, own: dict) -> dict[str, str]:
         hashes = {path: self.hash_of(path) for path in sorted(found.reads - own.keys())}

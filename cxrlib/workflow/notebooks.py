@@ -65,7 +65,7 @@ def declared_parameters(notebook: Path) -> dict[str, object]:
     if len(cells) != 1:
         raise ParameterError(f"{notebook.name}: needs exactly one cell tagged parameters, found {len(cells)}")
     defaults = {}
-    for statement in ast.parse(source_of(cells[0])).body:
+    for statement in ast.parse(_python_of(source_of(cells[0]), notebook)).body:
         match statement:
             case (
                 ast.Assign(targets=[ast.Name(id=name)], value=value)
@@ -94,8 +94,21 @@ def sections_of(notebook: Path) -> list[str]:
 
 
 def code_of(notebook: Path) -> str:
-    """All code of a notebook as one Python source; lines with magics or shell commands become `pass`."""
-    return "\n".join(MAGIC.sub(r"\1pass", source_of(cell)) for cell in cells_of(notebook, "code"))
+    """All code of a notebook as one Python source; in cells with magics or shell commands, such lines become `pass`.
+
+    Raises:
+        ParameterError: a cell is no Python.
+    """
+    return "\n".join(_python_of(source_of(cell), notebook) for cell in cells_of(notebook, "code"))
+
+
+def _python_of(source: str, notebook: Path) -> str:
+    for candidate in (source, MAGIC.sub(r"\1pass", source)):
+        with contextlib.suppress(SyntaxError):
+            ast.parse(candidate)
+            return candidate
+    first = source.strip().partition("\n")[0]
+    raise ParameterError(f"{notebook.name}: a cell cannot be read as Python; it begins with {first!r}")
 
 
 def text_fingerprint(notebook: Path) -> str:
@@ -105,8 +118,15 @@ def text_fingerprint(notebook: Path) -> str:
 
 
 def cells_of(notebook: Path, kind: str | None = None) -> list[dict]:
-    """The cells of one kind, or all of them, as the format stores them."""
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    """The cells of one kind, or all of them, as the format stores them.
+
+    Raises:
+        ParameterError: the file is no notebook.
+    """
+    try:
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ParameterError(f"{notebook.name}: not a readable notebook ({type(error).__name__}: {error})") from None
     return [cell for cell in cells if kind in (None, cell["cell_type"])]
 
 

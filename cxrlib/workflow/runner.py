@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cxrlib.files import PROJECT_ROOT, fingerprint, from_root, whole_file, write_json
+from cxrlib.files import PROJECT_ROOT, fingerprint, from_root, read_json, whole_file, write_json
 from cxrlib.params import Params
 from cxrlib.workflow import filelog
 from cxrlib.workflow.console import duration, timed
@@ -20,7 +20,7 @@ from cxrlib.workflow.failures import NotebookFailed, Refused, failure_of
 from cxrlib.workflow.freshness import NEVER_RUN, predict, recipe_of, run_id, why_stale
 from cxrlib.workflow.kernels import Kernels, stop_kernel
 from cxrlib.workflow.lock import locked
-from cxrlib.workflow.manifest import Manifest
+from cxrlib.workflow.manifest import DONE, EDITED, Manifest
 from cxrlib.workflow.notebooks import sections_of
 
 if TYPE_CHECKING:
@@ -32,14 +32,13 @@ class Plan:
     """What one call of run_all.py does.
 
     Args:
-        profile, overrides: where `params` come from; recorded beside them.
+        profile: where `params` come from; recorded beside them.
         folder: absolute path of the run's folder.
         notebooks: the notebooks to execute, in order.
         force: execute fresh notebooks too.
     """
 
     profile: str
-    overrides: list[str]
     params: Params
     folder: Path
     notebooks: list[Path]
@@ -68,8 +67,8 @@ def reasons(plan: Plan) -> dict[str, str | None]:
 def run(plan: Plan) -> bool:
     """Execute the plan's notebooks into <folder>/notebooks until one fails; say so on the terminal.
 
-    Writes <folder>/params.json first, and <folder>/manifest.json as it goes. A notebook that fails is kept in
-    <folder>/notebooks/failed, half executed.
+    Writes <folder>/params.json, the parameters that the results were made with, and <folder>/manifest.json as it goes.
+    A notebook that fails is kept in <folder>/notebooks/failed, half executed.
 
     Returns:
         Whether all notebooks succeeded.
@@ -83,10 +82,6 @@ def run(plan: Plan) -> bool:
     recipes = plan.recipes()
     begun = time.monotonic()
     with locked(plan.folder) as lock:
-        write_json(
-            plan.folder / "params.json",
-            {"profile": plan.profile, "overrides": plan.overrides, "parameters": plan.params.model_dump()},
-        )
         manifest = Manifest(plan.folder)
         expected = predict(recipes, manifest)
         with Kernels([path for path in plan.notebooks if plan.force or expected[path.stem]], lock) as kernels:
@@ -102,27 +97,39 @@ def run(plan: Plan) -> bool:
                 except NotebookFailed as failure:
                     print(failure, file=sys.stderr)
                     return False
-        _report(plan.folder, manifest)
+        keep_report(plan.folder, manifest)
     print(f"Results in {from_root(plan.folder)} after {duration(time.monotonic() - begun)}")
     return True
 
 
-def _report(folder: Path, manifest: Manifest) -> None:
-    """Write the report, unless the one that is there shows the same results and was written by the same code."""
-    version = fingerprint([code_fingerprints(["cxrlib.report.page"]), manifest.results()])
-    if manifest.has_report(version):
+def keep_report(folder: Path, manifest: Manifest, anew: bool = False) -> None:
+    """Write the report and record it.
+
+    Args:
+        anew: also where the one that is there shows the same results and was written by the same code.
+    """
+    parts = [code_fingerprints(["cxrlib.report.page"]), manifest.results(), read_json(folder / "params.json")]
+    version = fingerprint(parts)
+    written = manifest.commands.get("report", {}).get("version")
+    if written == version and not manifest.changed("report") and not anew:
         return
     with timed("report"):
         from cxrlib.report.page import write_report
 
-        manifest.keep_report(version, write_report(folder))
+        manifest.keep("report", write_report(folder), version)
 
 
 def _run_one(notebook: Path, plan: Plan, recipe: dict, manifest: Manifest, kernels: Kernels) -> None:
     """Execute one notebook and keep the manifest.
 
-    The log of an earlier, interrupted attempt goes on: what that attempt made is this notebook's too.
+    The log of an earlier, interrupted attempt goes on: what that attempt made is this notebook's too. What somebody
+    changed in the results of a finished attempt at the same is deleted, lest it be taken up as finished work.
     """
+    before = manifest.notebooks.get(notebook.stem, {})
+    if before.get("status") == DONE and before["recipe"] == recipe:
+        for path in manifest.changed(notebook.stem):
+            path.unlink(missing_ok=True)
+    _note_parameters(plan, notebook)
     target = plan.folder / "notebooks" / notebook.name
     log = plan.folder / ".files" / f"{notebook.stem}.log"
     environment = {filelog.LOG: str(log), filelog.FOLDER: str(plan.folder), filelog.RUN_ID: run_id(recipe)}
@@ -134,8 +141,17 @@ def _run_one(notebook: Path, plan: Plan, recipe: dict, manifest: Manifest, kerne
     except (NotebookFailed, Refused):
         manifest.fail(notebook.stem, time.monotonic() - begun)
         raise
-    manifest.end(notebook.stem, time.monotonic() - begun, log, target)
+    status = DONE if recipe_of(notebook, plan.parameters(notebook)) == recipe else EDITED
+    manifest.end(notebook.stem, time.monotonic() - begun, log, target, status)
     log.unlink(missing_ok=True)
+
+
+def _note_parameters(plan: Plan, notebook: Path) -> None:
+    """Write into params.json what a notebook is about to use; other notebooks' results keep their parameters."""
+    path, values = plan.folder / "params.json", plan.params.model_dump()
+    known = read_json(path)["parameters"] if path.exists() else {}
+    used = {name: values[name] for name in sections_of(notebook)}
+    write_json(path, {"profile": plan.profile, "parameters": values | known | used})
 
 
 def execute(notebook: Path, target: Path, parameters: dict[str, object], kernel: "KernelManager") -> None:
