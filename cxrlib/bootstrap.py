@@ -1,7 +1,8 @@
-"""Bootstrap over studies (Efron 1979): how far a score would move if other studies had been drawn.
+"""Bootstrap over patients (Efron 1979): how far a score would move if others had been drawn.
 
-A resample is a row of weights: how often each study was drawn. Row 0 is the study set as it is, so that one call gives
-the score and its resamples; two methods scored with the same weights are compared in pairs.
+A resample is a row of weights: how often each study was drawn, with all others of its patient. Row 0 is the study set
+as it is, so that one call gives the score and its resamples; two methods scored with the same weights are compared in
+pairs.
 """
 
 from collections.abc import Sequence
@@ -10,14 +11,28 @@ import numpy as np
 import pandas as pd
 
 LEVEL = 0.95
+FEWEST = 5
+"""Cases below which a mean has no interval: the resamples of so few hardly differ."""
 
 
-def study_weights(image_ids: Sequence, resamples: int, seed: int) -> pd.DataFrame:
-    """How often each study is drawn: float32 (1 + resamples) rows, one column per study; the first row is all ones."""
-    random, studies = np.random.default_rng(seed), len(image_ids)
-    weights = np.ones((1 + resamples, studies), np.float32)
+def study_weights(image_ids: Sequence, resamples: int, seed: int, patients: pd.Series | None = None) -> pd.DataFrame:
+    """How often each study is drawn.
+
+    Args:
+        image_ids: the studies.
+        resamples, seed: how many draws, and what seeds them.
+        patients: patient of each study, by image_id; they are drawn, as many as there are, with all their studies.
+            None: every study is a patient.
+
+    Returns:
+        float32 (1 + resamples) rows, one column per study; the first row is all ones.
+    """
+    names = image_ids if patients is None else patients.loc[list(image_ids)]
+    of_study, known = pd.factorize(np.asarray(names))
+    random, count = np.random.default_rng(seed), len(known)
+    weights = np.ones((1 + resamples, len(image_ids)), np.float32)
     for row in weights[1:]:
-        row[:] = np.bincount(random.integers(studies, size=studies), minlength=studies)
+        row[:] = np.bincount(random.integers(count, size=count), minlength=count)[of_study]
     return pd.DataFrame(weights, columns=image_ids)
 
 
@@ -34,6 +49,16 @@ def interval(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     drawn = np.where(known, samples[1:], 0.0)
     low, high = np.nanpercentile(drawn, [50 * (1 - LEVEL), 50 * (1 + LEVEL)], axis=0)
     return np.where(known, low, np.nan), np.where(known, high, np.nan)
+
+
+def in_words(scored: pd.Series, digits: int = 2) -> str:
+    """A score and its interval for reading, e.g. "0.74 (0.68 to 0.79)".
+
+    Args:
+        scored: ours, low and high; the bounds are NaN where there is no interval.
+    """
+    bounds = f"{scored['low']:.{digits}f} to {scored['high']:.{digits}f}"
+    return f"{scored['ours']:.{digits}f} ({'no interval' if np.isnan(scored['low']) else bounds})"
 
 
 def mean_samples(values: np.ndarray, image_ids: Sequence, weights: pd.DataFrame) -> np.ndarray:

@@ -8,6 +8,11 @@ import numpy as np
 Union = Literal["areas", "sum"]
 
 
+def with_union(protocol: str, union: Union) -> str:
+    """Column that holds a protocol's score with the given union."""
+    return protocol + ("_sum" if union == "sum" else "")
+
+
 def boxes_from_mask(mask: np.ndarray, size: int) -> np.ndarray:
     """Bounding boxes of a mask's outer contours after resizing (thesis, Table 4).
 
@@ -18,21 +23,28 @@ def boxes_from_mask(mask: np.ndarray, size: int) -> np.ndarray:
     Returns:
         float64 (boxes, 4) in pixels of that frame; (0, 4) for an empty mask.
     """
-    contours, _ = cv2.findContours(resize_mask(mask, size).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    touched = (_resized(mask, size) > 0).astype(np.uint8)
+    contours, _ = cv2.findContours(touched, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     corners = [(x, y, x + width, y + height) for x, y, width, height in map(cv2.boundingRect, contours)]
     return np.array(corners, dtype=np.float64).reshape(-1, 4)
 
 
 def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
-    """A boolean mask in a square frame of `size` pixels: set where bilinear resizing leaves anything."""
-    return cv2.resize(mask.astype(np.uint8) * 255, (size, size)) > 0
+    """A boolean mask in a square frame of `size` pixels, of the same share of the pixels: set where bilinear resizing
+    leaves at least half; boxes are made, as in the thesis, where it leaves anything."""
+    return _resized(mask, size) > 127
+
+
+def _resized(mask: np.ndarray, size: int) -> np.ndarray:
+    return cv2.resize(mask.astype(np.uint8) * 255, (size, size))
 
 
 def mask_of_boxes(boxes: np.ndarray, size: int) -> np.ndarray:
-    """Boolean (size, size): the pixels whose centres lie in any of the boxes (n, 4)."""
+    """Boolean (size, size): the pixels whose centres lie in any of the boxes (n, 4), of a box at least one."""
     mask = np.zeros((size, size), bool)
     for x_min, y_min, x_max, y_max in np.ceil(np.asarray(boxes) - 0.5).clip(0, size).astype(int):
-        mask[y_min:y_max, x_min:x_max] = True
+        left, top = min(x_min, size - 1), min(y_min, size - 1)
+        mask[top : max(y_max, top + 1), left : max(x_max, left + 1)] = True
     return mask
 
 

@@ -13,8 +13,8 @@ def labelled(cohort: Cohort, image_ids: list[str], classes: list[str], count: in
 
 
 def most_disputed(cohort: Cohort, class_name: str) -> str | None:
-    """The image whose readers boxed a finding with the least overlap: most readers first, then the largest total box
-    area left outside the mean box; None where no image has two readers."""
+    """The image whose readers put a finding furthest apart: most readers first, then the largest sum of the standard
+    deviations of their boxes' centres in x and y; None where no image has two readers."""
     boxed = cohort.annotations[(cohort.annotations["class_name"] == class_name) & cohort.annotations["x_min"].notna()]
     readers = boxed.groupby("image_id")["rad_id"].nunique()
     if boxed.empty or readers.max() < 2:

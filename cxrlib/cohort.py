@@ -76,6 +76,11 @@ class Cohort:
         return boxed.groupby(["image_id", "class_name"]).groups
 
 
+def read_studies(folder: Path) -> pd.DataFrame:
+    """`Cohort.studies` alone, of a cohort stored in `folder`."""
+    return pd.read_csv(folder / "studies.csv", index_col="image_id", dtype={"image_id": str, "patient_id": str})
+
+
 def load_cohort(folder: Path) -> Cohort:
     """Open what `cxrlib.prepare.prepare_cohort` stored.
 
@@ -85,7 +90,7 @@ def load_cohort(folder: Path) -> Cohort:
     if not (folder / "cohort.json").exists():
         raise FileNotFoundError(f"{folder} holds no cohort; run notebook 01_data first")
     return Cohort(
-        studies=pd.read_csv(folder / "studies.csv", index_col="image_id", dtype={"image_id": str, "patient_id": str}),
+        studies=read_studies(folder),
         annotations=pd.read_csv(folder / "annotations.csv", dtype={"image_id": str, "rad_id": str}),
         labels=pd.read_csv(folder / "labels.csv", index_col="image_id", dtype={"image_id": str}).astype("uint8"),
         pixels=np.load(folder / "pixels.npy", mmap_mode="r"),

@@ -6,8 +6,8 @@ import torch
 
 from cxrlib.annotations import BOX_COLUMNS
 from cxrlib.boxes import (
-    Union,
     all_pairs_iou,
+    areas,
     best_match_iou,
     boxes_from_mask,
     mask_iou,
@@ -17,12 +17,12 @@ from cxrlib.boxes import (
 )
 from cxrlib.cohort import Cohort
 from cxrlib.explanations import Explanations
-from cxrlib.maps import upscale
+from cxrlib.maps import peaks, upscale
 from cxrlib.masks import top_pixels_of
 from cxrlib.progress import progress
+from cxrlib.readers import PROTOCOLS
 
-PROTOCOLS = ["all_pairs", "best_match", "mask_iou"]
-"""Three ways to score several predicted boxes against several readers' boxes; the thesis's is the first."""
+SIZES = ["predicted_boxes", "predicted_area", "true_boxes"]
 SCORES = [*PROTOCOLS, *(f"{name}_sum" for name in PROTOCOLS), "iobb", "hit"]
 
 
@@ -46,10 +46,10 @@ def score_maps(
     for image_id, class_name, small in progress(pairs, "scoring", "map", len(cases)):
         true = cohort.boxes(image_id, class_name)[BOX_COLUMNS].to_numpy()
         heatmap = upscale(small, input_size)
-        about = {"image_id": image_id, "class_name": class_name, "hit": hit(heatmap, true, cohort.size)}
+        about = {"image_id": image_id, "class_name": class_name, "hit": hit(small, true, cohort.size)}
         for share, mask in zip(percentages, top_pixels_of(heatmap, percentages).numpy(), strict=True):
             rows.append(about | {"share": share} | score_mask(mask, true, cohort.size))
-    return pd.DataFrame(rows, columns=["image_id", "class_name", "share", *SCORES, "predicted_boxes", "true_boxes"])
+    return pd.DataFrame(rows, columns=["image_id", "class_name", "share", *SCORES, *SIZES])
 
 
 def score_mask(mask: np.ndarray, true: np.ndarray, size: int) -> dict[str, float]:
@@ -62,7 +62,8 @@ def score_mask(mask: np.ndarray, true: np.ndarray, size: int) -> dict[str, float
 
     Returns:
         all_pairs, best_match and mask_iou (against the union of the readers' boxes), each also as ..._sum with the
-        thesis's area1 + area2 for union; iobb (mean over all pairs); predicted_boxes and true_boxes (counts).
+        thesis's area1 + area2 for union; iobb (mean over all pairs); predicted_boxes and true_boxes (counts), and
+        predicted_area (mean of the predicted boxes in square pixels, 0 where there is none).
     """
     predicted, covered = boxes_from_mask(mask, size), resize_mask(mask, size)
     readers = mask_of_boxes(true, size)
@@ -72,37 +73,32 @@ def score_mask(mask: np.ndarray, true: np.ndarray, size: int) -> dict[str, float
         scores["best_match" + suffix] = best_match_iou(predicted, true, union)
         scores["mask_iou" + suffix] = mask_iou(covered, readers, union)
     iobb = float(pairwise_iobb(predicted, true).mean()) if len(predicted) else 0.0
-    return scores | {"iobb": iobb, "predicted_boxes": len(predicted), "true_boxes": len(true)}
+    area = float(areas(predicted).mean()) if len(predicted) else 0.0
+    return scores | {
+        "iobb": iobb,
+        "predicted_boxes": len(predicted),
+        "predicted_area": area,
+        "true_boxes": len(true),
+    }
 
 
 def hit(heatmap: torch.Tensor, true: np.ndarray, size: int) -> bool:
-    """Whether the centre of the strongest pixel lies in any of the boxes (pointing game; cheXlocalize's hit rate).
+    """Whether the centre of the strongest cell lies in any of the boxes (pointing game; cheXlocalize's hit rate).
 
     Args:
-        heatmap: (height, width); of equal pixels the first in reading order counts; one of zeros hits nothing.
+        heatmap: raw map (rows, columns), whose maximum bilinear upscaling keeps at the centre of its cell; of equal
+            cells the first in reading order counts; one of zeros hits nothing.
         true: boxes (n, 4) in pixels of a square frame of `size` pixels.
     """
     if heatmap.max() <= 0:
         return False
-    row, column = divmod(int(heatmap.argmax()), heatmap.shape[1])
-    x, y = (column + 0.5) * size / heatmap.shape[1], (row + 0.5) * size / heatmap.shape[0]
+    x, y = (peaks(heatmap[None])[0] * size).tolist()
     x_min, y_min, x_max, y_max = np.asarray(true, np.float64).reshape(-1, 4).T
     return bool(((x_min <= x) & (x < x_max) & (y_min <= y) & (y < y_max)).any())
 
 
-def with_union(protocol: str, union: Union) -> str:
-    """Column of `score_maps` that holds a protocol's score with the given union."""
-    return protocol + ("_sum" if union == "sum" else "")
-
-
-def mean_by_share(scores: pd.DataFrame, classes: list[str], protocol: str = "all_pairs") -> pd.DataFrame:
-    """Mean score per share of pixels (rows) and class (columns); NaN for a class without cases."""
-    means = scores.pivot_table(index="share", columns="class_name", values=protocol, aggfunc="mean")
-    return means.reindex(columns=pd.Index(classes, name="class_name"))
-
-
 def shared_regions(cohort: Cohort, explanations: Explanations, random: Explanations, threshold: float) -> pd.DataFrame:
-    """Findings predicted but not labelled: does their heatmap's strongest pixel lie on another finding?
+    """Findings predicted but not labelled: does their heatmap's strongest cell lie on another finding?
 
     Args:
         cohort: labels and boxes.
@@ -120,8 +116,8 @@ def shared_regions(cohort: Cohort, explanations: Explanations, random: Explanati
                 continue
             boxes = cohort.boxes_of(image_id)
             if len(boxes):
-                heatmaps = (upscale(one.map(image_id, class_name), one.input_size) for one in (explanations, random))
-                rows.append((image_id, class_name, *(hit(heatmap, boxes, cohort.size) for heatmap in heatmaps)))
+                found = (hit(one.map(image_id, class_name), boxes, cohort.size) for one in (explanations, random))
+                rows.append((image_id, class_name, *found))
     return pd.DataFrame(rows, columns=["image_id", "class_name", "hit", "random_hit"])
 
 

@@ -26,7 +26,7 @@ def labels_together(labels: pd.DataFrame) -> pd.DataFrame:
         labels: 0/1, image_id by class.
     """
     counts = labels.T.astype(int) @ labels.astype(int)
-    return counts.div(np.diag(counts).astype(float), axis=0).replace(np.inf, np.nan)
+    return counts.div(np.diag(counts).astype(float), axis=0)
 
 
 def reader_habits(annotations: pd.DataFrame) -> pd.DataFrame:

@@ -48,7 +48,11 @@ def lung_shares(maps: torch.Tensor, size: int) -> torch.Tensor:
     return torch.stack([field.sum((-2, -1)) / total for field in fields], dim=1)
 
 
-def peaks(maps: torch.Tensor, size: int) -> torch.Tensor:
-    """Place of each map's strongest pixel as fractions of the width and height: (n, 2), x and y."""
-    strongest = upscale(maps, size).flatten(1).argmax(1)
-    return torch.stack([strongest % size + 0.5, strongest // size + 0.5], dim=1) / size
+def peaks(maps: torch.Tensor) -> torch.Tensor:
+    """Centre of each raw map's strongest cell as fractions of the width and height: (n, 2), x and y.
+
+    Of equal cells the first in reading order counts.
+    """
+    rows, columns = maps.shape[1:]
+    strongest = maps.flatten(1).argmax(1)
+    return torch.stack([(strongest % columns + 0.5) / columns, (strongest // columns + 0.5) / rows], dim=1)

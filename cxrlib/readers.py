@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 
 from cxrlib.annotations import BOX_COLUMNS
-from cxrlib.boxes import pairwise_iobb, pairwise_iou, union_iou
+from cxrlib.boxes import pairwise_iobb, pairwise_iou, union_iou, with_union
 
-AGREEMENT = ["all_pairs", "best_match", "mask_iou", "iobb"]
+PROTOCOLS = ["all_pairs", "best_match", "mask_iou"]
+"""Three ways to score several boxes against several others; the thesis's is the first."""
+AGREEMENT = [*PROTOCOLS, *(with_union(name, "sum") for name in PROTOCOLS), "iobb"]
 
 
 def reader_agreement(annotations: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
@@ -21,7 +23,8 @@ def reader_agreement(annotations: pd.DataFrame, classes: list[str]) -> pd.DataFr
 
     Returns:
         One row per image, finding and pair of readers: image_id, class_name, first, second (reader ids in order),
-        all_pairs, best_match and iobb (each the mean of both directions), mask_iou (of the areas that each covers).
+        all_pairs, best_match and iobb (each the mean of both directions), mask_iou (of the areas that each covers), and
+        ..._sum with the thesis's area1 + area2 for union.
     """
     boxed = annotations[annotations["x_min"].notna() & annotations["class_name"].isin(classes)]
     corners = boxed[BOX_COLUMNS].to_numpy()
@@ -36,11 +39,13 @@ def reader_agreement(annotations: pd.DataFrame, classes: list[str]) -> pd.DataFr
     return pd.DataFrame(pairs, columns=["image_id", "class_name", "first", "second", *AGREEMENT])
 
 
-def _score(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float, float]:
-    iou = pairwise_iou(a, b)
-    best_match = (iou.max(axis=0).mean() + iou.max(axis=1).mean()) / 2
-    iobb = (pairwise_iobb(a, b).mean() + pairwise_iobb(b, a).mean()) / 2
-    return iou.mean(), best_match, union_iou(a, b), iobb
+def _score(a: np.ndarray, b: np.ndarray) -> list[float]:
+    """The values of AGREEMENT; of an IoU by areas, the one by the sum is iou / (1 + iou)."""
+    iou, masks = pairwise_iou(a, b), union_iou(a, b)
+    scores = []
+    for values, covered in ((iou, masks), (iou / (1 + iou), masks / (1 + masks))):
+        scores += [values.mean(), (values.max(axis=0).mean() + values.max(axis=1).mean()) / 2, covered]
+    return [*scores, (pairwise_iobb(a, b).mean() + pairwise_iobb(b, a).mean()) / 2]
 
 
 def by_image(agreement: pd.DataFrame) -> pd.DataFrame:

@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from cxrlib.bootstrap import auroc_samples, f1_of_counts, f1_samples, interval, mean_samples
+from cxrlib.bootstrap import FEWEST, auroc_samples, f1_of_counts, f1_samples, interval, mean_samples
+from cxrlib.boxes import with_union
 from cxrlib.cohort import Cohort
 from cxrlib.facts import thesis_values
-from cxrlib.localisation import SCORES, with_union
+from cxrlib.localisation import SCORES
 from cxrlib.readers import AGREEMENT, by_image
 from cxrlib.split import SPLITS, split_sizes
 
@@ -200,12 +201,17 @@ def reader_f1(outcomes: pd.DataFrame, weights: pd.DataFrame) -> pd.DataFrame:
 def scores_with_interval(samples: np.ndarray, names: list[str], counts: list[int]) -> pd.DataFrame:
     """Scores with their intervals: indexed by label: ours, low, high, n.
 
+    There is no interval (NaN) where n is below FEWEST, or where all resamples are alike, as those of zeros are: the
+    bootstrap knows nothing of what it has never seen.
+
     Args:
         samples: (1 + resamples, names), first the score itself.
         names: of the columns.
         counts: n of each.
     """
     low, high = interval(samples)
+    known = (np.asarray(counts) >= FEWEST) & (low < high)
+    low, high = np.where(known, low, np.nan), np.where(known, high, np.nan)
     columns = {"ours": samples[0], "low": low, "high": high, "n": np.asarray(counts, int)}
     return pd.DataFrame(columns, index=pd.Index(names, name="label"))
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from cxrlib.bootstrap import auroc_samples, f1_samples, interval, mean_samples, study_weights
+from cxrlib.boxes import with_union
 from cxrlib.cohort import Cohort
 from cxrlib.explanations import Explanations
-from cxrlib.localisation import boxed_cases, score_maps, with_union
+from cxrlib.localisation import boxed_cases, score_maps
 from cxrlib.params import Iou
 
 
@@ -19,24 +20,29 @@ class Scored:
         labels: 0/1, image_id by class.
         probabilities: the same shape, 0..1.
         iou: one row per boxed finding and share of pixels: image_id, class_name, share, iou.
+        patients: patient of each study, by image_id.
     """
 
     labels: pd.DataFrame
     probabilities: pd.DataFrame
     iou: pd.DataFrame
+    patients: pd.Series
 
 
 def shared_labels(home: Cohort, abroad: Cohort) -> list[str]:
     """Labels of the explained model of `home` that both data sets know.
 
     Raises:
-        ValueError: there are none.
+        ValueError: there are none, or a data set has no test study with any of them.
     """
     shared = [name for name in home.explained if name in abroad.labels]
     if not shared:
         raise ValueError(
             f"the model knows {', '.join(home.explained)}; none of these is a label of {abroad.about['description']}"
         )
+    for cohort in (home, abroad):
+        if not cohort.of("test", shared):
+            raise ValueError(f"{cohort.about['description']}: no test study has any of {', '.join(shared)}")
     return shared
 
 
@@ -59,7 +65,8 @@ def evaluate_model(cohort: Cohort, explanations: Explanations, iou: Iou) -> Scor
     scores = score_maps(cohort, cases, maps, explanations.input_size, iou.percentages)
     scores = scores.rename(columns={with_union("all_pairs", iou.union): "iou"})
     labels = cohort.labels.loc[probabilities.index, cohort.explained]
-    return Scored(labels, probabilities, scores[["image_id", "class_name", "share", "iou"]])
+    patients = cohort.studies["patient_id"]
+    return Scored(labels, probabilities, scores[["image_id", "class_name", "share", "iou"]], patients)
 
 
 def compare(home: Scored, abroad: Scored, share: float, resamples: int, seed: int) -> pd.DataFrame:
@@ -75,7 +82,7 @@ def compare(home: Scored, abroad: Scored, share: float, resamples: int, seed: in
     """
     parts = {}
     for number, (place, tested) in enumerate({"home": home, "abroad": abroad}.items()):
-        weights = study_weights(tested.labels.index, resamples, seed + number)
+        weights = study_weights(tested.labels.index, resamples, seed + number, tested.patients)
         parts[place] = _samples(tested, share, weights)
         parts[f"n_{place}"] = _positives(tested, share)
     parts["drop"] = parts["home"] - parts["abroad"]
@@ -89,8 +96,9 @@ def compare(home: Scored, abroad: Scored, share: float, resamples: int, seed: in
 
 
 def best_share(tested: Scored) -> float:
-    """The share of pixels with the highest mean IoU."""
-    return float(tested.iou.groupby("share")["iou"].mean().idxmax())
+    """The share of pixels with the highest mean IoU; NaN where nothing is boxed."""
+    means = tested.iou.groupby("share")["iou"].mean()
+    return float(means.idxmax()) if len(means) else float("nan")
 
 
 def _samples(tested: Scored, share: float, weights: pd.DataFrame) -> pd.DataFrame:

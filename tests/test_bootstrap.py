@@ -32,6 +32,16 @@ def test_weights_draw_as_many_studies_as_there_are_and_begin_with_the_studies_th
     assert not weights.loc[1].equals(weights.loc[2])
 
 
+def test_patients_are_drawn_with_all_their_studies():
+    patients = pd.Series(list("aabbbccd"), [f"study {number}" for number in range(8)])
+    weights = study_weights(patients.index[::-1], 50, seed=1, patients=patients)
+    for row in weights.itertuples(index=False):
+        drawn = pd.Series(row, weights.columns).groupby(patients).agg(["nunique", "first"])
+        assert (drawn["nunique"] == 1).all() and drawn["first"].sum() == 4
+    alone = pd.Series(patients.index, patients.index)
+    assert study_weights(patients.index, 9, 1, alone).equals(study_weights(patients.index, 9, 1))
+
+
 def test_auroc_and_f1_of_each_resample_are_scikit_learns_on_the_resampled_studies():
     labels, probabilities = scores()
     weights = study_weights(labels.index, 10, seed=0).to_numpy()

@@ -18,6 +18,7 @@ from cxrlib.boxes import (
     pairwise_iou,
     resize_mask,
     union_iou,
+    with_union,
 )
 
 # corner and sides, whole or broken numbers, far apart or overlapping
@@ -92,7 +93,13 @@ def test_the_iou_of_covered_areas_equals_the_iou_of_drawn_masks(first, second):
     assert by_sum == pytest.approx(np.sum(masks[0] & masks[1]) / (np.sum(masks[0]) + np.sum(masks[1])))
 
 
-def test_a_box_covers_the_pixels_whose_centres_it_holds():
+def test_columns_are_named_by_their_union():
+    assert with_union("mask_iou", "sum") == "mask_iou_sum" and with_union("mask_iou", "areas") == "mask_iou"
+
+
+def test_a_box_covers_the_pixels_whose_centres_it_holds_but_at_least_one():
+    assert mask_of_boxes(np.array([[1.6, 0, 2.4, 4]]), 4).nonzero()[1].tolist() == [2] * 4
+    assert mask_of_boxes(np.array([[3.6, 3.6, 4, 4]]), 4).sum() == 1
     assert mask_of_boxes(np.array([[0.4, 1.6, 2.5, 3.0]]), 4).nonzero()[1].tolist() == [0, 1]
     assert mask_of_boxes(np.array([[0.4, 1.6, 2.5, 3.0]]), 4).nonzero()[0].tolist() == [2, 2]
     assert mask_of_boxes(np.array([[-5, -5, 99, 99]]), 4).all()
@@ -105,12 +112,14 @@ def test_mask_iou_of_nothing_is_zero_and_without_truth_refused():
         mask_iou(full, empty)
 
 
-def test_a_resized_mask_is_what_its_boxes_surround():
+def test_a_resized_mask_keeps_its_place_and_its_boxes_surround_it():
     mask = np.zeros((10, 10), bool)
     mask[2:5, 3:9] = True
     (box,) = boxes_from_mask(mask, 25)
     rows, columns = resize_mask(mask, 25).nonzero()
-    assert box.tolist() == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+    inner = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+    assert abs(inner - np.array([3, 2, 9, 5]) * 2.5).max() <= 0.5  # to the nearest pixel
+    assert (box[:2] < inner[:2]).all() and (box[2:] > inner[2:]).all()
 
 
 def regions(mask: np.ndarray) -> list[tuple]:

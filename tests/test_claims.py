@@ -104,6 +104,8 @@ def results() -> Results:
         no_finding=pd.DataFrame({"image_id": few, "left": lungs, "right": lungs, "x": 0.5, "y": 0.5}),
         false_positives=pd.DataFrame({"image_id": few, "hit": [1] * 30 + [0] * 20, "random_hit": [1] * 5 + [0] * 45}),
         drops=drops(),
+        patients=pd.Series(STUDIES, STUDIES),
+        union="areas",
         explained="7 labels",
         resamples=200,
         seed=0,
@@ -138,7 +140,7 @@ VIOLATED = {
     "C1": lambda r: replace(r, predictions=exchange(r.predictions, "experiment", "3 labels", "all labels")),
     "C2": lambda r: replace(r, predictions=exchange(r.predictions, "label", HEALTHY, OPACITY)),
     "C3": one_label_upside_down,
-    "C4": lambda r: replace(r, no_finding=r.no_finding.assign(left=0.0)),
+    "C4": lambda r: replace(r, no_finding=r.no_finding.assign(left=[0.35] * 5 + [0.0] * 45)),
     "C5": lambda r: replace(r, iou=exchange(r.iou, "class_name", HEART, THICKENING)),
     "C6": lambda r: replace(r, iou=exchange(r.iou, "share", 0.02, 0.2)),
     "C7": lambda r: replace(r, smoothgrad=exchange(r.smoothgrad, "class_name", AORTA, OPACITY)),
@@ -205,3 +207,14 @@ def test_all_fifteen_claims_are_stated_and_checked_in_order(results):
     table = check_all(results)
     assert table["claim"].tolist() == list(CHECKS) == [f"C{number}" for number in range(1, 16)]
     assert thesis_claims()[["statement", "rule"]].map(len).min().min() > 20
+
+
+def test_maps_that_are_all_alike_decide_nothing(results):
+    alike = replace(results, no_finding=results.no_finding.assign(left=0.4, right=0.4)[:5])
+    assert check("C4", alike)["verdict"] == OPEN and "all 5 maps are alike" in check("C4", alike)["because"]
+
+
+def test_the_iou_of_claims_is_that_of_the_table(results):
+    by_sum = results.iou.assign(all_pairs_sum=results.iou["all_pairs"] / (1 + results.iou["all_pairs"]))
+    expected = by_sum[(by_sum["class_name"] == AORTA) & (by_sum["share"] == 0.02)]["all_pairs_sum"].mean()
+    assert replace(results, iou=by_sum, union="sum").mean_iou(AORTA)[0.02][0] == pytest.approx(expected)

@@ -10,16 +10,9 @@ from torchvision.ops import box_iou
 from cxrlib.annotations import union_labels
 from cxrlib.cohort import Cohort
 from cxrlib.explanations import Explanations
-from cxrlib.localisation import (
-    boxed_cases,
-    correct_cases,
-    hit,
-    mean_by_share,
-    score_maps,
-    score_mask,
-    shared_regions,
-    with_union,
-)
+from cxrlib.localisation import boxed_cases, correct_cases, hit, score_maps, score_mask, shared_regions
+from cxrlib.maps import upscale
+from cxrlib.masks import top_pixels
 
 SIZE = 20
 CLASSES = ["Cardiomegaly", "ILD", "No finding"]
@@ -91,13 +84,36 @@ def test_one_mask_in_every_protocol_by_hand():
         "mask_iou_sum": 16 / 60,
         "iobb": 12 / 16,
         "predicted_boxes": 1,
+        "predicted_area": 16,
         "true_boxes": 2,
     }
     assert scores == pytest.approx(expected)
-    assert with_union("mask_iou", "sum") == "mask_iou_sum" and with_union("mask_iou", "areas") == "mask_iou"
 
 
-def test_a_hit_is_the_strongest_pixel_inside_a_box():
+def test_the_scored_mask_keeps_its_share_of_the_pixels():
+    """Boxes surround all that resizing touches, as in the thesis; the mask itself must not grow."""
+    heatmap = torch.rand(1, 1, 7, 7, generator=torch.Generator().manual_seed(0))
+    mask = top_pixels(upscale(heatmap, 72)[0, 0], 0.05).numpy()
+    whole = np.array([[0, 0, 512, 512]])
+    assert score_mask(mask, whole, 512)["mask_iou"] == pytest.approx(0.05, rel=0.03)
+
+
+def test_a_sliver_of_a_box_can_be_scored():
+    mask = np.zeros((SIZE, SIZE), bool)
+    mask[5:15, 5:15] = True
+    assert score_mask(mask, np.array([[10.6, 5, 11.4, 15]]), SIZE)["mask_iou"] == pytest.approx(10 / 100)
+
+
+def test_a_hit_does_not_know_left_from_right():
+    heatmap = torch.zeros(7, 7)
+    heatmap[3, 0] = 1
+    box = np.array([[0.05, 0.4, 0.25, 0.6]]) * SIZE
+    assert hit(heatmap, box, SIZE)
+    assert hit(heatmap.flip(1), np.array([[SIZE - box[0, 2], box[0, 1], SIZE - box[0, 0], box[0, 3]]]), SIZE)
+    assert hit(heatmap.T, box[:, [1, 0, 3, 2]], SIZE)
+
+
+def test_a_hit_is_the_strongest_cell_inside_a_box():
     heatmap = torch.zeros(4, 4)
     heatmap[1, 2] = 1  # its centre lies at x = 12.5, y = 7.5 of 20
     assert hit(heatmap, np.array([[0, 0, 1, 1], [12, 7, 13, 8]]), SIZE)
@@ -136,14 +152,3 @@ def test_false_positives_are_looked_up_among_the_other_findings(cohort):
     found = shared_regions(cohort, explanations, random, 0.7)
     assert found.to_numpy().tolist() == [["b", "ILD", True, False], ["a", "ILD", False, True]]
     assert shared_regions(cohort, explanations, random, 0.95).empty
-
-
-def test_mean_scores_leave_a_class_without_cases_empty():
-    scores = pd.DataFrame(
-        [("x", 0.1, 0.2, 0.6), ("x", 0.1, 0.4, 0.6), ("x", 0.2, 0.0, 0.1), ("y", 0.1, 1.0, 1.0)],
-        columns=["class_name", "share", "all_pairs", "best_match"],
-    )
-    means = mean_by_share(scores, ["y", "z", "x"])
-    assert means.columns.tolist() == ["y", "z", "x"]
-    np.testing.assert_allclose(means, [[1, np.nan, 0.3], [np.nan, np.nan, 0]])
-    assert mean_by_share(scores, ["x"], "best_match")["x"].to_dict() == pytest.approx({0.1: 0.6, 0.2: 0.1})

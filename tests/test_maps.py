@@ -22,7 +22,7 @@ def test_upscaling_is_bilinear_as_opencvs():
 
 def test_no_map_at_all_stays_none():
     assert upscale(torch.zeros(0, 7, 7), 224).shape == (0, 224, 224)
-    assert lung_shares(torch.zeros(0, 7, 7), 224).shape == peaks(torch.zeros(0, 7, 7), 224).shape == (0, 2)
+    assert lung_shares(torch.zeros(0, 7, 7), 224).shape == peaks(torch.zeros(0, 7, 7)).shape == (0, 2)
 
 
 def test_random_maps_are_uniform_positive_and_seeded():
@@ -41,7 +41,7 @@ def test_lung_shares_of_even_one_sided_and_empty_maps():
     assert shares.numpy() == pytest.approx(np.array([[0.21, 0.21], [0, 1], [0, 0]]))
 
 
-def test_peaks_are_pixel_centres_as_fractions_of_the_image():
+def test_peaks_are_cell_centres_as_fractions_of_the_image():
     maps = torch.zeros(2, 4, 4)
     maps[0, 1, 2] = maps[1, 3, 0] = 1
-    assert peaks(maps, 4).tolist() == [[2.5 / 4, 1.5 / 4], [0.5 / 4, 3.5 / 4]]
+    assert peaks(maps).tolist() == [[2.5 / 4, 1.5 / 4], [0.5 / 4, 3.5 / 4]]

@@ -9,7 +9,7 @@ from torchvision.ops import box_iou
 
 from cxrlib.annotations import BOX_COLUMNS, public_annotations_path, read_annotations
 from cxrlib.bootstrap import f1_of_counts
-from cxrlib.boxes import mask_iou, mask_of_boxes
+from cxrlib.boxes import mask_iou, mask_of_boxes, pairwise_iou
 from cxrlib.readers import by_image, label_outcomes, reader_agreement
 
 
@@ -46,8 +46,12 @@ def test_agreement_on_single_pairs_equals_torchvisions_and_a_drawn_masks(annotat
         iou = box_iou(first, second)
         assert row.all_pairs == pytest.approx(iou.mean().item())
         assert row.best_match == pytest.approx((iou.amax(0).mean() + iou.amax(1).mean()).item() / 2)
+        by_sum = pairwise_iou(first.numpy(), second.numpy(), "sum")
+        assert row.all_pairs_sum == pytest.approx(by_sum.mean())
+        assert row.best_match_sum == pytest.approx((by_sum.max(0).mean() + by_sum.max(1).mean()) / 2)
         masks = [mask_of_boxes(boxes.numpy(), 4000) for boxes in (first, second)]  # whole pixels: drawn exactly
         assert row.mask_iou == pytest.approx(mask_iou(*masks), abs=1e-9)
+        assert row.mask_iou_sum == pytest.approx(mask_iou(*masks, "sum"), abs=1e-9)
 
 
 ROWS = annotation_rows(
@@ -63,10 +67,11 @@ ROWS = annotation_rows(
 
 def test_agreement_needs_two_readers_with_boxes():
     pairs = reader_agreement(ROWS, ["ILD", "Cardiomegaly"])
+    half, whole = [0.5] * 3 + [8 / 24] * 3 + [0.75], [1] * 3 + [0.5] * 3 + [1]
     assert pairs.to_numpy().tolist() == [
-        ["b", "ILD", "R1", "R2", 0.5, 0.5, 0.5, 0.75],
-        ["b", "ILD", "R1", "R3", 1, 1, 1, 1],
-        ["b", "ILD", "R2", "R3", 0.5, 0.5, 0.5, 0.75],
+        ["b", "ILD", "R1", "R2", *half],
+        ["b", "ILD", "R1", "R3", *whole],
+        ["b", "ILD", "R2", "R3", *half],
     ]
     assert by_image(pairs).to_numpy().tolist() == [["ILD", "b"] + [pytest.approx(2 / 3)] * 3 + [pytest.approx(5 / 6)]]
 

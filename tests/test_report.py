@@ -10,10 +10,13 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 
 from cxrlib.facts import thesis_errata, thesis_items
+from cxrlib.localisation import score_mask
+from cxrlib.masks import top_pixels
 from cxrlib.params import load_params
 from cxrlib.report.coverage import coverage
 from cxrlib.report.errata import errata
@@ -94,12 +97,20 @@ def test_unions_by_hand():
     assert growth(pd.Series(1 / (box + 1), shares), by_sum=True) == pytest.approx(1)
 
 
-def test_a_runs_own_growth_comes_from_single_boxes_larger_than_the_truth():
-    rows = [("a", "x", share, 1, 0.02 / share) for share in (0.02, 0.05, 0.1, 0.2)]
-    rows += [("b", "x", share, 2, 0.3) for share in (0.05, 0.1, 0.2)]  # two boxes: left out
-    cases = pd.DataFrame(rows, columns=["image_id", "class_name", "share", "predicted_boxes", "iobb"])
-    assert own_growth(cases) == pytest.approx(1)
-    assert np.isnan(own_growth(cases[cases["image_id"] == "b"]))
+def test_a_runs_own_growth_is_that_of_its_single_boxes():
+    """The box of a round spot grows like its area; a heatmap of two spots has two boxes and is left out."""
+    y, x = np.mgrid[-1:1:200j, -1:1:200j]
+    spots = {"round": np.exp(-(x**2 + y**2)), "two": np.exp(-20 * ((np.abs(x) - 0.5) ** 2 + y**2))}
+    rows = []
+    for name, heatmap in spots.items():
+        for share in (0.02, 0.05, 0.1, 0.2):
+            mask = top_pixels(torch.from_numpy(heatmap), share).numpy()
+            scores = score_mask(mask, np.array([[0, 0, 9, 9]]), 200)  # the true box does not matter
+            rows.append({"image_id": name, "class_name": "x", "share": share} | scores)
+    cases = pd.DataFrame(rows)
+    assert cases.loc[cases["image_id"] == "two", "predicted_boxes"].eq(2).all()
+    assert own_growth(cases) == pytest.approx(1, abs=0.05)
+    assert np.isnan(own_growth(cases[cases["image_id"] == "two"]))
 
 
 @pytest.fixture(scope="module")

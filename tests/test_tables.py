@@ -8,7 +8,7 @@ import pytest
 from fixtures import FINDINGS, SEVEN
 from sklearn import metrics
 
-from cxrlib.bootstrap import interval, mean_samples, study_weights
+from cxrlib.bootstrap import in_words, interval, mean_samples, study_weights
 from cxrlib.cohort import Cohort
 from cxrlib.facts import thesis_iou
 from cxrlib.localisation import SCORES
@@ -23,6 +23,7 @@ from cxrlib.tables import (
     reader_f1,
     reader_pairs,
     reader_table,
+    scores_with_interval,
     split_counts,
 )
 
@@ -147,11 +148,12 @@ def test_split_counts_of_a_small_set_of_annotations():
 def test_readers_have_one_row_per_finding_and_protocol_and_one_per_pair(weights):
     rows = [("s1", "X", "R1", "R2", 0.2), ("s1", "X", "R1", "R3", 0.4), ("s2", "X", "R1", "R2", 0.9)]
     agreement = pd.DataFrame(
-        [row[:4] + (row[4],) * 4 for row in rows], columns=["image_id", "class_name", "first", "second", *AGREEMENT]
+        [row[:4] + (row[4],) * len(AGREEMENT) for row in rows],
+        columns=["image_id", "class_name", "first", "second", *AGREEMENT],
     )
     table = reader_table(agreement, weights)
     assert table["protocol"].tolist() == sorted(AGREEMENT)
-    assert table["ours"].tolist() == pytest.approx([0.6] * 4) and (table["n"] == 2).all()
+    assert table["ours"].tolist() == pytest.approx([0.6] * len(AGREEMENT)) and (table["n"] == 2).all()
     pairs = reader_pairs(agreement).set_index(["first", "second"])
     assert pairs.loc[("R1", "R2"), ["all_pairs", "n"]].tolist() == pytest.approx([0.55, 2])
 
@@ -161,3 +163,12 @@ def test_readers_f1_counts_all_readings(weights):
     outcomes = pd.concat({name: pd.DataFrame({"X": values}, ["s1", "s2"]) for name, values in counts.items()}, axis=1)
     row = reader_f1(outcomes, weights).loc["X"]
     assert row["ours"] == pytest.approx(2 * 3 / (5 + 4)) and row["n"] == 5
+
+
+def test_too_few_or_equal_cases_have_no_interval():
+    varied = np.column_stack([np.arange(1, 11.0)] * 2 + [np.zeros(10)])
+    table = scores_with_interval(varied, ["many", "few", "alike"], [5, 4, 12])
+    assert table["low"].notna().tolist() == table["high"].notna().tolist() == [True, False, False]
+    assert table["ours"].tolist() == [1, 1, 0]
+    assert in_words(table.loc["few"]) == "1.00 (no interval)"
+    assert in_words(table.loc["many"], 1) == f"1.0 ({table.at['many', 'low']:.1f} to {table.at['many', 'high']:.1f})"

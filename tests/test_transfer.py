@@ -3,12 +3,15 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from fixtures import annotation_rows
 from sklearn.metrics import f1_score, roc_auc_score
 
 from cxrlib.cohort import Cohort
+from cxrlib.explanations import Explanations
+from cxrlib.params import load_params
 from cxrlib.plots.transfer import transfer_plot
-from cxrlib.transfer import Scored, best_share, compare, shared_labels, with_labels
+from cxrlib.transfer import Scored, best_share, compare, evaluate_model, shared_labels, with_labels
 
 METRICS = ["AUROC", "F1", "IoU"]
 RANDOM = np.random.default_rng(0)
@@ -39,7 +42,8 @@ def results_of(noise, n=200, classes=("A", "B")):
         for i in range(40)
         for share, weight in ((0.05, 1.0), (0.1, 0.5))
     ]
-    return Scored(labels, probabilities, pd.DataFrame(rows, columns=["image_id", "class_name", "share", "iou"]))
+    iou = pd.DataFrame(rows, columns=["image_id", "class_name", "share", "iou"])
+    return Scored(labels, probabilities, iou, pd.Series(labels.index, labels.index))
 
 
 def test_only_labels_that_both_have_are_compared():
@@ -51,6 +55,8 @@ def test_only_labels_that_both_have_are_compared():
     assert seen.findings == ["B"]
     assert seen.of("test") == ["s0", "s1", "s2", "s3"]
     assert with_labels(abroad, ["No finding"]).of("test") == []
+    with pytest.raises(ValueError, match="a data set: no test study has any of No finding"):
+        shared_labels(home, replace(abroad, labels=abroad.labels[["D", "No finding"]]))
     with pytest.raises(ValueError, match="the model knows A, B, No finding; none of these is a label of a data set"):
         shared_labels(home, replace(abroad, labels=abroad.labels[["D"]]))
 
@@ -95,3 +101,21 @@ def test_what_cannot_be_scored_is_missing_and_still_drawn():
     assert table.loc["A"].notna().all(axis=None)
     figure = transfer_plot(table, "here", "there")
     assert [ax.get_title() for ax in figure.axes] == METRICS
+
+
+def test_a_model_is_scored_on_every_boxed_finding_by_hand():
+    """One box of 8 x 8 pixels of 64; the heatmap's upper left quarter of 32 x 32 holds it."""
+    tested = with_labels(cohort(["A", "No finding"], ["A", "No finding"]), ["A", "No finding"])
+    image_ids = tested.of("test")
+    probabilities = pd.DataFrame(0.3, image_ids, ["A", "No finding"])
+    maps = torch.zeros(len(image_ids), 2, 2, 2)
+    maps[:, :, 0, 0] = 1
+    iou = load_params("smoke").iou.model_copy(update={"percentages": [1 / 4096, 1.0]})
+    result = evaluate_model(tested, Explanations(probabilities, maps, 64, ""), iou)
+    assert result.labels.equals(tested.labels.loc[image_ids])
+    assert result.iou["image_id"].tolist() == ["s0", "s0"] and result.iou["class_name"].tolist() == ["A", "A"]
+    # the strongest pixel alone is 1 of 64 in the box; all lit pixels reach to x = 48 - 1, where the map ends
+    lit = 47
+    assert result.iou["iou"].tolist() == pytest.approx([1 / 64, 64 / lit**2], rel=0.05)
+    assert best_share(result) == 1.0
+    assert np.isnan(best_share(replace(result, iou=result.iou[:0])))

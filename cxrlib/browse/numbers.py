@@ -3,11 +3,10 @@
 from html import escape
 
 import pandas as pd
-import torch
 
 from cxrlib.browse.results import Evidence
 from cxrlib.browse.selection import PREDICTED_FROM
-from cxrlib.localisation import hit, score_mask
+from cxrlib.localisation import score_mask
 
 EXPLAINED = {
     "IoU, all pairs": "mean IoU of every predicted box with every reader's box",
@@ -29,7 +28,7 @@ def localisation_numbers(evidence: Evidence, size: int) -> dict[str, float]:
     if evidence.heatmap is None or not len(evidence.readers):
         return {}
     scores = score_mask(evidence.mask, evidence.true, size)
-    scores["hit"] = float(hit(torch.from_numpy(evidence.heatmap), evidence.true, size))
+    scores["hit"] = float(evidence.hit)
     return {name: scores[COLUMNS[name]] for name in EXPLAINED}
 
 

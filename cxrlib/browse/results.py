@@ -16,6 +16,7 @@ from cxrlib.cohort import Cohort, load_cohort
 from cxrlib.device import pick_device
 from cxrlib.explanations import Explanations, load_explanations, save_explanations
 from cxrlib.inference import inference_copy
+from cxrlib.localisation import hit
 from cxrlib.maps import upscale
 from cxrlib.masks import top_pixels
 from cxrlib.models import checkpoint_path
@@ -46,12 +47,14 @@ class Evidence:
         mask: its top pixels, boolean, same shape; all False where there is no heatmap.
         predicted: boxes of the mask (n, 4) in pixels of the stored image.
         readers: rad_id and BOX_COLUMNS of all readers' boxes, same pixels.
+        hit: whether the heatmap's strongest cell lies in a reader's box.
     """
 
     heatmap: np.ndarray | None
     mask: np.ndarray
     predicted: np.ndarray
     readers: pd.DataFrame
+    hit: bool = False
 
     @property
     def true(self) -> np.ndarray:
@@ -125,7 +128,8 @@ def evidence_of(raw: torch.Tensor | None, readers: pd.DataFrame, share: float, i
         return Evidence(None, np.zeros((input_size, input_size), bool), np.empty((0, 4)), readers)
     heatmap = upscale(raw, input_size)
     mask = top_pixels(heatmap, share).numpy()
-    return Evidence(heatmap.numpy(), mask, boxes_from_mask(mask, size), readers)
+    strongest = hit(raw, readers[BOX_COLUMNS].to_numpy(), size)
+    return Evidence(heatmap.numpy(), mask, boxes_from_mask(mask, size), readers, strongest)
 
 
 def by_method(maps: Explanations | Mapping) -> dict[str, dict[str, Explanations]]:

@@ -12,15 +12,18 @@ READERS = "#009E73"
 FEWEST_IMAGES = 20
 
 
-def between_chance_and_readers(table: pd.DataFrame, thesis: pd.DataFrame, readers: pd.DataFrame) -> Figure:
+def between_chance_and_readers(
+    table: pd.DataFrame, thesis: pd.DataFrame, readers: pd.DataFrame, protocol: str = "all_pairs"
+) -> Figure:
     """Mean IoU over all pairs per finding: random heatmap, this run, the thesis, the radiologists.
 
     Args:
         table: from `iou_table`; each finding at its best share of pixels.
         thesis: share by class, likewise at its best share.
         readers: from `reader_table`.
+        protocol: which of its rows; with the same union as the table.
     """
-    ceiling = readers[readers["protocol"] == "all_pairs"].set_index("class_name")
+    ceiling = readers[readers["protocol"] == protocol].set_index("class_name")
     classes = [name for name in thesis.columns if name in ceiling.index]
     classes = sorted(classes, key=lambda name: ceiling.at[name, "ours"])
     figure, ax = plt.subplots(figsize=(PAGE_WIDTH, 0.45 * len(classes) + 0.9))

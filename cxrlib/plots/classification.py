@@ -5,6 +5,7 @@ import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from cxrlib.bootstrap import in_words
 from cxrlib.plots.style import PAGE_WIDTH, class_colours
 
 
@@ -37,7 +38,7 @@ def roc_plot(curves: dict[str, tuple], auroc: pd.DataFrame, n: int) -> Figure:
     for number, (name, (false_positive, true_positive)) in enumerate(curves.items()):
         style = ["-", "--", "-."][number % 3]
         area = auroc.loc[name]
-        label = f"{name}, {area['ours']:.2f} ({area['low']:.2f}–{area['high']:.2f})"
+        label = f"{name}, {in_words(area)}"
         ax.plot(false_positive, true_positive, style, color=colours[name], lw=1.4, label=label)
     ax.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal", xlim=(0, 1), ylim=(0, 1.01))
     ax.legend(

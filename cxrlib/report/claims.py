@@ -103,6 +103,8 @@ def no_finding_maps(results: Results) -> np.ndarray:
     both_lungs = (maps[["left", "right"]] >= 0.3).all(axis=1)
     below_letter = ((maps["x"] < 0.25) | (maps["x"] > 0.75)) & (maps["y"] < 0.35)
     cases = maps.assign(fits=both_lungs | below_letter)
+    if len(cases) and cases["fits"].nunique() == 1:
+        raise Undecidable(f"all {len(cases)} maps are alike: their resamples cannot say how far the share may be off")
     return results.mean_of(cases, "fits", f"test studies predicted as {NO_FINDING}") - 0.5
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrlib.bootstrap import auroc_samples, f1_samples, mean_samples, study_weights
+from cxrlib.bootstrap import FEWEST, auroc_samples, f1_samples, mean_samples, study_weights
+from cxrlib.boxes import with_union
+from cxrlib.cohort import read_studies
 from cxrlib.files import read_json
 
 NO_FINDING = "No finding"
-FEWEST = 5
-"""Studies below which a mean is not judged: the resamples of so few hardly differ."""
 
 
 class Undecidable(Exception):
@@ -31,7 +31,9 @@ class Results:
             are predicted to have no finding.
         false_positives: image_id, class_name, hit, random_hit.
         drops: image_id, heatmap_class, transform, share, and per label p_original - p_replaced.
+        patients: patient of each study, by image_id.
         explained: name of the explained experiment.
+        union: of the IoU, as in `pairwise_iou`.
         resamples, seed: of the bootstrap.
         rendered: whether the images are rendered.
         warm_start_epochs: as in `Training`; above 0 the experiments did not train alike.
@@ -46,7 +48,9 @@ class Results:
     no_finding: pd.DataFrame
     false_positives: pd.DataFrame
     drops: pd.DataFrame
+    patients: pd.Series
     explained: str
+    union: str
     resamples: int
     seed: int
     rendered: bool
@@ -55,7 +59,8 @@ class Results:
     @cached_property
     def weights(self) -> pd.DataFrame:
         """Resamples of all test studies."""
-        return study_weights(sorted(self.predictions["image_id"].unique()), self.resamples, self.seed)
+        image_ids = sorted(self.predictions["image_id"].unique())
+        return study_weights(image_ids, self.resamples, self.seed, self.patients)
 
     def micro_f1(self, experiment: str) -> np.ndarray:
         """Micro F1 of an experiment, (1 + resamples,)."""
@@ -74,7 +79,7 @@ class Results:
     def mean_iou(self, class_name: str) -> pd.DataFrame:
         """Mean IoU over all pairs of a finding, one column per share of pixels."""
         cases = self._cases(self.iou, class_name, "class_name", "correctly predicted and boxed")
-        wide = cases.pivot(index="image_id", columns="share", values="all_pairs")
+        wide = cases.pivot(index="image_id", columns="share", values=with_union("all_pairs", self.union))
         return pd.DataFrame(self._mean(wide.to_numpy(), wide.index), columns=wide.columns)
 
     def mean_drop(self, heatmap_class: str, transform: str | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -164,6 +169,8 @@ def load_results(folder: Path) -> Results:
     sections = parameters["parameters"]
     return Results(
         **tables,
+        patients=read_studies(folder / "data")["patient_id"],
+        union=sections["iou"]["union"],
         explained=about["explained"],
         rendered=about["rendered"],
         warm_start_epochs=sections["training"]["warm_start_epochs"],

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from cxrlib.bootstrap import FEWEST, in_words
+from cxrlib.boxes import with_union
 from cxrlib.facts import thesis_iou, thesis_values
 
 
@@ -22,7 +24,7 @@ def summary(folder: Path, parameters: dict, about: dict, items: pd.DataFrame, cl
     parts = {
         "Data": lambda: _data(parameters, about),
         "Classification": lambda: _classification(folder, about),
-        "Localisation": lambda: _localisation(folder),
+        "Localisation": lambda: _localisation(folder, with_union("all_pairs", parameters["iou"]["union"])),
         "Perturbation": lambda: _perturbation(folder, about),
         "Reproduction": lambda: _reproduction(items, claims),
     }
@@ -59,17 +61,17 @@ def _classification(folder: Path, about: dict) -> str:
     area = auroc.set_index("label").loc["macro avg"]
     thesis = thesis_values("table_03").query("group == '7 classes' and row == 'micro avg'")["value"].item()
     return (
-        f"micro F1 {_with_interval(micro)} (thesis, 7 labels: {thesis:.2f}), macro AUC {_with_interval(area)} "
+        f"micro F1 {in_words(micro)} (thesis, 7 labels: {thesis:.2f}), macro AUC {in_words(area)} "
         f"(thesis: 0.93 to 0.99 per label)."
     )
 
 
-def _localisation(folder: Path) -> str:
+def _localisation(folder: Path, protocol: str) -> str:
     table = pd.read_csv(folder / "tables" / "table_06.csv").dropna(subset="ours")
-    readers = pd.read_csv(folder / "tables" / "reader_agreement.csv").query("protocol == 'all_pairs'")
+    readers = pd.read_csv(folder / "tables" / "reader_agreement.csv").query("protocol == @protocol")
     if table.empty:
         return "no finding is predicted correctly and boxed (n = 0)."
-    best = table.loc[table["ours"].idxmax()]
+    best = table.loc[table["ours"].where(table["n"] >= FEWEST, table["ours"] - 1).idxmax()]
     reported = thesis_iou("table_06").max()
     ceiling = readers.set_index("class_name")["ours"]
     name = best["class_name"]
@@ -79,8 +81,8 @@ def _localisation(folder: Path) -> str:
         else "not in the thesis"
     )
     return (
-        f"best is {name}, mean IoU {_with_interval(best)} at {best['share']:.0%} of the pixels; random heatmap "
-        f"{best['random_heatmap']:.2f}, {beside}."
+        f"best is {name}, mean IoU {in_words(best)} at {best['share']:.0%} of the pixels (n = {best['n']:.0f}); "
+        f"random heatmap {best['random_heatmap']:.2f}, {beside}."
     )
 
 
@@ -117,7 +119,3 @@ def _reproduction(items: pd.DataFrame, claims: pd.DataFrame) -> str:
         )
         + "."
     )
-
-
-def _with_interval(row: pd.Series) -> str:
-    return f"{row['ours']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
