@@ -73,7 +73,9 @@ def test_agreement_needs_two_readers_with_boxes():
         ["b", "ILD", "R1", "R3", *whole],
         ["b", "ILD", "R2", "R3", *half],
     ]
-    assert by_image(pairs).to_numpy().tolist() == [["ILD", "b"] + [pytest.approx(2 / 3)] * 3 + [pytest.approx(5 / 6)]]
+    assert by_image(pairs).to_numpy().tolist() == [
+        ["ILD", "b", *map(pytest.approx, [2 / 3] * 3 + [(1 / 3 + 1 / 2 + 1 / 3) / 3] * 3 + [5 / 6])]
+    ]
 
 
 def test_a_readers_labels_are_compared_with_the_others_of_the_same_image():

@@ -42,12 +42,12 @@ def results(labels):
     return truth, (truth * 0.3 + random.random(truth.shape) * 0.7)
 
 
-def cases(level=0.0):
-    """Every protocol scores level + share + the number of the study / 1,000; Cardiomegaly has three studies."""
+def cases(level=0.0, slope=1.0):
+    """Every protocol scores level + share + slope x number of the study / 1,000; Cardiomegaly has five studies."""
     rows = [
         {"image_id": STUDIES[n], "class_name": "Cardiomegaly", "share": share, "predicted_boxes": 1, "true_boxes": 1}
-        | dict.fromkeys(SCORES, level + share + n / 1000)
-        for n in (3, 5, 7)
+        | dict.fromkeys(SCORES, level + share + slope * n / 1000)
+        for n in (3, 4, 5, 6, 7)
         for share in SHARES
     ]
     return pd.DataFrame(rows)
@@ -85,13 +85,15 @@ def test_areas_are_scikit_learns_and_their_mean_leaves_out_what_is_absent(weight
 
 
 def test_iou_stands_between_thesis_and_chance_and_is_compared_in_pairs(weights):
-    table = iou_table(cases(0.1), cases(0.0), thesis_iou("table_06"), FINDINGS, weights, "areas")
+    table = iou_table(cases(0.1, 1.01), cases(0.0), thesis_iou("table_06"), FINDINGS, weights, "areas")
     assert len(table) == len(SHARES) * len(FINDINGS)
     row = table.loc[(0.05, "Cardiomegaly")]
-    assert row[["thesis", "n"]].tolist() == [0.237, 3]
-    assert row["ours"] == pytest.approx(0.155) and row["random_heatmap"] == pytest.approx(0.055)
-    assert row[["gain", "gain_low", "gain_high"]].tolist() == pytest.approx([0.1] * 3)  # the same studies on both sides
-    low, high = interval(mean_samples(np.array([0.153, 0.155, 0.157]), ["s3", "s5", "s7"], weights))
+    assert row[["thesis", "n"]].tolist() == [0.237, 5]
+    assert row["ours"] == pytest.approx(0.15505) and row["random_heatmap"] == pytest.approx(0.055)
+    # the same studies on both sides: their gains differ by 0.00001, the scores by 0.001
+    assert row[["gain", "gain_low", "gain_high"]].tolist() == pytest.approx([0.10005] * 3, abs=2e-5)
+    values = 0.15 + 1.01 * np.arange(3, 8) / 1000
+    low, high = interval(mean_samples(values, [f"s{n}" for n in range(3, 8)], weights))
     assert row[["low", "high"]].tolist() == pytest.approx([float(low), float(high)])
     absent = table.loc[(0.05, "Lung Opacity")]
     assert absent["n"] == 0 and np.isnan(absent["ours"]) and absent["thesis"] == 0.15
@@ -125,9 +127,9 @@ def test_one_radiograph_stands_in_the_range_of_all():
     single = cases().query("image_id == 's5'")
     table = one_radiograph_table(single, cases(), thesis_iou("table_05"), "all_pairs")
     row = table.loc[(0.02, "Cardiomegaly")]
-    assert row[["thesis", "n"]].tolist() == [0.089, 3]
+    assert row[["thesis", "n"]].tolist() == [0.089, 5]
     assert row["ours"] == pytest.approx(0.025) and row["difference"] == pytest.approx(0.025 - 0.089)
-    assert row["range_low"] == pytest.approx(0.023 + 0.05 * 0.002) and row["range_high"] < 0.027
+    assert row["range_low"] == pytest.approx(0.023 + 0.1 * 0.001) and row["range_high"] < 0.027
 
 
 def test_split_counts_of_a_small_set_of_annotations():
