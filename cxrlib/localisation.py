@@ -49,7 +49,8 @@ def score_maps(
         about = {"image_id": image_id, "class_name": class_name, "hit": hit(small, true, cohort.size)}
         for share, mask in zip(percentages, top_pixels_of(heatmap, percentages).numpy(), strict=True):
             rows.append(about | {"share": share} | score_mask(mask, true, cohort.size))
-    return pd.DataFrame(rows, columns=["image_id", "class_name", "share", *SCORES, *SIZES])
+    scores = pd.DataFrame(rows, columns=["image_id", "class_name", "share", *SCORES, *SIZES])
+    return scores.astype({name: float for name in ("share", *SCORES, *SIZES)})  # also where there is no row
 
 
 def score_mask(mask: np.ndarray, true: np.ndarray, size: int) -> dict[str, float]:

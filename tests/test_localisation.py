@@ -7,12 +7,17 @@ import torch
 from fixtures import annotation_rows
 from torchvision.ops import box_iou
 
-from cxrlib.annotations import union_labels
+from cxrlib.annotations import BOX_COLUMNS, union_labels
+from cxrlib.bootstrap import study_weights
 from cxrlib.cohort import Cohort
 from cxrlib.explanations import Explanations
+from cxrlib.facts import thesis_iou
 from cxrlib.localisation import boxed_cases, correct_cases, hit, score_maps, score_mask, shared_regions
 from cxrlib.maps import upscale
 from cxrlib.masks import top_pixels
+from cxrlib.plots.localisation import box_grid, iou_curves
+from cxrlib.plots.radiograph import explanation_grid
+from cxrlib.tables import iou_table
 
 SIZE = 20
 CLASSES = ["Cardiomegaly", "ILD", "No finding"]
@@ -127,6 +132,18 @@ def test_an_empty_map_scores_zero(cohort):
     (score,) = score_maps(cohort, cases, torch.zeros(1, 2, 2), SIZE, [0.1]).itertuples()
     scores = ("all_pairs", "best_match", "mask_iou", "mask_iou_sum", "iobb", "hit", "predicted_boxes")
     assert [getattr(score, name) for name in scores] == [0] * 7
+
+
+def test_a_cohort_without_boxes_has_tables_of_no_rows_and_figures_that_say_so(cohort):
+    cases = pd.DataFrame({"image_id": [], "class_name": []})
+    scores = score_maps(cohort, cases, torch.zeros(0, 2, 2), SIZE, [0.1])
+    assert scores.empty and scores["all_pairs"].dtype == float
+    weights = study_weights(["a"], 10, 0)
+    table = iou_table(scores, scores, thesis_iou("table_06"), ["Cardiomegaly"], weights, "areas")
+    assert "n = 0" in iou_curves(table, thesis_iou("table_06")).texts[0].get_text()
+    assert "n = 0" in explanation_grid(cohort, None, []).texts[0].get_text()
+    cohort.annotations[BOX_COLUMNS] = np.nan
+    assert "n = 0" in box_grid(cohort, None, "a", [0.1]).texts[0].get_text()
 
 
 def test_correct_cases_are_true_predicted_and_boxed(cohort):

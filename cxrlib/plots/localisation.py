@@ -13,7 +13,7 @@ from cxrlib.explanations import Explanations
 from cxrlib.maps import upscale
 from cxrlib.masks import top_pixels
 from cxrlib.plots.radiograph import show_boxes, show_radiograph, show_readers
-from cxrlib.plots.style import PAGE_WIDTH, RANDOM, THESIS, class_colours, image_axes
+from cxrlib.plots.style import PAGE_WIDTH, RANDOM, THESIS, class_colours, image_axes, sentence_figure
 
 TRUE, PREDICTED = "#2ca02c", "#c77cff"
 """The thesis's colours: green readers' boxes, purple boxes of the heatmap."""
@@ -39,6 +39,8 @@ def intersection_and_union(first: np.ndarray, second: np.ndarray, iou: float) ->
 def box_grid(cohort: Cohort, explanations: Explanations, image_id: str, shares: list[float]) -> Figure:
     """Figure 28: one radiograph, a row per finding on it, a column per share: readers' boxes and the heatmap's."""
     findings = [name for name in cohort.findings if len(cohort.boxes(image_id, name))]
+    if not findings:
+        return sentence_figure("No reader boxed a finding on a test radiograph of this run: n = 0.")
     figure, axes = image_axes(len(findings), 1 + len(shares), width=PAGE_WIDTH * 0.8)
     colours = class_colours(cohort.explained)
     pixels = cohort.images([image_id])[0]
@@ -61,6 +63,8 @@ def iou_curves(table: pd.DataFrame, thesis: pd.DataFrame) -> Figure:
         table: from `iou_table`.
         thesis: share by class; may lack classes.
     """
+    if table.empty:
+        return sentence_figure("No finding of this run is predicted correctly and boxed: n = 0.")
     classes = table.index.get_level_values("class_name").unique()
     colours = class_colours(list(classes))
     columns = 3

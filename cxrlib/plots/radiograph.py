@@ -11,7 +11,7 @@ from cxrlib.annotations import BOX_COLUMNS
 from cxrlib.cohort import Cohort
 from cxrlib.explanations import Explanations
 from cxrlib.maps import normalise_maps, upscale
-from cxrlib.plots.style import HEATMAP, READER_LINES, class_colours, image_axes
+from cxrlib.plots.style import HEATMAP, READER_LINES, class_colours, image_axes, sentence_figure
 
 OPACITY = 0.6
 MAP_SIZE = 128
@@ -77,6 +77,8 @@ def explanation_grid(
         letters: number the studies a, b, c.
         per_line: studies beside each other.
     """
+    if not rows:
+        return sentence_figure("No test radiograph of this run fits: n = 0.")
     colours = class_colours(cohort.explained)
     columns = 1 + max(len(classes) for _, classes in rows)
     names_per_line = 2 if columns < 4 else 1
