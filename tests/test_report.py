@@ -218,5 +218,5 @@ def test_a_notebooks_page_has_its_formulas_whole_and_no_script(tmp_path):
     (formula,) = re.findall(r"<math.*?</math>", html, re.DOTALL)
     assert "<mi>c</mi>" in formula and formula.count("<msubsup>") == 1
     assert "<script" not in html and "https://cdn" not in html
-    written = page.stat().st_mtime_ns
-    assert write_notebook_pages(tmp_path) == [page] and page.stat().st_mtime_ns == written
+    page.write_text(html.replace("</html>", ""))  # damage is no reason to keep a page
+    assert write_notebook_pages(tmp_path) == [page] and page.read_text() == html

@@ -83,5 +83,5 @@ def test_two_processes_find_the_models_and_make_the_same_store(smoke, tmp_path):
 def test_the_commands_say_what_is_missing(command, tmp_path):
     arguments = [sys.executable, "-m", f"cxrlib.{command}", "smoke", "--out", str(tmp_path)]
     done = subprocess.run(arguments, cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=100)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "run notebook 01_data first" in done.stderr and "Traceback" not in done.stderr
