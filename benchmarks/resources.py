@@ -15,7 +15,7 @@ from benchmarks.timing import REPEATS, entry
 from cxrlib.files import PROJECT_ROOT
 
 FEW, MANY, SIZE = 100, 1480, 224
-ALL_PASSES = "from benchmarks.resources import passes; passes({path!r}, {count})"
+ALL_PASSES = "from benchmarks.resources import passes; passes('{path}', {count})"
 IMPORT = "import time, torch; t = time.perf_counter(); import cxrlib; print(time.perf_counter() - t)"
 
 
@@ -64,10 +64,10 @@ def memory_growth() -> dict:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "inputs.npy"
         np.save(path, np.random.default_rng(0).integers(0, 256, (MANY, SIZE, SIZE), np.uint8))
-        few = [run_fresh(ALL_PASSES.format(path=str(path), count=FEW)) for _ in range(2)]
-        many = [run_fresh(ALL_PASSES.format(path=str(path), count=MANY)) for _ in range(2)]
-    ratios = [after / before for after, before in zip(many, few, strict=True)]
-    return entry(ratios, many, few, "MB", f"the same passes over {FEW} images instead of {MANY:,} (2 runs each)")
+        runs = [[run_fresh(ALL_PASSES.format(path=path, count=n)) for n in (FEW, MANY)] for _ in range(REPEATS)]
+    few, many = zip(*runs, strict=True)
+    ratios = [after / before for before, after in runs]
+    return entry(ratios, many, few, "MB", f"the same passes over {FEW} images instead of {MANY:,}")
 
 
 def import_seconds() -> dict:
