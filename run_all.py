@@ -1,6 +1,7 @@
 """Run the study: `python run_all.py [PROFILE]` executes the notebooks in order and fills outputs/<profile>."""
 
 import argparse
+import errno
 import json
 import sys
 from pathlib import Path
@@ -12,6 +13,9 @@ from cxrlib.workflow.failures import Refused
 from cxrlib.workflow.manifest import Manifest, verify
 from cxrlib.workflow.notebooks import find_notebooks, sections_of, select_notebooks, title_of
 from cxrlib.workflow.page import serve
+
+FOLDER_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+"""The run's folder cannot be written."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,7 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of the output has seen enough
         return 1
     except OSError as error:
-        print(f"run_all.py: {error}; free some space there, or work in another folder with --out", file=sys.stderr)
+        advice = "; free some space there, or work in another folder with --out" if error.errno in FOLDER_ERRORS else ""
+        print(f"run_all.py: {error}{advice}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nrun_all.py: interrupted", file=sys.stderr)
@@ -62,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--force", action="store_true", help="run notebooks whose results still stand, too")
     parser.add_argument("--dry-run", action="store_true", help="say what would run, why, and with which parameters")
     parser.add_argument("--verify", action="store_true", help="hash all results again and say which differ")
-    parser.add_argument("--compare", metavar="MANIFEST", type=Path, help="say how results differ from another run's")
+    parser.add_argument("--compare", metavar="RUN", type=Path, help="say how results differ from another run's")
     return parser
 
 
@@ -72,9 +77,10 @@ def _plan(options: argparse.Namespace) -> runner.Plan:
     params, folder = read_arguments(options)
     notebooks = select_notebooks(find_notebooks(), options.only, options.first, options.last)
     if params.transfer.run is None:
-        notebooks = [notebook for notebook in notebooks if "transfer" not in sections_of(notebook)]
-        if not notebooks:
+        wanting = [notebook for notebook in notebooks if "transfer" in sections_of(notebook)]
+        if wanting and options.only is not None or wanting == notebooks:
             raise ParameterError("08_transfer needs --set transfer.run=FOLDER, the run whose model it tests here")
+        notebooks = [notebook for notebook in notebooks if notebook not in wanting]
     return runner.Plan(
         profile=options.profile,
         params=params,
@@ -115,7 +121,8 @@ def _show_notebooks(plan: runner.Plan) -> None:
 def _compare(folder: Path, other: Path) -> int:
     from cxrlib.workflow.compare import compare
 
-    return _tell(compare(_manifest(folder), _manifest(other.parent)), f"the same results as {other.parent}")
+    other = other if other.is_dir() else other.parent
+    return _tell(compare(_manifest(folder), _manifest(other)), f"the same results as {other}")
 
 
 def _manifest(folder: Path) -> Manifest:

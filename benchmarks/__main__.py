@@ -1,7 +1,7 @@
 """`python -m benchmarks [PART ...]` measures speed claims beside their peers: outputs/benchmarks.json and a figure.
 
 Parts: explanations, data, resources, growth; all of them without an argument, otherwise the entries of the others stay.
-Install the peers first: pip install -e '.[benchmarks]'. Takes about three quarters of an hour; leave the machine alone meanwhile.
+Install the peers first: pip install -e '.[benchmarks]'. Leave the machine alone meanwhile, for about an hour.
 """
 
 import importlib

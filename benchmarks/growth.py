@@ -1,5 +1,7 @@
-"""How time and memory grow with images, classes, samples and percentages, with the peers on the same axes."""
+"""How time and memory grow with images, classes, samples and shares, with the peers on the same axes."""
 
+import os
+import statistics
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -30,11 +32,16 @@ LOOKS = {
     "pytorch-grad-cam": {"color": "#D55E00", "marker": "^"},
     "Quantus": {"color": "#009E73", "marker": "D"},
 }
+TIMES = 3
+"""How often each point is measured."""
 PEAK_OF = "from benchmarks.growth import {work}; {work}({count})"
 
 
-def measure() -> dict[str, dict[str, dict[int, float]]]:
-    """Panel -> who -> how many -> seconds, or MB where the panel's name says memory."""
+def measure() -> dict[str, dict[str, dict[int, list[float]]]]:
+    """Panel -> who -> how many -> seconds, or MiB where the panel's name says memory.
+
+    A panel's name is its title, a colon, and what is counted.
+    """
     network = build_network()
     fast = inference_copy(network)
     images = {n: normalise(grey_images(n)) for n in (1, 2, 4, 8, 16)}
@@ -65,34 +72,34 @@ def measure() -> dict[str, dict[str, dict[int, float]]]:
 
     numbers = [1, 2, 4, 8, 16]
     return {
-        "images, Grad-CAM": {
+        "Grad-CAM of 7 classes: images in a batch": {
             "this project": _times(lambda n: gradcam(fast, images[n]), numbers),
             "captum": _times(lambda n: captum(images[n], CLASSES), numbers),
             "pytorch-grad-cam": _times(lambda n: grad_cam(images[n], CLASSES), numbers[:4]),
         },
-        "classes, Grad-CAM": {
+        "Grad-CAM of 2 images: classes": {
             "this project": _times(lambda n: gradcam(fast, images[2], classes=list(range(n))), [1, 3, 5, 7]),
             "captum": _times(lambda n: captum(images[2], n), [1, 3, 5, 7]),
             "pytorch-grad-cam": _times(lambda n: grad_cam(images[2], n), [1, 3, 5, 7]),
         },
-        "noisy samples, SmoothGrad": {
+        "SmoothGrad of 7 classes, 10 at once: noisy samples": {
             "this project": _times(lambda n: smoothgrad(fast, images[1][0], NOISE, n, 0, batch_size=10), [5, 10, 20]),
             "captum": _times(noise_tunnel, [5, 10, 20]),
         },
-        "perturbed copies of an image": {
+        "Perturbation: changed copies of an image": {
             "this project": _times(replace, [3, 6, 12, 24]),
             "Quantus": _times(flip, [3, 6, 12, 24]),
         },
-        "memory: noisy samples": {
-            "this project": {n: run_fresh(PEAK_OF.format(work="our_samples", count=n)) for n in (5, 20, 50)},
-            "captum": {n: run_fresh(PEAK_OF.format(work="captum_samples", count=n)) for n in (5, 20, 50)},
+        "Memory of SmoothGrad, captum all at once: noisy samples": {
+            "this project": _memory(PEAK_OF.format(work="our_samples", count="{}"), [5, 20, 50]),
+            "captum": _memory(PEAK_OF.format(work="captum_samples", count="{}"), [5, 20, 50]),
         },
-        "memory: stored images": {"this project": _memory_by_images([100, 300, 600, 1000])},
+        "Memory of all passes, ResNet18: stored images": {"this project": _memory_by_images([100, 400, 700, 1000])},
     }
 
 
 def our_samples(samples: int) -> None:
-    """Print the peak memory in MB of SmoothGrad over so many samples."""
+    """Print the peak memory in MiB of SmoothGrad over so many samples."""
     network = inference_copy(build_network())
     smoothgrad(network, normalise(grey_images(1))[0], NOISE, samples, seed=0)
     print(peak_memory())
@@ -106,28 +113,39 @@ def captum_samples(samples: int) -> None:
     print(peak_memory())
 
 
-def growth_figure(panels: dict[str, dict[str, dict[int, float]]]) -> Figure:
-    """One panel per thing that grows; lines are named once."""
+def growth_figure(panels: dict[str, dict[str, dict[int, list[float]]]]) -> Figure:
+    """One panel per thing that grows: medians, and bars from minimum to maximum; lines are named once."""
     set_style()
-    figure, axes = plt.subplots(2, 3, figsize=(PAGE_WIDTH, 4.2))
-    for ax, (title, lines) in zip(axes.flat, panels.items(), strict=True):
+    figure, axes = plt.subplots(2, 3, figsize=(PAGE_WIDTH, 4.4))
+    for ax, (words, lines) in zip(axes.flat, panels.items(), strict=True):
         for name, values in lines.items():
-            ax.plot(list(values), list(values.values()), ms=3, label=name, **LOOKS[name])
-        highest = max(value for values in lines.values() for value in values.values())
-        unit = "peak memory / MB" if title.startswith("memory") else "time / s"
-        ax.set(xlabel=title.removeprefix("memory: "), ylabel=unit, ylim=(0, 1.1 * highest))
+            middle = [statistics.median(found) for found in values.values()]
+            reach = [[m - min(v), max(v) - m] for m, v in zip(middle, values.values(), strict=True)]
+            ax.errorbar(list(values), middle, np.transpose(reach), ms=3, capsize=2, elinewidth=0.6, **LOOKS[name])
+        title, counted = words.split(": ")
+        ax.set_title(title.replace(", ", "\n"), fontsize=7)
+        ax.set(xlabel=counted, ylabel="peak memory / MiB" if title.startswith("Memory") else "time / s")
+        ax.set_xticks(list(next(iter(lines.values()))))
+        ax.set_xlim(left=0)
+        ax.set_ylim(bottom=0)
     shown = {name: plt.Line2D([], [], ms=3, **look) for name, look in LOOKS.items()}
     figure.legend(shown.values(), shown.keys(), loc="outside upper center", ncols=len(shown), frameon=False)
+    note = f"ResNet50 unless named, {SIZE} px, {os.cpu_count()} cores; median of {TIMES}, bars from minimum to maximum"
+    figure.supxlabel(note, fontsize=6, color="#666666")
     return figure
 
 
-def _times(work: Callable[[int], object], counts: list[int]) -> dict[int, float]:
+def _times(work: Callable[[int], object], counts: list[int]) -> dict[int, list[float]]:
     work(counts[0])
-    return {count: min(seconds(lambda count=count: work(count)) for _ in range(2)) for count in counts}
+    return {count: [seconds(lambda count=count: work(count)) for _ in range(TIMES)] for count in counts}
+
+
+def _memory(code: str, counts: list[int]) -> dict[int, list[float]]:
+    return {count: [run_fresh(code.format(count)) for _ in range(TIMES)] for count in counts}
 
 
 def _memory_by_images(counts: list[int]) -> dict[int, float]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "inputs.npy"
         np.save(path, np.random.default_rng(0).integers(0, 256, (max(counts), SIZE, SIZE), np.uint8))
-        return {count: run_fresh(ALL_PASSES.format(path=str(path), count=count)) for count in counts}
+        return _memory(ALL_PASSES.format(path=path, count="{}"), counts)

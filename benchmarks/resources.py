@@ -20,7 +20,7 @@ IMPORT = "import time, torch; t = time.perf_counter(); import cxrlib; print(time
 
 
 def passes(path: str, count: int) -> None:
-    """Explain and perturb `count` stored images, then print this process's peak memory in MB.
+    """Explain and perturb `count` stored images, then print this process's peak memory in MiB.
 
     The network is a small one and one perturbation per image is enough: what may grow is what is kept of each image.
     """
@@ -41,7 +41,7 @@ def passes(path: str, count: int) -> None:
 
 
 def peak_memory() -> float:
-    """Peak memory of this process in MB, on Linux; getrusage would report the parent's where that is higher."""
+    """Peak memory of this process in MiB, on Linux; getrusage would report the parent's where that is higher."""
     status = Path("/proc/self/status").read_text()
     return int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1)) / 1024
 
@@ -67,7 +67,7 @@ def memory_growth() -> dict:
         runs = [[run_fresh(ALL_PASSES.format(path=path, count=n)) for n in (FEW, MANY)] for _ in range(REPEATS)]
     few, many = zip(*runs, strict=True)
     ratios = [after / before for before, after in runs]
-    return entry(ratios, many, few, "MB", f"the same passes over {FEW} images instead of {MANY:,}")
+    return entry(ratios, many, few, "MiB", f"the same passes over {FEW} images instead of {MANY:,}")
 
 
 def import_seconds() -> dict:

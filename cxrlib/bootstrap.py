@@ -36,18 +36,22 @@ def study_weights(image_ids: Sequence, resamples: int, seed: int, patients: pd.S
     return pd.DataFrame(weights, columns=image_ids)
 
 
-def interval(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def interval(samples: np.ndarray, counts: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Percentile interval (95 %) of the resamples.
 
     Args:
         samples: (1 + resamples, ...), first the score itself; NaN where a resample holds no case.
+        counts: cases behind each score. Where they are given, there is no interval below FEWEST, nor where all
+            resamples are alike, as those of zeros are: the bootstrap knows nothing of what it has never seen.
 
     Returns:
-        Lower and upper bound, shaped like one score; NaN where the score itself is NaN.
+        Lower and upper bound, shaped like one score; NaN where the score itself is NaN or there is no interval.
     """
     known = ~np.isnan(samples[0])
     drawn = np.where(known, samples[1:], 0.0)
     low, high = np.nanpercentile(drawn, [50 * (1 - LEVEL), 50 * (1 + LEVEL)], axis=0)
+    if counts is not None:
+        known = known & (np.asarray(counts) >= FEWEST) & (low < high)
     return np.where(known, low, np.nan), np.where(known, high, np.nan)
 
 

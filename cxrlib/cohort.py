@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrlib.annotations import BOX_COLUMNS
+from cxrlib.annotations import BOX_COLUMNS, NO_FINDING
 from cxrlib.files import read_json
 
 
@@ -49,7 +49,12 @@ class Cohort:
     @property
     def findings(self) -> list[str]:
         """Labels of the explained experiment that can have boxes, i.e. without the "No finding" label."""
-        return [name for name in self.explained if name != self.about["classes"][-1]]
+        return [name for name in self.explained if name != NO_FINDING]
+
+    @property
+    def healthy(self) -> str | None:
+        """The "No finding" label, if the explained experiment has it."""
+        return NO_FINDING if NO_FINDING in self.explained else None
 
     def of(self, split: str, classes: list[str] | None = None) -> list[str]:
         """Image ids of a split that have at least one of `classes` (default: the explained labels)."""
@@ -58,16 +63,37 @@ class Cohort:
 
     def images(self, image_ids: list[str]) -> np.ndarray:
         """Pixels of the given studies, uint8 (n, size, size)."""
-        return self.pixels[self.studies.index.get_indexer(image_ids)]
+        return self.pixels[self.positions(image_ids)]
+
+    def positions(self, image_ids: list[str]) -> np.ndarray:
+        """Rows of the given studies in `pixels`, int64 (n,).
+
+        Raises:
+            KeyError: the cohort has no such study.
+        """
+        rows = self.studies.index.get_indexer(image_ids)
+        if (rows < 0).any():
+            raise KeyError(f"no study {image_ids[int((rows < 0).argmax())]!r} in {self.folder}")
+        return rows
 
     def boxes(self, image_id: str, class_name: str) -> pd.DataFrame:
         """All readers' boxes of one finding: rad_id and BOX_COLUMNS, pixels of the stored image."""
         rows = self._boxed.get((image_id, class_name))
         return self.annotations.loc[rows if rows is not None else [], ["rad_id", *BOX_COLUMNS]]
 
+    def readers(self, image_id: str) -> list[str]:
+        """Ids of the readers of one image, R8 before R10."""
+        rows = self._read.get(image_id, [])
+        return sorted(self.annotations.loc[rows, "rad_id"].unique(), key=lambda name: (len(name), name))
+
     def boxes_of(self, image_id: str) -> np.ndarray:
         """All readers' boxes of all the run's findings on one image: float (n, 4), pixels of the stored image."""
         return np.concatenate([self.boxes(image_id, name)[BOX_COLUMNS].to_numpy(float) for name in self.findings])
+
+    @cached_property
+    def _read(self) -> dict:
+        """Row labels of the annotations, by image_id."""
+        return self.annotations.groupby("image_id").groups
 
     @cached_property
     def _boxed(self) -> dict:

@@ -34,7 +34,7 @@ def inference_dtype(compute: Compute) -> torch.dtype:
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
     """Context for the forward pass of training: bfloat16 where asked for; weights and their updates stay float32."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else contextlib.nullcontext()
 
 
 def pick_device(name: str = "auto") -> torch.device:

@@ -84,16 +84,19 @@ def _seconds_per_image(images: pd.DataFrame, size: int) -> float:
 
 
 def _network_seconds(params: Params, n_images: int) -> float:
-    """Training, SmoothGrad and perturbation on two CPU cores; the rest is small beside them."""
+    """Training, SmoothGrad and perturbation on two CPU cores; the rest is small beside them.
+
+    About one class of an image is taken to be predicted.
+    """
     model, training, data = params.model, params.training, params.data
     step = GIGAFLOPS[model.architecture] * (model.input_size / 224) ** 2 / TRAINED_PER_SECOND
     if model.output_stride == 16:
         step *= STRIDE_16_COST
-    others = training.warm_start_epochs or training.epochs
+    others = (training.epochs and training.warm_start_epochs) or training.epochs
     epochs = training.epochs + (len(params.labels.experiments) - 1) * others
     n_test = round(n_images * data.test_share)
     passes = min(n_test, params.smoothgrad.n_studies) * params.smoothgrad.samples * len(params.smoothgrad.noise_levels)
-    transforms = len(params.perturbation.percentages) * (1 + len(params.perturbation.kernels))
+    transforms = len(params.perturbation.shares) * (1 + len(params.perturbation.kernels))
     passes += min(n_test, params.perturbation.n_studies) * transforms
     n_train = n_images * (1 - data.test_share - data.valid_share)
     return step * (n_train * epochs + passes / FASTER_WITHOUT_TRAINING)

@@ -89,7 +89,7 @@ def explain_studies(
         if stored_identity(shard) != identity:
             maps, probabilities = explain(network, inputs[rows], gradcam.layer, compute.batch_size)
             frame = pd.DataFrame(probabilities.numpy(), pd.Index(image_ids[rows], name="image_id"), about.classes)
-            save_explanations(Explanations(frame, maps, about.input_size, identity), shard)
+            save_explanations(Explanations(frame, maps, about.input_size, identity, gradcam.layer), shard)
     wait_for_all()
     explanations = join([load_explanations(shard) for shard, _ in shards])
     wait_for_all()

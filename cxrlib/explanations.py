@@ -20,12 +20,14 @@ class Explanations:
         maps: raw Grad-CAM, float32 (studies, classes, rows, columns), in the order of `probabilities`.
         input_size: side in pixels of the network's input, the frame in which masks are made.
         identity: fingerprint of the model, data and parameters that made them.
+        layer: name of the module whose output is explained.
     """
 
     probabilities: pd.DataFrame
     maps: torch.Tensor
     input_size: int
     identity: str
+    layer: str = "layer4"
 
     @property
     def classes(self) -> list[str]:
@@ -38,9 +40,15 @@ class Explanations:
         return self.maps[row, self.probabilities.columns.get_loc(class_name)]
 
     def maps_of(self, cases: pd.DataFrame) -> torch.Tensor:
-        """Raw maps (cases, rows, columns) of cases with the columns image_id and class_name."""
+        """Raw maps (cases, rows, columns) of cases with the columns image_id and class_name.
+
+        Raises:
+            KeyError: a study or class is not in the store.
+        """
         rows = self.probabilities.index.get_indexer(cases["image_id"])
         columns = self.probabilities.columns.get_indexer(cases["class_name"])
+        if len(unknown := cases[(rows < 0) | (columns < 0)]):
+            raise KeyError(f"no map of {unknown['class_name'].iloc[0]} of study {unknown['image_id'].iloc[0]!r}")
         return self.maps[torch.as_tensor(rows), torch.as_tensor(columns)]
 
 
@@ -61,6 +69,7 @@ def save_explanations(explanations: Explanations, path: Path) -> None:
             maps=explanations.maps.numpy(),
             input_size=np.int64(explanations.input_size),
             identity=np.array(explanations.identity, dtype=np.str_),
+            layer=np.array(explanations.layer, dtype=np.str_),
         )
 
 
@@ -88,4 +97,5 @@ def load_explanations(path: Path) -> Explanations:
             torch.from_numpy(arrays["maps"]),
             int(arrays["input_size"]),
             str(arrays["identity"]),
+            str(arrays["layer"]),
         )

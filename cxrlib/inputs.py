@@ -44,7 +44,7 @@ def network_inputs(cohort: Cohort, image_ids: list[str], size: int) -> StoredInp
     if rank() == 0 and (not path.exists() or path.stat().st_mtime_ns < pixels_path.stat().st_mtime_ns):
         _store_inputs(pixels_path, path, size)
     wait_for_all()
-    return StoredInputs(path, cohort.studies.index.get_indexer(image_ids))
+    return StoredInputs(path, cohort.positions(image_ids))
 
 
 def load_batches(
@@ -68,7 +68,7 @@ def load_batches(
         for batch in [*batches, None]:
             current, ahead = ahead, None if batch is None else reader.submit(read, batch)
             if current is not None:
-                yield current.result().to(device, non_blocking=True)
+                yield current.result().to(device, non_blocking=device.type == "cuda")
 
 
 def _store_inputs(pixels_path: Path, path: Path, size: int) -> None:

@@ -27,7 +27,7 @@ SCORES = [*PROTOCOLS, *(f"{name}_sum" for name in PROTOCOLS), "iobb", "hit"]
 
 
 def score_maps(
-    cohort: Cohort, cases: pd.DataFrame, maps: torch.Tensor, input_size: int, percentages: list[float]
+    cohort: Cohort, cases: pd.DataFrame, maps: torch.Tensor, input_size: int, shares: list[float]
 ) -> pd.DataFrame:
     """Every protocol's score of every heatmap at every share of pixels, against all readers' boxes.
 
@@ -36,7 +36,7 @@ def score_maps(
         cases: columns image_id and class_name; each must have a reader's box.
         maps: raw maps (cases, rows, columns), one per case.
         input_size: side in pixels of the frame in which masks are made (thesis: 224).
-        percentages: shares of the pixels that make the mask.
+        shares: fractions of the pixels that make the mask.
 
     Returns:
         One row per case and share: image_id, class_name, share and the scores of `score_mask`, `hit` of the heatmap.
@@ -47,7 +47,7 @@ def score_maps(
         true = cohort.boxes(image_id, class_name)[BOX_COLUMNS].to_numpy()
         heatmap = upscale(small, input_size)
         about = {"image_id": image_id, "class_name": class_name, "hit": hit(small, true, cohort.size)}
-        for share, mask in zip(percentages, top_pixels_of(heatmap, percentages).numpy(), strict=True):
+        for share, mask in zip(shares, top_pixels_of(heatmap, shares).numpy(), strict=True):
             rows.append(about | {"share": share} | score_mask(mask, true, cohort.size))
     scores = pd.DataFrame(rows, columns=["image_id", "class_name", "share", *SCORES, *SIZES])
     return scores.astype({name: float for name in ("share", *SCORES, *SIZES)})  # also where there is no row
@@ -91,8 +91,6 @@ def hit(heatmap: torch.Tensor, true: np.ndarray, size: int) -> bool:
             cells the first in reading order counts; one of zeros hits nothing.
         true: boxes (n, 4) in pixels of a square frame of `size` pixels.
     """
-    if heatmap.max() <= 0:
-        return False
     x, y = (peaks(heatmap[None])[0] * size).tolist()
     x_min, y_min, x_max, y_max = np.asarray(true, np.float64).reshape(-1, 4).T
     return bool(((x_min <= x) & (x < x_max) & (y_min <= y) & (y < y_max)).any())

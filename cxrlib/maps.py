@@ -51,8 +51,9 @@ def lung_shares(maps: torch.Tensor, size: int) -> torch.Tensor:
 def peaks(maps: torch.Tensor) -> torch.Tensor:
     """Centre of each raw map's strongest cell as fractions of the width and height: (n, 2), x and y.
 
-    Of equal cells the first in reading order counts.
+    Of equal cells the first in reading order counts; a map without a positive cell has no peak (NaN).
     """
     rows, columns = maps.shape[1:]
-    strongest = maps.flatten(1).argmax(1)
-    return torch.stack([(strongest % columns + 0.5) / columns, (strongest // columns + 0.5) / rows], dim=1)
+    highest, strongest = maps.flatten(1).max(1)
+    centres = torch.stack([(strongest % columns + 0.5) / columns, (strongest // columns + 0.5) / rows], dim=1)
+    return torch.where(highest[:, None] > 0, centres, torch.nan)

@@ -43,5 +43,7 @@ def smaller_batches(function: Callable) -> Callable:
             gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
+            elif torch.backends.mps.is_available():
+                torch.mps.empty_cache()
 
     return patient

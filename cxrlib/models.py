@@ -92,7 +92,7 @@ def train_experiment(
         if training.epochs:
             history = train(network, *sets, schedule, keep_best, compute.precision, state_path, identity)
         else:
-            history = measure(network, *sets, schedule, keep_best, compute.precision)
+            history = measure(network, *sets, schedule, keep_best)
     if rank() == 0:
         with whole_file(losses_path) as temporary:
             history.to_csv(temporary, index=False)
@@ -111,7 +111,7 @@ def _network_to_train(model: Model, weights: str | None, classes: list[str], epo
     untrained = load_weights(network, weights, classes) if weights else classes
     if epochs == 0 and untrained:
         raise RuntimeError(
-            f"training.epochs=0 uses model.weights={weights} as it is, but that has no output for "
+            f"training.epochs=0 uses model.weights={weights} as it is, and that brings no output for "
             f"{', '.join(untrained)}; take these out of labels.experiments, or train"
         )
     return network

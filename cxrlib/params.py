@@ -8,7 +8,7 @@ from cxrlib.files import PROJECT_ROOT
 from cxrlib.safe_yaml import in_short, read_yaml
 
 Share = Annotated[float, Field(gt=0, lt=1)]
-Percentages = Annotated[list[Share], Field(min_length=1)]
+Shares = Annotated[list[Share], Field(min_length=1)]
 Positive = Annotated[int, Field(ge=1)]
 KernelSide = Annotated[int, Field(ge=3)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -138,7 +138,7 @@ class Smoothgrad(Section):
 
     samples: Positive
     """Noisy copies (thesis: 50)."""
-    noise_levels: Percentages
+    noise_levels: Shares
     """Standard deviation of the noise as a fraction of the image's range (thesis: 0.1 and 0.2)."""
     average: Literal["raw", "normalised"]
     """Average the maps before or after dividing each by its maximum."""
@@ -149,7 +149,7 @@ class Smoothgrad(Section):
 class Iou(Section):
     """Boxes from heatmaps against readers' boxes."""
 
-    percentages: Percentages
+    shares: Shares
     """Fractions of the heatmap's pixels that make its mask."""
     union: Literal["areas", "sum"]
     """areas: area of the union; sum: area1 + area2, the thesis's step 5, at most 0.5."""
@@ -162,7 +162,7 @@ class Iou(Section):
 class Perturbation(Section):
     """Pixel importance."""
 
-    percentages: Percentages
+    shares: Shares
     """Fractions of the pixels that are replaced."""
     kernels: Annotated[list[KernelSide], Field(min_length=1)]
     """Sides of the Gaussian kernels in input pixels (thesis: 11 and 21); odd."""
@@ -179,7 +179,7 @@ class Perturbation(Section):
 
 
 class Bootstrap(Section):
-    """Intervals: studies are drawn again with replacement."""
+    """Intervals: patients are drawn again with replacement, with all their studies."""
 
     resamples: Annotated[int, Field(ge=100)]
     """How often; the thesis has no intervals."""

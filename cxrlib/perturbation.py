@@ -46,13 +46,13 @@ def perturb(
     maps: torch.Tensor,
     probabilities: torch.Tensor,
     threshold: float,
-    percentages: list[float],
+    shares: list[float],
     kernels: list[int],
     batch_size: int,
 ) -> pd.DataFrame:
     """Probabilities of all labels after replacing the top pixels of every predicted class's heatmap.
 
-    Needs images x predicted classes x (1 + kernels) x percentages forward passes; the unchanged images'
+    Needs images x predicted classes x (1 + kernels) x shares forward passes; the unchanged images'
     probabilities are given.
 
     Args:
@@ -61,7 +61,7 @@ def perturb(
         maps: raw maps (n, classes, rows, columns).
         probabilities: (n, classes) of the unchanged images.
         threshold: a class is predicted where its probability reaches this.
-        percentages: shares of the pixels to replace.
+        shares: fractions of the pixels to replace.
         kernels: Gaussian kernel sides in pixels of the input frame.
 
     Returns:
@@ -76,7 +76,7 @@ def perturb(
     with torch.inference_mode():
         for index, (image,) in zip(wanted, progress(loaded, "perturbing", "image", len(wanted)), strict=True):
             predicted = chosen[index]
-            masks = top_pixels_of(upscale(maps[index, predicted].to(device), image.shape[-1]), percentages)
+            masks = top_pixels_of(upscale(maps[index, predicted].to(device), image.shape[-1]), shares)
             lent = replacements(image, kernels)
             # masks are shares x classes; the variants come class by class, transform by transform, share by share
             variants = torch.cat(
@@ -84,7 +84,7 @@ def perturb(
             )
             after = torch.cat([network(normalise(part)).sigmoid() for part in variants.split(batch_size)])
             drops.append(probabilities[index].to(device) - after)
-            keys += [(index, column, name, share) for column in predicted for name in lent for share in percentages]
+            keys += [(index, column, name, share) for column in predicted for name in lent for share in shares]
     columns = ["image", "heatmap_class", "transform", "share"]
     frame = pd.DataFrame(keys, columns=columns)
     values = torch.cat(drops).cpu().numpy() if drops else torch.empty(0, probabilities.shape[1]).numpy()

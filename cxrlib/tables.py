@@ -3,13 +3,16 @@
 import numpy as np
 import pandas as pd
 
-from cxrlib.bootstrap import FEWEST, auroc_samples, f1_of_counts, f1_samples, interval, mean_samples
+from cxrlib.bootstrap import auroc_samples, f1_of_counts, f1_samples, interval, mean_samples
 from cxrlib.boxes import with_union
 from cxrlib.cohort import Cohort
 from cxrlib.facts import thesis_values
 from cxrlib.localisation import SCORES
 from cxrlib.readers import AGREEMENT, by_image
 from cxrlib.split import SPLITS, split_sizes
+
+FEWEST_IMAGES = 20
+"""Common images below which a pair of readers has no interval."""
 
 
 def split_counts(
@@ -77,7 +80,12 @@ def auroc_table(labels: pd.DataFrame, probabilities: pd.DataFrame, weights: pd.D
 
 
 def iou_table(
-    scores: pd.DataFrame, chance: pd.DataFrame, thesis: pd.DataFrame, classes: list[str], weights: pd.DataFrame, union
+    scores: pd.DataFrame,
+    chance: pd.DataFrame,
+    thesis: pd.DataFrame,
+    classes: list[str],
+    weights: pd.DataFrame,
+    union: str,
 ) -> pd.DataFrame:
     """Table 6: mean IoU over all pairs per share and class, beside the thesis and a random heatmap.
 
@@ -165,6 +173,24 @@ def by_class(scores: pd.DataFrame, protocols: list[str], classes: list[str], wei
     return table.sort_values(["protocol", "share"], kind="stable", ignore_index=True)
 
 
+def own_drops(cases: pd.DataFrame, classes: list[str], weights: pd.DataFrame) -> pd.DataFrame:
+    """Figure 32's thick lines: how far a heatmap's own class falls when its top pixels are replaced.
+
+    Args:
+        cases: from `cxrlib.perturbation.named_drops`.
+        classes: class names.
+        weights: resamples by image_id.
+
+    Returns:
+        transform, share, class_name, ours (mean fall of the probability), low, high, n (images).
+    """
+    own = cases.melt(["image_id", "heatmap_class", "transform", "share"], classes, "class_name", "drop")
+    own = own[own["class_name"] == own["heatmap_class"]]
+    wide = own.pivot(index=["image_id", "class_name", "share"], columns="transform", values="drop").reset_index()
+    transforms = cases["transform"].unique().tolist()
+    return by_class(wide, transforms, classes, weights).rename(columns={"protocol": "transform"})
+
+
 def reader_table(agreement: pd.DataFrame, weights: pd.DataFrame) -> pd.DataFrame:
     """What radiologists reach against each other: finding by protocol, mean over images.
 
@@ -179,10 +205,25 @@ def reader_table(agreement: pd.DataFrame, weights: pd.DataFrame) -> pd.DataFrame
     return table.drop(columns="share").sort_values(["class_name", "protocol"], ignore_index=True)
 
 
-def reader_pairs(agreement: pd.DataFrame) -> pd.DataFrame:
-    """Mean agreement of every pair of readers and finding: class_name, first, second, the scores, n (images)."""
-    groups = agreement.groupby(["class_name", "first", "second"])
-    return groups[AGREEMENT].mean().assign(n=groups.size()).reset_index()
+def reader_pairs(agreement: pd.DataFrame, weights: pd.DataFrame) -> pd.DataFrame:
+    """Mean agreement of every pair of readers and finding.
+
+    Args:
+        agreement: from `reader_agreement`.
+        weights: resamples by image_id.
+
+    Returns:
+        class_name, first, second, the scores, n (images), low and high (interval of all_pairs where n reaches
+        FEWEST_IMAGES).
+    """
+    key = ["class_name", "first", "second"]
+    groups = agreement.groupby(key)
+    table = groups[AGREEMENT].mean().assign(n=groups.size(), low=np.nan, high=np.nan)
+    for pair in table.index[table["n"] >= FEWEST_IMAGES]:
+        cases = groups.get_group(pair)
+        samples = mean_samples(cases[["all_pairs"]], cases["image_id"], weights)
+        table.loc[pair, ["low", "high"]] = np.ravel(interval(samples, [len(cases)]))
+    return table.reset_index()
 
 
 def reader_f1(outcomes: pd.DataFrame, weights: pd.DataFrame) -> pd.DataFrame:
@@ -199,19 +240,14 @@ def reader_f1(outcomes: pd.DataFrame, weights: pd.DataFrame) -> pd.DataFrame:
 
 
 def scores_with_interval(samples: np.ndarray, names: list[str], counts: list[int]) -> pd.DataFrame:
-    """Scores with their intervals: indexed by label: ours, low, high, n.
-
-    There is no interval (NaN) where n is below FEWEST, or where all resamples are alike, as those of zeros are: the
-    bootstrap knows nothing of what it has never seen.
+    """Scores with their intervals: indexed by label: ours, low, high (NaN where there is no interval), n.
 
     Args:
         samples: (1 + resamples, names), first the score itself.
         names: of the columns.
         counts: n of each.
     """
-    low, high = interval(samples)
-    known = (np.asarray(counts) >= FEWEST) & (low < high)
-    low, high = np.where(known, low, np.nan), np.where(known, high, np.nan)
+    low, high = interval(samples, counts)
     columns = {"ours": samples[0], "low": low, "high": high, "n": np.asarray(counts, int)}
     return pd.DataFrame(columns, index=pd.Index(names, name="label"))
 

@@ -134,7 +134,6 @@ def measure(
     valid_set: LabelledImages,
     params: Training,
     keep_best: Callable[[int, float], None],
-    precision: str = "float32",
 ) -> pd.DataFrame:
     """As `train` with no epoch at all: the network is kept as it is, with its validation loss as epoch 0."""
     weight = positive_weights(train_set[1]).to(device_of(network)) if params.pos_weight else None

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 
 from cxrlib.bootstrap import auroc_samples, f1_samples, interval, mean_samples, study_weights
@@ -62,7 +63,7 @@ def evaluate_model(cohort: Cohort, explanations: Explanations, iou: Iou) -> Scor
     probabilities = explanations.probabilities[cohort.explained]
     cases = boxed_cases(cohort, probabilities)
     maps = explanations.maps_of(cases)
-    scores = score_maps(cohort, cases, maps, explanations.input_size, iou.percentages)
+    scores = score_maps(cohort, cases, maps, explanations.input_size, iou.shares)
     scores = scores.rename(columns={with_union("all_pairs", iou.union): "iou"})
     labels = cohort.labels.loc[probabilities.index, cohort.explained]
     patients = cohort.studies["patient_id"]
@@ -70,7 +71,7 @@ def evaluate_model(cohort: Cohort, explanations: Explanations, iou: Iou) -> Scor
 
 
 def compare(home: Scored, abroad: Scored, share: float, resamples: int, seed: int) -> pd.DataFrame:
-    """Scores at home and abroad and their difference, with 95 % intervals from resampled studies.
+    """Scores at home and abroad and their difference, with 95 % intervals from resampled patients.
 
     Args:
         share: share of pixels whose IoU is compared.
@@ -86,10 +87,12 @@ def compare(home: Scored, abroad: Scored, share: float, resamples: int, seed: in
         parts[place] = _samples(tested, share, weights)
         parts[f"n_{place}"] = _positives(tested, share)
     parts["drop"] = parts["home"] - parts["abroad"]
+    counts = {name: pd.Series(parts[f"n_{name}"])[parts[name].columns].to_numpy() for name in ("home", "abroad")}
+    counts["drop"] = np.minimum(counts["home"], counts["abroad"])
     columns = {}
     for name in ("home", "abroad", "drop"):
         columns[name] = parts[name].iloc[0]
-        low, high = interval(parts[name].to_numpy())
+        low, high = interval(parts[name].to_numpy(), counts[name])
         columns |= {f"{name}_low": low, f"{name}_high": high}
     columns |= {name: pd.Series(parts[name]) for name in ("n_home", "n_abroad")}
     return pd.DataFrame(columns).rename_axis(["label", "metric"])

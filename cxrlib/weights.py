@@ -9,7 +9,7 @@ from safetensors.torch import load
 from torch import nn
 from torchvision import models
 
-from cxrlib.files import whole_file
+from cxrlib.files import PROJECT_ROOT, whole_file
 from cxrlib.labels import suite_names
 
 CHEST_URL = (
@@ -46,7 +46,7 @@ def load_weights(network: nn.Module, weights: str, classes: list[str]) -> list[s
 
     Args:
         network: as `cxrlib.resnet.build_resnet` makes it.
-        weights: "imagenet", "torchxrayvision", or the path of a safetensors or PyTorch file.
+        weights: "imagenet", "torchxrayvision", or the path of a safetensors or PyTorch file, from the project's root.
         classes: of the network's head.
 
     Returns:
@@ -60,7 +60,7 @@ def load_weights(network: nn.Module, weights: str, classes: list[str]) -> list[s
     elif weights == "imagenet":
         state = _imagenet_state(network)
     else:
-        state = read_state(Path(weights))
+        state = read_state(PROJECT_ROOT / weights)
     _fill_backbone(network, state, weights)
     if weights != "torchxrayvision":
         return classes
@@ -83,7 +83,8 @@ def weights_file(weights: str) -> Path | None:
         RuntimeError: the file cannot be downloaded.
     """
     if weights != "torchxrayvision":
-        return Path(weights) if Path(weights).is_file() else None
+        path = PROJECT_ROOT / weights
+        return path if path.is_file() else None
     path = CHEST_FOLDER / CHEST_URL.rpartition("/")[2]
     if not path.exists():
         try:

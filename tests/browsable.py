@@ -56,6 +56,7 @@ def browsable_run(folder: Path, seed: int = 0) -> Path:
     checkpoint = Checkpoint("resnet18", CLASSES, INPUT_SIZE, 16, about["data"], "none", 0, 1.0)
     save_checkpoint(network, checkpoint, checkpoint_path(folder / "models", "3 labels"))
     smoke = load_params("smoke")
+    write_json(folder / "params.json", {"parameters": smoke.model_dump()})
     explain_split(
         load_cohort(data), "test", folder / "models", smoke.gradcam, smoke.compute, folder / "maps" / "test.npz"
     )

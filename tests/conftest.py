@@ -1,16 +1,20 @@
 """What test modules share. They draw without a display; only this process does, not the notebooks' kernels."""
 
 import os
+import shutil
 from pathlib import Path
 
 import matplotlib
 import nbformat
 import pytest
 from fixtures import run_all
+from hypothesis import settings
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 os.environ.pop("MPLBACKEND", None)
 matplotlib.use("agg")
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 PARAMETERS = """\
 run_folder = "outputs/smoke"  # relative to the project root
@@ -54,6 +58,12 @@ def browsed_run(tmp_path_factory):
     from browsable import browsable_run
 
     return browsable_run(tmp_path_factory.mktemp("outputs") / "first")
+
+
+@pytest.fixture
+def own_run(browsed_run, tmp_path):
+    """A copy of that folder, which a test may change."""
+    return Path(shutil.copytree(browsed_run, tmp_path / "outputs" / "first"))
 
 
 @pytest.fixture(scope="session")

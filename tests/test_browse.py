@@ -16,9 +16,14 @@ from cxrlib.boxes import all_pairs_iou, boxes_from_mask
 from cxrlib.browse import HeatmapBrowser, contact_sheet, keep_smooth, open_run
 from cxrlib.browse.cases import Case, cases_page
 from cxrlib.browse.numbers import EXPLAINED, localisation_numbers, probability_table
+from cxrlib.browse.own import explain_own
 from cxrlib.browse.render import compose, render
 from cxrlib.browse.results import evidence_of, load_results, some_studies
+from cxrlib.cohort import load_cohort
+from cxrlib.experiments import explain_split
 from cxrlib.explanations import save_explanations
+from cxrlib.localisation import score_mask
+from cxrlib.params import load_params
 from cxrlib.workflow.page import write_page
 
 
@@ -34,6 +39,9 @@ def test_all_scores_are_there_and_none_without_a_reader_or_a_heatmap(results):
     scores = localisation_numbers(evidence, SIZE)
     assert list(scores) == list(EXPLAINED)
     assert scores["IoU, all pairs"] == all_pairs_iou(boxes_from_mask(evidence.mask, SIZE), evidence.true)
+    by_name = score_mask(evidence.mask, evidence.true, SIZE)
+    expected = [by_name[name] for name in ("all_pairs", "best_match", "mask_iou", "iobb")]
+    assert list(scores.values()) == [*expected, float(evidence.hit)]
     assert localisation_numbers(results.evidence(results.first_view("study01", "Cardiomegaly", 0.1)), SIZE) == {}
     assert localisation_numbers(evidence_of(None, evidence.readers, 0.1, INPUT_SIZE, SIZE), SIZE) == {}
 
@@ -230,7 +238,7 @@ def test_the_contact_sheet_has_a_view_of_every_finding_and_method(results):
 def test_a_run_that_is_not_finished_is_a_sentence(tmp_path, capsys):
     assert "run notebook 01_data first" in open_run(tmp_path).value
     assert run_all.main(["smoke", "--browse", "--out", str(tmp_path)]) == 2
-    assert "up to 04 first" in capsys.readouterr().err
+    assert "up to 03 first" in capsys.readouterr().err
 
 
 def test_the_page_is_a_notebook_that_opens_the_run(browsed_run):
@@ -240,18 +248,29 @@ def test_the_page_is_a_notebook_that_opens_the_run(browsed_run):
     assert scope["browser"].results.cohort.folder == browsed_run / "data"
 
 
-def test_stored_methods_are_found(browsed_run):
-    results = load_results(browsed_run)
+def test_stored_methods_are_found(own_run):
+    results = load_results(own_run)
     maps = torch.rand(1, 3, 4, 4)
-    kept = keep_smooth(results.explanations, ["study03"], {0.1: maps}, browsed_run / "maps")
+    kept = keep_smooth(results.explanations, ["study03"], {0.1: maps}, own_run / "maps")
     assert list(kept) == ["Grad-CAM", "SmoothGrad 0.1"]
-    (browsed_run / "maps" / "test-SmoothGrad 0.1.npz").rename(browsed_run / "maps" / "test-SmoothGrad 0.1@layer3.npz")
-    found = load_results(browsed_run).methods["SmoothGrad 0.1"]["layer3"]
+    (own_run / "maps" / "test-SmoothGrad 0.1.npz").rename(own_run / "maps" / "test-SmoothGrad 0.1@layer3.npz")
+    found = load_results(own_run).methods["SmoothGrad 0.1"]["layer3"]
     assert found.probabilities.index.tolist() == ["study03"] and torch.equal(found.maps, maps)
     stale = dataclasses.replace(smooth(results, ["study03"]), identity="of another model")
-    save_explanations(stale, browsed_run / "maps" / "test-SmoothGrad 0.1@layer3.npz")
-    assert list(load_results(browsed_run).methods) == ["Grad-CAM"]
-    (browsed_run / "maps" / "test-SmoothGrad 0.1@layer3.npz").unlink()
+    save_explanations(stale, own_run / "maps" / "test-SmoothGrad 0.1@layer3.npz")
+    assert list(load_results(own_run).methods) == ["Grad-CAM"]
+
+
+def test_own_images_are_explained_at_the_run_s_layer(own_run):
+    smoke = load_params("smoke")
+    path = own_run / "maps" / "test.npz"
+    deeper = smoke.gradcam.model_copy(update={"layer": "layer3"})
+    stored = explain_split(load_cohort(own_run / "data"), "test", own_run / "models", deeper, smoke.compute, path)
+    results = load_results(own_run)
+    assert results.explanations.layer == "layer3"
+    pixels = results.cohort.images(["study03"])[0]
+    own = explain_own(results.network, pixels, SIZE, INPUT_SIZE, results.explanations.layer)
+    torch.testing.assert_close(own.maps, stored.maps[stored.probabilities.index.get_loc("study03")])
 
 
 def test_the_command_starts_without_torch():

@@ -67,8 +67,10 @@ def test_only_the_newest_request_is_answered():
     go_on.set()
     latest.wait()
     assert worked == [1, 4] and shown == [(4, 40)]
+    go_on.clear()
     latest.ask(5)
     latest.forget()
+    go_on.set()
     latest.wait()
     assert shown == [(4, 40)]
 
@@ -107,10 +109,10 @@ def test_two_studies_side_by_side(browser):
     assert "No other study" in browser.comparison.pictures[0].caption and len(browser.comparison.grid.children) == 1
 
 
-def test_two_runs_of_the_same_study(browsed_run):
-    browsable_run(browsed_run.parent / "second", seed=1)
-    second_run = load_results(browsed_run.parent / "second", with_network=False)
-    browser = open_run(browsed_run)
+def test_two_runs_of_the_same_study(own_run):
+    browsable_run(own_run.parent / "second", seed=1)
+    second_run = load_results(own_run.parent / "second", with_network=False)
+    browser = open_run(own_run)
     browser.tab.value = "comparison"
     browser.comparison.mode.value = RUNS
     assert browser.comparison.run.options == ("second",)
@@ -120,8 +122,8 @@ def test_two_runs_of_the_same_study(browsed_run):
         second_run.cohort.images(["study00"])[0], second_run.evidence(view), browser.heatmap.look, 384
     )
     assert second.caption.startswith("second: ") and first.image != second.image
-    save_explanations(smooth(second_run, ["study05"]), browsed_run.parent / "second" / "maps" / "test.npz")
-    browser = open_run(browsed_run)
+    save_explanations(smooth(second_run, ["study05"]), own_run.parent / "second" / "maps" / "test.npz")
+    browser = open_run(own_run)
     browser.tab.value, browser.comparison.mode.value = "comparison", RUNS
     assert "does not hold the study study00" in browser.comparison.pictures[0].caption
 

@@ -170,6 +170,77 @@ def test_a_claim_fails_where_the_results_violate_it(results, number):
     assert found["verdict"] == FAILS, found
 
 
+def moved(heatmap, label, by, transform=None):
+    """The fall of a label's probability under one class's heatmap becomes another."""
+
+    def change(results):
+        table = results.drops.copy()
+        rows = table["heatmap_class"] == heatmap
+        if transform:
+            rows &= table["transform"] == transform
+        table.loc[rows, label] += by
+        return replace(results, drops=table)
+
+    return change
+
+
+def swapped(field, column, first, second):
+    return lambda results: replace(results, **{field: exchange(getattr(results, field), column, first, second)})
+
+
+ONE_PART = [
+    ("C1", swapped("predictions", "experiment", "7 labels", "5 labels")),
+    ("C2", swapped("predictions", "label", HEALTHY, HEART)),
+    ("C2", swapped("predictions", "label", HEART, EFFUSION)),
+    ("C2", swapped("predictions", "label", THICKENING, FIBROSIS)),
+    ("C5", swapped("iou", "class_name", AORTA, OPACITY)),
+    ("C5", swapped("iou", "class_name", FIBROSIS, THICKENING)),
+    ("C7", swapped("smoothgrad", "noise_level", 0.1, 0.2)),
+    ("C9", moved(AORTA, EFFUSION, -0.1)),
+    ("C9", moved(AORTA, FIBROSIS, -0.1)),
+    ("C9", moved(AORTA, HEALTHY, 0.3)),
+    ("C9", moved(AORTA, HEART, 0.2)),
+    ("C9", moved(AORTA, OPACITY, -0.2)),
+    ("C9", moved(AORTA, THICKENING, 0.2)),
+    ("C10", moved(HEART, HEART, 0.2, "blur 11")),
+    ("C11", moved(OPACITY, AORTA, 0.2)),
+    ("C11", moved(OPACITY, HEART, 0.2)),
+    ("C12", moved(EFFUSION, EFFUSION, 0.25, "blur 11")),
+    ("C12", moved(EFFUSION, HEART, 0.4)),
+    ("C13", moved(THICKENING, THICKENING, 0.2)),
+    ("C14", moved(HEALTHY, OPACITY, 0.3)),
+]
+
+
+@pytest.mark.parametrize(("number", "violate"), ONE_PART)
+def test_one_false_part_is_enough(results, number, violate):
+    assert check(number, violate(results))["verdict"] == FAILS
+
+
+def test_the_corner_below_the_letter_counts(results):
+    corner = results.no_finding.assign(left=0.1, right=0.1, x=[0.1] * 40 + [0.5] * 10, y=0.2)
+    assert check("C4", replace(results, no_finding=corner))["verdict"] == HOLDS
+    low = corner.assign(y=[0.2] * 5 + [0.5] * 45)
+    assert check("C4", replace(results, no_finding=low))["verdict"] == FAILS
+    lungs = [0.35] * 5 + [0.1] * 45
+    without_peak = corner.assign(x=np.nan, y=np.nan, left=lungs, right=lungs)
+    assert check("C4", replace(results, no_finding=without_peak))["verdict"] == FAILS
+
+
+def test_patients_are_drawn_not_images(results):
+    found = check("C3", replace(results, patients=pd.Series("p", STUDIES)))
+    assert found["low"] == pytest.approx(found["margin"]) and found["high"] == pytest.approx(found["margin"])
+
+
+def test_labels_of_a_few_studies_are_not_judged(results):
+    table = results.predictions.copy()
+    kept = table.loc[(table["label"] == OPACITY) & (table["truth"] == 1), "image_id"].unique()[:4]
+    table.loc[(table["label"] == OPACITY) & ~table["image_id"].isin(kept), "truth"] = 0
+    for number in ("C2", "C3"):
+        found = check(number, replace(results, predictions=table))
+        assert (found["verdict"], found["because"][:5]) == (OPEN, "n = 4")
+
+
 MISSING = {
     "C1": lambda r: replace(r, predictions=r.predictions[r.predictions["experiment"] != "5 labels"]),
     "C2": lambda r: replace(r, predictions=r.predictions[r.predictions["label"] != FIBROSIS]),

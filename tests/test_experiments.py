@@ -47,6 +47,39 @@ def train(cohort, folder, experiment="main", model=None, **changes):
     return train_experiment(cohort, experiment, network, training, COMPUTE, folder)
 
 
+def test_inputs_beyond_the_first_chunk_are_their_own(cohort, monkeypatch):
+    monkeypatch.setattr("cxrlib.inputs.CHUNK", 5)
+    image_ids = cohort.studies.index.tolist()
+    assert torch.equal(network_inputs(cohort, image_ids, 24)[:], to_input(cohort.images(image_ids), 24))
+
+
+def test_an_unknown_study_is_refused_not_replaced_by_the_last(cohort):
+    for ask in (cohort.images, lambda image_ids: network_inputs(cohort, image_ids, 24)):
+        with pytest.raises(KeyError, match="no study 'other'"):
+            ask(["image00", "other"])
+    store = Explanations(pd.DataFrame({"A": [0.5]}, ["image00"]), torch.zeros(1, 1, 2, 2), 24, "")
+    for image_id, class_name in (("other", "A"), ("image00", "B")):
+        with pytest.raises(KeyError, match=f"no map of {class_name} of study '{image_id}'"):
+            store.maps_of(pd.DataFrame({"image_id": [image_id], "class_name": [class_name]}))
+
+
+def test_all_that_decides_the_maps_makes_them_again(cohort, tmp_path, monkeypatch):
+    train(cohort, tmp_path)
+    half, image_ids = COMPUTE.model_copy(update={"precision": "bfloat16"}), cohort.of("test")
+
+    def explained(image_ids=image_ids, compute=COMPUTE):
+        checkpoint = checkpoint_path(tmp_path, "main")
+        return experiments.explain_studies(cohort, image_ids, checkpoint, GRADCAM, compute, tmp_path / "test.npz")
+
+    seen = [explained(), explained(compute=half), explained(image_ids=image_ids[:2])]
+    assert not seen[1].probabilities.equals(seen[0].probabilities)
+    cohort.about["data"] = "second"
+    seen.append(explained())
+    monkeypatch.setattr(experiments, "CODE", "another")
+    seen.append(explained())
+    assert len({one.identity for one in seen}) == 5
+
+
 def test_a_finished_experiment_is_read_and_a_changed_one_trained_again(cohort, tmp_path):
     first = train(cohort, tmp_path)
     path = checkpoint_path(tmp_path, "main")
@@ -102,7 +135,7 @@ def test_weights_with_outputs_for_every_label_are_kept_as_they_are(cohort, tmp_p
     path = chest_weights(tmp_path / "chest")
     monkeypatch.setattr(weights, "CHEST_FOLDER", path.parent)
     chest = {"architecture": "resnet50-xrv", "weights": "torchxrayvision"}
-    with pytest.raises(RuntimeError, match="has no output for No finding; take these out of labels.experiments"):
+    with pytest.raises(RuntimeError, match="brings no output for No finding; take these out of labels.experiments"):
         train(cohort, tmp_path, model=chest, epochs=0)
     cohort.about["experiments"]["main"] = ["Lung Opacity", "Cardiomegaly"]
     history = train(cohort, tmp_path, model=chest, epochs=0, pos_weight=False)

@@ -54,7 +54,7 @@ def test_density_equals_painting_every_box():
         for left, top, right, bottom in np.round(rows[BOX_COLUMNS].to_numpy() * GRID).astype(int):
             painted[top:bottom, left:right] += 1
         np.testing.assert_allclose(maps[name], painted / len(rows))
-    assert density_grid(maps, boxes).axes[1].get_title().startswith("B\n15 boxes, ")
+    assert density_grid(maps, boxes).axes[1].get_title().startswith("B\n15 boxes,")
 
 
 @pytest.fixture
@@ -73,6 +73,11 @@ def cohort():
 
 
 def test_near_duplicates_are_found_whatever_their_brightness(cohort):
+    assert near_duplicates(thumbnails(cohort.pixels)) == [(1, 9)]
+
+
+def test_blocks_do_not_change_the_pairs(cohort, monkeypatch):
+    monkeypatch.setattr("cxrlib.looking.BLOCK", 5)
     assert near_duplicates(thumbnails(cohort.pixels)) == [(1, 9)]
 
 

@@ -39,9 +39,11 @@ def test_lung_shares_of_even_one_sided_and_empty_maps():
     right[3:15, 11:18] = 1
     shares = lung_shares(torch.stack([even, right, torch.zeros(20, 20)]), 20)
     assert shares.numpy() == pytest.approx(np.array([[0.21, 0.21], [0, 1], [0, 0]]))
+    assert lung_shares(right.flip(1)[None], 20)[0].tolist() == pytest.approx([1, 0])
 
 
 def test_peaks_are_cell_centres_as_fractions_of_the_image():
     maps = torch.zeros(2, 4, 4)
     maps[0, 1, 2] = maps[1, 3, 0] = 1
     assert peaks(maps).tolist() == [[2.5 / 4, 1.5 / 4], [0.5 / 4, 3.5 / 4]]
+    assert peaks(torch.zeros(1, 4, 4)).isnan().all()

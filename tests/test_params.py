@@ -39,8 +39,8 @@ def test_thesis_profile_has_the_numbers_of_the_thesis():
     assert (params.training.rotation_degrees, params.training.pos_weight) == (45.0, True)
     assert (params.gradcam.threshold, params.smoothgrad.samples) == (0.7, 50)
     assert params.smoothgrad.noise_levels == [0.1, 0.2]
-    assert params.iou.percentages == [0.01, 0.02, 0.03, 0.05, 0.08, 0.1, 0.2]
-    assert params.perturbation.percentages == [0.02, 0.05, 0.1, 0.2, 0.5]
+    assert params.iou.shares == [0.01, 0.02, 0.03, 0.05, 0.08, 0.1, 0.2]
+    assert params.perturbation.shares == [0.02, 0.05, 0.1, 0.2, 0.5]
     assert params.perturbation.kernels == [11, 21]
     assert [len(labels) for labels in params.labels.experiments.values()] == [3, 5, 7, 15]
 
@@ -61,7 +61,7 @@ def test_thesis_profile_has_the_numbers_of_the_thesis():
         ("training", "pos_weight", 1),
         ("gradcam", "threshold", 1.5),
         ("smoothgrad", "average", "mean"),
-        ("iou", "percentages", []),
+        ("iou", "shares", []),
         ("iou", "union", "both"),
         ("perturbation", "kernels", [11, 20]),
         ("compute", "device", "gpu"),
@@ -115,10 +115,10 @@ def test_unknown_profile_lists_the_profiles():
 
 def test_overrides_are_read_as_yaml():
     params = load_params(
-        "smoke", ["training.epochs=3", "iou.percentages=[0.1, 0.2]", "compute.device=cpu", "model.weights=null"]
+        "smoke", ["training.epochs=3", "iou.shares=[0.1, 0.2]", "compute.device=cpu", "model.weights=null"]
     )
     assert params.training.epochs == 3
-    assert params.iou.percentages == [0.1, 0.2]
+    assert params.iou.shares == [0.1, 0.2]
     assert (params.compute.device, params.model.weights) == ("cpu", None)
 
 
@@ -136,7 +136,7 @@ def test_the_last_override_wins():
         ("training.epoch=3", "epochs"),
         ("training.epochs=three", "training.epochs"),
         ("training.learning_rate=1e-3", "training.learning_rate"),
-        ("iou.percentages=[0.1", "iou.percentages"),
+        ("iou.shares=[0.1", "iou.shares"),
     ],
 )
 def test_wrong_override_is_refused(override, named):
@@ -158,7 +158,7 @@ shares = st.floats(0.001, 0.4)
     data=st.fixed_dictionaries({"valid_share": shares, "test_share": shares, "seed": st.integers(0, 2**32 - 1)}),
     training=st.fixed_dictionaries({"learning_rate": st.floats(1e-300, 1e300), "pos_weight": st.booleans()}),
     model=st.fixed_dictionaries({"weights": st.none() | st.text("abc/.-_ é:#'\"{}[]&*!|>%@", max_size=12)}),
-    iou=st.fixed_dictionaries({"percentages": st.lists(shares, min_size=1, max_size=5)}),
+    iou=st.fixed_dictionaries({"shares": st.lists(shares, min_size=1, max_size=5)}),
 )
 def test_any_parameters_come_back_from_yaml_and_from_the_command_line(data, training, model, iou):
     """Dumped and read again, or given one by one with --set, they are the same to the last bit."""

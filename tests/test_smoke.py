@@ -9,8 +9,11 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from fixtures import run_all
+from fixtures import SEVEN, run_all
+from scipy.stats import spearmanr
+from sklearn.metrics import f1_score
 
+from cxrlib.explanations import load_explanations
 from cxrlib.facts import thesis_items
 from cxrlib.files import PROJECT_ROOT
 
@@ -39,6 +42,34 @@ def test_table_2_counts_the_real_annotations(smoke):
     assert table.loc["Cardiomegaly", ["thesis", "real_annotations", "difference"]].tolist() == [2_168, 2_300, 132]
 
 
+def test_tables_follow_from_the_cases_and_cases_from_the_store(smoke):
+    def read(name):
+        return pd.read_csv(smoke / "tables" / f"{name}.csv", dtype={"image_id": str})
+
+    every, store = read("predictions"), load_explanations(smoke / "maps" / "test.npz")
+    truth = pd.read_csv(smoke / "data" / "labels.csv", dtype={"image_id": str}).set_index("image_id")
+    assert every["truth"].tolist() == [truth.at[i, n] for i, n in zip(every["image_id"], every["label"], strict=True)]
+    own = every[every["experiment"] == "7 labels"]
+    stored = [store.probabilities.at[i, n] for i, n in zip(own["image_id"], own["label"], strict=True)]
+    assert own["probability"].tolist() == pytest.approx(stored, rel=1e-4)
+    f1 = read("table_03").set_index(["experiment", "label"])["ours"]
+    for key, rows in every.groupby(["experiment", "label"]):
+        if rows["truth"].any():
+            wanted = f1_score(rows["truth"], rows["probability"] >= 0.5, zero_division=0)
+            assert f1[key] == pytest.approx(wanted, rel=1e-4)
+    iou = read("table_06").set_index(["share", "class_name"])["ours"]
+    for key, rows in read("iou_cases").groupby(["share", "class_name"]):
+        assert iou[key] == pytest.approx(rows["all_pairs"].mean(), rel=1e-4, abs=1e-6)
+    keys = ["heatmap_class", "transform", "share"]
+    means = read("perturbation").set_index(keys)
+    for key, rows in read("perturbation_cases").groupby(keys):
+        assert means.loc[key, SEVEN].astype(float).tolist() == pytest.approx(rows[SEVEN].mean().tolist(), abs=1e-5)
+    for row in read("smoothgrad_cases").itertuples():
+        noisy = load_explanations(smoke / "maps" / f"test-SmoothGrad {row.noise_level:g}.npz")
+        pair = [one.map(row.image_id, row.class_name).flatten() for one in (store, noisy)]
+        assert row.rank_correlation == pytest.approx(spearmanr(*pair).statistic, rel=1e-3, nan_ok=True)
+
+
 def test_stored_maps_are_small_and_raw(smoke):
     with np.load(smoke / "maps" / "test.npz") as store:
         assert store["maps"].shape == (*store["probabilities"].shape, 3, 3)
@@ -56,9 +87,12 @@ def test_executed_notebooks_have_no_errors_and_end_with_an_answer(smoke):
 def test_one_notebook_alone_reads_what_the_others_left(smoke):
     table = smoke / "tables" / "table_06.csv"
     before = table.read_bytes()
-    table.unlink()
-    assert run_all("smoke", "--out", str(smoke), "--only", "06").returncode == 0
-    assert table.read_bytes() == before
+    try:
+        table.unlink()
+        assert run_all("smoke", "--out", str(smoke), "--only", "06").returncode == 0
+        assert table.read_bytes() == before
+    finally:
+        table.write_bytes(before)
 
 
 def test_two_processes_find_the_models_and_make_the_same_store(smoke, tmp_path):

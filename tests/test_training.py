@@ -21,7 +21,6 @@ PARAMS = Training(
     pos_weight=True,
     seed=0,
 )
-STILL = {"flip_probability": 0.0, "rotation_degrees": 0.0}
 
 
 def with_(**changes) -> Training:
@@ -129,6 +128,36 @@ def test_the_seed_decides():
     assert not first.equals(turned)
 
 
+def test_rotation_reaches_the_training_pass():
+    def losses(degrees):
+        seed_everything(0)
+        return train(SmallNet(2), toy(20), toy(8, seed=1), with_(epochs=1, rotation_degrees=degrees), ignore)
+
+    assert not losses(0.0).equals(losses(10.0))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_precision_reaches_the_training_pass(precision):
+    seen = set()
+
+    class Looking(Bias):
+        def forward(self, inputs):
+            if self.training:
+                seen.add(torch.is_autocast_enabled("cpu"))
+            return super().forward(inputs)
+
+    train(Looking(0.0, 0.0), toy(8), toy(4), with_(epochs=1), ignore, precision)
+    assert seen == {precision == "bfloat16"}
+
+
+def test_only_a_lower_validation_loss_is_kept(monkeypatch):
+    losses = iter([3.0, 1.0, 2.0, 1.0, 0.5, 4.0])
+    monkeypatch.setattr("cxrlib.training.evaluate", lambda *_: next(losses))
+    kept = []
+    train(Bias(0.0, 0.0), toy(8), toy(4), with_(epochs=6), lambda *found: kept.append(found))
+    assert kept == [(1, 3.0), (2, 1.0), (5, 0.5)]
+
+
 def test_the_checkpoint_with_the_lowest_validation_loss_is_kept(tmp_path):
     seed_everything(0)
     network, best = build_resnet("resnet18", 2), tmp_path / "best.safetensors"
@@ -140,7 +169,6 @@ def test_the_checkpoint_with_the_lowest_validation_loss_is_kept(tmp_path):
     history = train(network, toy(16), valid, params, lambda *found: kept.append(found) or write(*found))
     losses = history["valid_loss"].tolist()
     assert kept == [(i + 1, loss) for i, loss in enumerate(losses) if loss < min([np.inf, *losses[:i]])]
-    assert len(kept) < len(losses), "the loss fell all the time, this run shows nothing"
     loaded, stored = load_checkpoint(best, torch.device("cpu"))
     assert (stored.epoch, stored.valid_loss) == (int(np.argmin(losses)) + 1, min(losses))
     loss_of = nn.BCEWithLogitsLoss(pos_weight=positive_weights(toy(16)[1]))

@@ -46,6 +46,25 @@ def results_of(noise, n=200, classes=("A", "B")):
     return Scored(labels, probabilities, iou, pd.Series(labels.index, labels.index))
 
 
+def test_fewer_than_five_boxed_studies_have_no_interval():
+    home, abroad = results_of(0.3), results_of(0.3)
+    few = abroad.iou[abroad.iou["image_id"].isin(["s0", "s1"])]
+    row = compare(home, replace(abroad, iou=few), 0.05, 200, 1).loc[("A", "IoU")]
+    assert row["n_abroad"] == 2 and np.isfinite(row["abroad"]) and np.isfinite(row["home_low"])
+    assert row[["abroad_low", "abroad_high", "drop_low", "drop_high"]].isna().all()
+
+
+def test_patients_are_drawn_not_images():
+    """Two patients of a hundred images each: far fewer than two hundred, so the interval is far wider."""
+    alone = results_of(0.3)
+    twins = replace(alone, patients=pd.Series(np.arange(200) < 20, alone.labels.index))
+    narrow, wide = (
+        (table["home_high"] - table["home_low"]).loc[("A", "F1")]
+        for table in (compare(one, alone, 0.05, 200, 1) for one in (alone, twins))
+    )
+    assert not np.isclose(narrow, wide)
+
+
 def test_only_labels_that_both_have_are_compared():
     home = cohort(["A", "B", "C", "No finding"], ["A", "B", "No finding"])
     abroad = cohort(["B", "D", "No finding"], ["D", "No finding"])
@@ -111,7 +130,7 @@ def test_a_model_is_scored_on_every_boxed_finding_by_hand():
     probabilities = pd.DataFrame(0.3, image_ids, ["A", "No finding"])
     maps = torch.zeros(len(image_ids), 2, 2, 2)
     maps[:, :, 0, 0] = 1
-    iou = load_params("smoke").iou.model_copy(update={"percentages": [1 / 4096, 1.0]})
+    iou = load_params("smoke").iou.model_copy(update={"shares": [1 / 4096, 1.0]})
     result = evaluate_model(tested, Explanations(probabilities, maps, 64, ""), iou)
     assert result.labels.equals(tested.labels.loc[image_ids])
     assert result.iou["image_id"].tolist() == ["s0", "s0"] and result.iou["class_name"].tolist() == ["A", "A"]

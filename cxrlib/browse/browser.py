@@ -30,7 +30,7 @@ class HeatmapBrowser(widgets.VBox):
 
     Args:
         cohort: pixels, labels and boxes.
-        maps: the store of notebook 04, or a mapping of methods to stores (or to a mapping of layers to stores); the
+        maps: the store of notebook 03, or a mapping of methods to stores (or to a mapping of layers to stores); the
             first one's studies are browsed.
         network: for perturbation and own images; an `inference_copy` is fastest.
         tab: the first tab to show, one of TABS.

@@ -23,7 +23,7 @@ class HeatmapPanel(widgets.VBox):
     def __init__(self, results: Results, on_look: Callable[[], None], show_heatmap: bool = True) -> None:
         self.results = results
         self.picture = Picture(arrows=True)
-        self.opacity = _slider("opacity", widgets.FloatSlider, 0.6, 0.0, 1.0, 0.05, readout_format=".2f")
+        self.opacity = _slider("opacity", widgets.FloatSlider, Look.opacity, 0.0, 1.0, 0.05, readout_format=".2f")
         self.window = _slider("window", widgets.IntSlider, 255, 1, 255, 1)
         self.level = _slider("level", widgets.IntSlider, 128, 0, 255, 1)
         self.colours = widgets.Dropdown(description="colours", options=COLOUR_MAPS, style=SLIDER)

@@ -118,8 +118,8 @@ class OwnPanel(widgets.VBox):
             self.say(str(error))
             return
         results = self.results
-        layer = getattr(results.network, "layer", "layer4")
+        store = results.explanations
         with told_in_place(self.say):
-            self.own = explain_own(results.network, pixels, results.cohort.size, results.explanations.input_size, layer)
+            self.own = explain_own(results.network, pixels, results.cohort.size, store.input_size, store.layer)
         if self.view is not None:
             self.show(self.view)

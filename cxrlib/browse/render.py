@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from cxrlib.annotations import BOX_COLUMNS
 from cxrlib.browse.results import Evidence
 from cxrlib.plots.localisation import PREDICTED, TRUE
+from cxrlib.plots.radiograph import OPACITY
 from cxrlib.plots.style import HEATMAP
 
 SIDE = 512
@@ -25,7 +26,7 @@ LINES = {"solid": None, "dashed": (12, 8), "dotted": (3, 6), "dash-dotted": (14,
 QUALITY = 95
 """Of JPEG, in percent."""
 TINT = 0.3
-"""Opacity of the mask."""
+"""Opacity of the mask where no heatmap lies below it."""
 HALO = (0, 0, 0)
 
 
@@ -41,7 +42,7 @@ class Look:
         readers: which readers' boxes are shown, in order of their ids; readers beyond its length are.
     """
 
-    opacity: float = 0.6
+    opacity: float = OPACITY
     window: int = 255
     level: int = 128
     colours: str = HEATMAP
@@ -71,7 +72,7 @@ def compose(pixels: np.ndarray, evidence: Evidence, look: Look, side: int = SIDE
     if look.heatmap and evidence.heatmap is not None:
         picture = overlay(picture, evidence.heatmap, look.opacity, look.colours)
     if look.mask and evidence.mask.any():
-        tint(picture, evidence.mask, rgb(PREDICTED))
+        tint(picture, evidence.mask, rgb(PREDICTED), 0 if look.heatmap else TINT)
     scale = side / len(pixels)
     for number, (_, rows) in enumerate(readers_of(evidence)):
         if number >= len(look.readers) or look.readers[number]:
@@ -83,8 +84,8 @@ def compose(pixels: np.ndarray, evidence: Evidence, look: Look, side: int = SIDE
 
 
 def readers_of(evidence: Evidence) -> list[tuple]:
-    """Pairs of rad_id and boxes, in order of the ids."""
-    return list(evidence.readers.groupby("rad_id", sort=True))
+    """Pairs of rad_id and boxes, in order of the ids, R8 before R10."""
+    return sorted(evidence.readers.groupby("rad_id"), key=lambda pair: (len(pair[0]), pair[0]))
 
 
 def windowed(pixels: np.ndarray, window: int, level: int) -> np.ndarray:
@@ -98,7 +99,7 @@ def overlay(picture: np.ndarray, heatmap: np.ndarray, opacity: float, colours: s
     """Lay a raw heatmap, divided by its maximum, over a picture (side, side, 3); weak parts are transparent."""
     relative = cv2.resize(heatmap, picture.shape[:2]) / max(heatmap.max(), np.finfo(np.float32).tiny)
     relative = np.clip(relative, 0, 1)
-    weight = (opacity * np.sqrt(relative))[..., None].astype(np.float32)
+    weight = (opacity * relative)[..., None].astype(np.float32)
     coloured = colour_table(colours)[np.rint(relative * 255).astype(np.uint8)]
     return np.rint(picture + weight * (coloured - picture)).astype(np.uint8)
 
@@ -109,10 +110,10 @@ def colour_table(name: str) -> np.ndarray:
     return (matplotlib.colormaps[name](np.arange(256))[:, :3] * 255).astype(np.float32)
 
 
-def tint(picture: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int]) -> None:
+def tint(picture: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int], opacity: float) -> None:
     """Colour a picture where a mask, which may have another size, is set, and draw the mask's outline into it."""
     inside = cv2.resize(mask.astype(np.uint8), picture.shape[:2], interpolation=cv2.INTER_NEAREST)
-    tinted = picture[inside > 0] * (1 - TINT) + np.array(colour) * TINT
+    tinted = picture[inside > 0] * (1 - opacity) + np.array(colour) * opacity
     picture[inside > 0] = np.rint(tinted)
     contours, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(picture, contours, -1, colour, 1)

@@ -1,7 +1,7 @@
 """What a browser looks at: a cohort, stored maps by method and layer, and the network that made them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from cxrlib.boxes import boxes_from_mask
 from cxrlib.cohort import Cohort, load_cohort
 from cxrlib.device import pick_device
 from cxrlib.explanations import Explanations, load_explanations, save_explanations
+from cxrlib.files import read_json
 from cxrlib.inference import inference_copy
 from cxrlib.localisation import hit
 from cxrlib.maps import upscale
@@ -143,7 +144,7 @@ def by_method(maps: Explanations | Mapping) -> dict[str, dict[str, Explanations]
 
 def some_studies(explanations: Explanations, image_ids: list[str], maps: torch.Tensor) -> Explanations:
     """Another method's maps (studies, classes, rows, columns) of some of the studies of `explanations`."""
-    return Explanations(explanations.probabilities.loc[image_ids], maps, explanations.input_size, explanations.identity)
+    return replace(explanations, probabilities=explanations.probabilities.loc[image_ids], maps=maps)
 
 
 def keep_smooth(
@@ -181,9 +182,10 @@ def load_results(folder: Path, with_network: bool = True) -> Results:
         if store.identity == first.identity:  # else it is left from another model
             methods.setdefault(method, {})[layer or LAST_LAYER] = store
     path = checkpoint_path(folder / "models", cohort.about["explained"])
-    wanted = with_network and path.exists()
-    network = inference_copy(load_checkpoint(path, pick_device())[0]) if wanted else None
-    return Results(cohort, methods, network)
+    if not with_network or not path.exists():
+        return Results(cohort, methods)
+    device = pick_device(read_json(folder / "params.json")["parameters"]["compute"]["device"])
+    return Results(cohort, methods, inference_copy(load_checkpoint(path, device)[0], first.layer))
 
 
 def browsable_runs(outputs: Path) -> dict[str, Path]:

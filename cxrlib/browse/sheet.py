@@ -15,13 +15,15 @@ from cxrlib.browse.results import Results, View
 from cxrlib.cases import surest
 from cxrlib.cohort import Cohort
 from cxrlib.explanations import Explanations
+from cxrlib.plots.radiograph import colour_bar
 from cxrlib.plots.style import image_axes, sentence_figure
 from cxrlib.run import Run
 
-TILE = 320
+TILE = 512
 """Pixels of one view."""
 CAPTIONS = {
     "heatmap": "heatmap, top pixels and their boxes (purple), readers' boxes (green)",
+    "boxes": "the heatmap's top pixels and their boxes (purple), readers' boxes (green)",
     "perturbation": "the network's input before and after the heatmap's top pixels became grey",
     "comparison": "every method's heatmap, top pixels and their boxes (purple), readers' boxes (green)",
     "own image": "heatmap, top pixels and their boxes (purple), readers' boxes (green)",
@@ -47,7 +49,7 @@ def browse(
     """
     browser = HeatmapBrowser(cohort, maps, network, tab, show_heatmap)
     display(browser)
-    caption = f"The surest true test study of every finding: {CAPTIONS[tab]}."
+    caption = f"The surest true test study of every finding: {CAPTIONS[tab if show_heatmap else 'boxes']}."
     return run.save_figure(f"browser_{run.notebook[:2]}", contact_sheet(browser), caption)
 
 
@@ -74,10 +76,13 @@ def contact_sheet(browser: HeatmapBrowser) -> Figure:
     tiles = [tile for row in rows for tile in row]
     width = len(rows[0])
     columns = 3 if width == 1 else width * max(1, 4 // width)
-    figure, axes = image_axes(-(-len(tiles) // columns), columns)
+    has_bar = tab != "perturbation" and browser.heatmap.look.heatmap
+    figure, axes = image_axes(-(-len(tiles) // columns), columns, bar=has_bar)
     for (picture, title), ax in zip(tiles, (ax for line in axes for ax in line), strict=False):
         ax.imshow(picture, vmin=0, vmax=255)
         ax.set_title(title, fontsize=7)
+    if has_bar:
+        colour_bar(figure, [ax for line in axes for ax in line])
     return figure
 
 
@@ -88,7 +93,7 @@ def _heatmap(results: Results, view: View, look: Look, name_method: bool) -> Til
     p = results.probabilities.at[view.image_id, view.class_name]
     method = f"{view.method}: " if name_method else ""
     score = f"IoU {scores['IoU, all pairs']:.3f}" if scores else "nothing to compare"
-    return picture, f"{method}{view.class_name}\np = {p:.3f}, top {view.share:.0%}, {score}"
+    return picture, f"{method}{view.class_name}\np = {p:.3f}, top {100 * view.share:g} %, {score}"
 
 
 def _before_and_after(results: Results, view: View) -> list[Tile]:
@@ -97,5 +102,5 @@ def _before_and_after(results: Results, view: View) -> list[Tile]:
     after = replaced.probabilities[results.classes.index(view.class_name)]
     return [
         (replaced.before[0].cpu().numpy(), f"{view.class_name}\np = {before:.3f}"),
-        (replaced.after[0].cpu().numpy(), f"top {view.share:.0%} grey\np = {after:.3f}"),
+        (replaced.after[0].cpu().numpy(), f"top {100 * view.share:g} % replaced: mean grey\np = {after:.3f}"),
     ]

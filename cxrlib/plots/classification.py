@@ -6,7 +6,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from cxrlib.bootstrap import in_words
-from cxrlib.plots.style import PAGE_WIDTH, class_colours
+from cxrlib.plots.style import PAGE_WIDTH, class_colours, outlined
 
 
 def confusion_grid(matrices: dict[str, list], n: int) -> Figure:
@@ -16,10 +16,10 @@ def confusion_grid(matrices: dict[str, list], n: int) -> Figure:
     figure, axes = plt.subplots(rows, columns, figsize=(PAGE_WIDTH, 1.9 * rows), squeeze=False)
     for ax in axes.flat[len(matrices) :]:
         ax.set_axis_off()
-    for ax, (name, matrix) in zip(axes.flat, matrices.items(), strict=False):
-        ticks = ["no", "yes"]
+    ticks = ["no", "yes"]
+    for place, (ax, (name, matrix)) in enumerate(zip(axes.flat, matrices.items(), strict=False)):
         sns.heatmap(matrix, annot=True, fmt="d", cmap="Blues", cbar=False, vmin=0, vmax=n, square=True, ax=ax)
-        ax.set(xticklabels=ticks, yticklabels=ticks, xlabel="predicted", ylabel="true")
+        ax.set(xticklabels=ticks, yticklabels=ticks, xlabel="predicted", ylabel="" if place % columns else "true")
         ax.set_title(name, fontsize=8)
     return figure
 
@@ -33,18 +33,16 @@ def roc_plot(curves: dict[str, tuple], auroc: pd.DataFrame, n: int) -> Figure:
         n: number of studies.
     """
     colours = class_colours(list(auroc.index))
-    figure, ax = plt.subplots(figsize=(PAGE_WIDTH * 0.75, PAGE_WIDTH * 0.42))
+    figure, ax = plt.subplots(figsize=(PAGE_WIDTH / 2, 4.8))
     ax.plot([0, 1], [0, 1], ":", color="#888888", lw=1)
     for number, (name, (false_positive, true_positive)) in enumerate(curves.items()):
         style = ["-", "--", "-."][number % 3]
         area = auroc.loc[name]
-        label = f"{name}, {in_words(area)}"
-        ax.plot(false_positive, true_positive, style, color=colours[name], lw=1.4, label=label)
-    ax.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal", xlim=(0, 1), ylim=(0, 1.01))
-    ax.legend(
-        title=f"label, AUC (95 % interval); n = {n} test studies",
-        frameon=False,
-        loc="upper left",
-        bbox_to_anchor=(1, 1),
-    )
+        label = f"{name}, {in_words(area)}; {area['n']}"
+        edge = outlined(1.4)
+        ax.plot(false_positive, true_positive, style, color=colours[name], lw=1.4, label=label, path_effects=edge)
+    ax.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    title = f"label, AUC (95 % interval); positives of n = {n}"
+    figure.legend(title=title, frameon=False, loc="outside lower center", handlelength=3)
     return figure

@@ -21,17 +21,26 @@ def dot_product(patch: np.ndarray, kernel: np.ndarray) -> Figure:
     """
     product = patch * kernel
     figure, axes = plt.subplots(1, 4, figsize=(PAGE_WIDTH, 2.2), width_ratios=[1, 1, 1, 0.7])
-    panels = [(patch, "patch of the input"), (kernel, "filter"), (product, "product, cell by cell")]
-    for ax, (values, title), sign in zip(axes, panels, ["×", "=", "Σ"], strict=False):
+    panels = [
+        (patch, "patch of the input", "normalised grey value"),
+        (kernel, "filter", "weight"),
+        (product, "product, cell by cell", "product"),
+    ]
+    for ax, (values, title, words), sign in zip(axes, panels, ["⊙", "=", "Σ ="], strict=False):
         limit = np.abs(values).max()
         shown = ax.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit)
-        figure.colorbar(shown, ax=ax, shrink=0.7, location="bottom", pad=0.03).ax.tick_params(labelsize=6)
+        bar = figure.colorbar(shown, ax=ax, shrink=0.7, location="bottom", pad=0.03)
+        bar.set_label(words, fontsize=7)
+        bar.ax.tick_params(labelsize=6)
+        ax.spines[:].set_visible(False)
         ax.set_title(title, fontsize=8)
         ax.set(xticks=[], yticks=[])
         ax.text(1.2, 0.5, sign, transform=ax.transAxes, fontsize=14, ha="center", va="center")
     axes[3].set_axis_off()
     axes[3].text(0.5, 0.6, f"{product.sum():.3f}", fontsize=12, ha="center", va="center", bbox=BOX)
-    axes[3].text(0.5, 0.25, "one value of the\nfeature map", fontsize=8, ha="center", va="center")
+    axes[3].text(
+        0.5, 0.25, "first channel's part of\none value of the\nfeature map", fontsize=7, ha="center", va="center"
+    )
     return figure
 
 

@@ -5,11 +5,14 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import StrMethodFormatter
 
 from cxrlib.cases import most_disputed
 from cxrlib.cohort import Cohort
-from cxrlib.plots.radiograph import show_radiograph, show_readers, wrap_names
-from cxrlib.plots.style import PAGE_WIDTH, class_colours, image_axes, sentence_figure
+from cxrlib.plots.radiograph import box_legend, show_radiograph, show_readers, wrap_names
+from cxrlib.plots.style import PAGE_WIDTH, READER_LINES, class_colours, image_axes, sentence_figure
+
+THOUSANDS = StrMethodFormatter("{x:,.0f}")
 
 
 def agreement_bars(readers: pd.DataFrame) -> Figure:
@@ -27,6 +30,7 @@ def agreement_bars(readers: pd.DataFrame) -> Figure:
         left += counts[number].to_numpy()
     ax.bar_label(ax.containers[-1], [f"{total:,.0f}" for total in left], padding=3, fontsize=7)
     ax.set(xlabel=f"radiographs (n = {len(readers):,})", xlim=(0, left.max() * 1.1))
+    ax.xaxis.set_major_formatter(THOUSANDS)
     ax.legend(frameon=False, loc="lower right", title="label given by")
     return figure
 
@@ -49,7 +53,8 @@ def training_bars(real: pd.DataFrame, cohort: Cohort) -> Figure:
             counts.index, counts, color=[colours[name] for name in counts.index], edgecolor="#444444", lw=0.4
         )
         ax.bar_label(bars, [f"{count:,}" for count in counts], padding=2, fontsize=7)
-        ax.set(xlabel="radiographs", xlim=(0, counts.max() * 1.2))
+        ax.set(xlabel="radiographs (one may have several labels)", xlim=(0, counts.max() * 1.2))
+        ax.xaxis.set_major_formatter(THOUSANDS)
         ax.set_title(title, fontsize=8)
     axes[0][0].invert_yaxis()
     return figure
@@ -63,10 +68,8 @@ def example_grid(cohort: Cohort, image_ids: list[str]) -> Figure:
     for image_id, ax in zip(image_ids, [ax for line in axes for ax in line], strict=False):
         true = [name for name in cohort.explained if cohort.labels.at[image_id, name]]
         show_radiograph(ax, cohort.images([image_id])[0], wrap_names(true))
-        for name in true:
-            show_readers(ax, cohort, image_id, name, colours[name])
-    handles = [Line2D([], [], color=colours[name], label=name) for name in cohort.findings]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+        show_readers(ax, cohort, image_id, {name: colours[name] for name in true})
+    box_legend(figure, cohort, image_ids, columns=3)
     return figure
 
 
@@ -80,6 +83,8 @@ def disagreement_grid(cohort: Cohort, classes: list[str]) -> Figure:
     figure, axes = image_axes(1, len(cases))
     for number, ((name, image_id), ax) in enumerate(zip(cases, axes[0], strict=True)):
         show_radiograph(ax, cohort.images([image_id])[0], f"{'abcdef'[number]}  {name}")
-        show_readers(ax, cohort, image_id, name, colours[name], labels=True)
-        ax.legend(fontsize=6, loc="lower right", framealpha=0.8)
+        show_readers(ax, cohort, image_id, {name: colours[name]})
+        readers = zip(cohort.readers(image_id), READER_LINES, strict=False)
+        lines = [Line2D([], [], color="black", lw=1, ls=line, label=reader) for reader, line in readers]
+        ax.legend(handles=lines, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=3, frameon=False)
     return figure

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from cxrlib.annotations import BOX_COLUMNS
@@ -13,7 +14,7 @@ from cxrlib.explanations import Explanations
 from cxrlib.maps import upscale
 from cxrlib.masks import top_pixels
 from cxrlib.plots.radiograph import show_boxes, show_radiograph, show_readers
-from cxrlib.plots.style import PAGE_WIDTH, RANDOM, THESIS, class_colours, image_axes, sentence_figure
+from cxrlib.plots.style import PAGE_WIDTH, RANDOM, THESIS, class_colours, image_axes, outlined, sentence_figure
 
 TRUE, PREDICTED = "#2ca02c", "#c77cff"
 """The thesis's colours: green readers' boxes, purple boxes of the heatmap."""
@@ -29,10 +30,13 @@ def intersection_and_union(first: np.ndarray, second: np.ndarray, iou: float) ->
             ax.add_patch(Rectangle((x_min, y_min), x_max - x_min, y_max - y_min, color="#cccccc"))
         show_boxes(ax, [first], TRUE)
         show_boxes(ax, [second], PREDICTED)
+        ax.text(*first[:2] + 0.2, "reader", ha="left", va="top", fontsize=7)
+        ax.text(*second[2:] - 0.2, "heatmap", ha="right", va="bottom", fontsize=7)
         low, high = np.minimum(first, second)[:2] - 1, np.maximum(first, second)[2:] + 1
         ax.set(title=title, aspect="equal", xlim=(low[0], high[0]), ylim=(high[1], low[1]))
         ax.set_axis_off()
-    figure.suptitle(f"IoU = intersection / union = {iou:.3f}", fontsize=8)
+    shared, first_area, second_area = (np.prod(box[2:] - box[:2]) for box in (inside, first, second))
+    figure.suptitle(f"IoU = {shared:g} / {first_area + second_area - shared:g} = {iou:.3f}", fontsize=8, y=-0.02)
     return figure
 
 
@@ -41,16 +45,15 @@ def box_grid(cohort: Cohort, explanations: Explanations, image_id: str, shares: 
     findings = [name for name in cohort.findings if len(cohort.boxes(image_id, name))]
     if not findings:
         return sentence_figure("No reader boxed a finding on a test radiograph of this run: n = 0.")
-    figure, axes = image_axes(len(findings), 1 + len(shares), width=PAGE_WIDTH * 0.8)
-    colours = class_colours(cohort.explained)
+    figure, axes = image_axes(len(findings), 1 + len(shares), width=5.0)
     pixels = cohort.images([image_id])[0]
     for name, line in zip(findings, axes, strict=True):
         probability = explanations.probabilities.at[image_id, name]
-        show_radiograph(line[0], pixels, f"{name}, p = {probability:.2f}")
-        show_readers(line[0], cohort, image_id, name, colours[name])
+        show_radiograph(line[0], pixels, f"{name}\np = {probability:.3f}")
+        show_readers(line[0], cohort, image_id, {name: TRUE})
         heatmap = upscale(explanations.map(image_id, name), explanations.input_size)
         for share, ax in zip(shares, line[1:], strict=True):
-            show_radiograph(ax, pixels, f"top {share:.0%}")
+            show_radiograph(ax, pixels, f"top {100 * share:g} %")
             show_boxes(ax, cohort.boxes(image_id, name)[BOX_COLUMNS].to_numpy(), TRUE)
             show_boxes(ax, boxes_from_mask(top_pixels(heatmap, share).numpy(), cohort.size), PREDICTED)
     return figure
@@ -78,17 +81,16 @@ def iou_curves(table: pd.DataFrame, thesis: pd.DataFrame) -> Figure:
         ours = table.xs(name, level="class_name")
         x = ours.index * 100
         ax.fill_between(x, ours["low"], ours["high"], color=colours[name], alpha=0.3, lw=0)
-        ax.plot(
-            x, ours["ours"], "o-", ms=3, color=colours[name], mec="#444444", mew=0.4, label="Grad-CAM, 95 % interval"
-        )
+        ax.plot(x, ours["ours"], "o-", ms=3, color=colours[name], path_effects=outlined(1.5))
         ax.plot(x, ours["random_heatmap"], "^:", ms=3, color=RANDOM, label="random heatmap")
         if name in thesis:
             ax.plot(thesis.index * 100, thesis[name], "x--", ms=3, lw=0.8, color=THESIS, label="thesis")
-        ax.set_title(f"{name} (n = {ours['n'].iloc[0]})", fontsize=8)
+        ax.set_title(f"{name} (n = {ours['n'].iloc[0]} findings)", fontsize=8)
     for ax in axes[-1]:
         ax.set_xlabel("top pixels, %")
     for line in axes:
         line[0].set_ylabel("mean IoU, all pairs")
-    handles, names = max((ax.get_legend_handles_labels() for ax in axes.flat), key=lambda found: len(found[0]))
-    figure.legend(handles, names, loc="outside lower center", ncols=3, frameon=False)
+    handles, _ = max((ax.get_legend_handles_labels() for ax in axes.flat), key=lambda found: len(found[0]))
+    ours = Line2D([], [], marker="o", ms=3, color="#444444", label="Grad-CAM, band: 95 % interval")
+    figure.legend(handles=[ours, *handles], loc="outside lower center", ncols=3, frameon=False)
     return figure

@@ -5,8 +5,6 @@ import numpy as np
 
 from cxrlib.render.drawing import blurred
 
-DENSE_GREY = 0.97
-
 
 def develop(attenuation: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Grey values (float32, about 0..1, dense is bright) of an `attenuation` image (rows, cols).

@@ -10,9 +10,10 @@ reads from its curves.
 import numpy as np
 import pandas as pd
 
+from cxrlib.annotations import NO_FINDING
 from cxrlib.bootstrap import interval
 from cxrlib.facts import thesis_claims
-from cxrlib.report.results import NO_FINDING, Results, Undecidable
+from cxrlib.report.results import Results, Undecidable
 
 AORTA, HEART, OPACITY = "Aortic enlargement", "Cardiomegaly", "Lung Opacity"
 EFFUSION, THICKENING, FIBROSIS = "Pleural effusion", "Pleural thickening", "Pulmonary fibrosis"

@@ -142,7 +142,9 @@ def table_cells(table: pd.DataFrame, caution: str = "") -> dict[str, list]:
 
 
 def _readable(column: pd.Series) -> pd.Series:
-    """Numbers of one column with the same decimals; other text as it is."""
+    """Numbers of one column with the same decimals; names and other text as they are."""
+    if column.name.endswith("_id"):
+        return column
     numbers = pd.to_numeric(column, errors="coerce")
     if numbers.isna().sum() > (column == "").sum():
         return column

@@ -12,8 +12,6 @@ from cxrlib.boxes import with_union
 from cxrlib.cohort import read_studies
 from cxrlib.files import read_json
 
-NO_FINDING = "No finding"
-
 
 class Undecidable(Exception):
     """A result that the run does not have; the message is the reason, for readers of the report."""
@@ -68,12 +66,12 @@ class Results:
 
     def f1(self) -> pd.DataFrame:
         """F1 of the explained model, one column per label."""
-        labels, probabilities, weights = self._wide(self.explained)
+        labels, probabilities, weights = self._explained_labels()
         return pd.DataFrame(f1_samples(labels, probabilities, weights)[:, :-1], columns=labels.columns)
 
     def auroc(self) -> pd.DataFrame:
         """AUROC of the explained model, one column per label."""
-        labels, probabilities, weights = self._wide(self.explained)
+        labels, probabilities, weights = self._explained_labels()
         return pd.DataFrame(auroc_samples(labels, probabilities, weights), columns=labels.columns)
 
     def mean_iou(self, class_name: str) -> pd.DataFrame:
@@ -117,6 +115,12 @@ class Results:
         """Mean of one column over a table's cases; `what` names them."""
         _enough(table, what)
         return self._mean(table[column].to_numpy(float), table["image_id"])
+
+    def _explained_labels(self) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
+        labels, probabilities, weights = self._wide(self.explained)
+        for name, truth in labels.items():
+            _enough(truth[truth > 0].reset_index(), f"test studies with {name}")
+        return labels, probabilities, weights
 
     def _wide(self, experiment: str) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
         rows = self.predictions[self.predictions["experiment"] == experiment]

@@ -25,7 +25,7 @@ class Source:
         name: as in `data.source`.
         description: one line for captions and the report.
         rendered: True where the images are drawn, not taken from patients.
-        classes: all class names, "No finding" last; the suite's where there is a counterpart (`cxrlib.sources.labels`).
+        classes: all class names, "No finding" last; the suite's where there is a counterpart (`cxrlib.labels`).
         annotations: rows of `cxrlib.annotations.COLUMNS`, boxes in pixels of `box_frame` or, where that is None,
             of the image file.
         images: columns image_id, path (of a file, or of a zip's member), patient_id.
@@ -79,10 +79,21 @@ def found_in(root: Root) -> str:
 
 
 def image_paths(root: Root, suffixes: tuple[str, ...], whole_name: bool = False) -> dict[str, str]:
-    """Every image below `root`: its path by its name, with (`whole_name`) or without its suffix."""
-    names = [name for name in files_below(root) if name.lower().endswith(suffixes)]
-    key = (lambda name: name) if whole_name else (lambda name: name.rpartition(".")[0])
-    return {key(name.rpartition("/")[2]): f"{root}/{name}".replace("//", "/") for name in names}
+    """Every image below `root`: its path by its name, with (`whole_name`) or without its suffix.
+
+    Raises:
+        SourceError: two images have the same name.
+    """
+    paths = {}
+    for name in files_below(root):
+        if name.lower().endswith(suffixes):
+            file = name.rpartition("/")[2]
+            key = file if whole_name else file.rpartition(".")[0]
+            path = f"{root}/{name}".replace("//", "/")
+            if key in paths:
+                raise SourceError(f"data.root: two images are called {key!r}, {paths[key]} and {path}; remove one")
+            paths[key] = path
+    return paths
 
 
 def images_of_patients(image_ids: pd.Series, paths: list[str], patients: pd.Series | None = None) -> pd.DataFrame:

@@ -104,9 +104,16 @@ class Kernels:
     def _fork(self, notebook: Path, arguments: list[str], environment: dict[str, str]) -> ForkedProcess:
         """Ask the server for a kernel; `arguments` are those of ipykernel."""
         request = {"modules": _modules_of(notebook), "arguments": arguments, "environment": environment}
-        self.server.stdin.write((json.dumps(request) + "\n").encode())
-        self.server.stdin.flush()
-        return ForkedProcess(int(self.server.stdout.readline()))
+        answer = b""
+        with contextlib.suppress(BrokenPipeError):
+            self.server.stdin.write((json.dumps(request) + "\n").encode())
+            self.server.stdin.flush()
+            answer = self.server.stdout.readline()
+        if not answer:
+            raise RuntimeError(
+                "the process that starts the kernels has ended, perhaps for want of memory; run it again"
+            )
+        return ForkedProcess(int(answer))
 
 
 class ForkedProcess:

@@ -1,6 +1,7 @@
 """One run per folder: a lock that the system takes back when its holder dies, however it dies."""
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -10,11 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cxrlib.params import ParameterError
-
-try:
-    import fcntl
-except ImportError:  # Windows has no such lock; runs are not kept apart there
-    fcntl = None
 
 PATIENCE = 60
 """Seconds to wait for the kernels of a killed run, which end by themselves."""
@@ -33,9 +29,8 @@ def locked(folder: Path) -> Iterator[int]:
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        if fcntl:
-            _acquire(descriptor, folder)
-            _remove_half_written(folder)
+        _acquire(descriptor, folder)
+        _remove_half_written(folder)
         holder = json.dumps({"pid": os.getpid(), "host": socket.gethostname()})
         os.truncate(descriptor, 0)
         os.pwrite(descriptor, holder.encode(), 0)

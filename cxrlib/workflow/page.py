@@ -28,7 +28,7 @@ def serve(folder: Path, options: tuple[str, ...] = ()) -> int:
         ParameterError: the folder holds no maps yet.
     """
     if not (folder / "maps" / "test.npz").exists():
-        raise ParameterError(f"{folder} holds no heatmaps to browse; run the notebooks up to 04 first")
+        raise ParameterError(f"{folder} holds no heatmaps to browse; run the notebooks up to 03 first")
     command = [sys.executable, "-m", "voila", str(write_page(folder)), "--token", "--Voila.ip=127.0.0.1", *options]
     try:
         return subprocess.run(command, check=False).returncode
