@@ -38,7 +38,7 @@ def roc_plot(curves: dict[str, tuple], auroc: pd.DataFrame, n: int) -> Figure:
     for number, (name, (false_positive, true_positive)) in enumerate(curves.items()):
         style = ["-", "--", "-."][number % 3]
         area = auroc.loc[name]
-        label = f"{name}, {in_words(area)}; {area['n']}"
+        label = f"{name}, {in_words(area)}; {area['n']:.0f}"
         edge = outlined(1.4)
         ax.plot(false_positive, true_positive, style, color=colours[name], lw=1.4, label=label, path_effects=edge)
     ax.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal")

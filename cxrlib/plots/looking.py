@@ -67,7 +67,7 @@ def density_grid(maps: dict[str, np.ndarray], fractions: pd.DataFrame) -> Figure
         for x, side in ((0.06, "R"), (0.94, "L")):
             ax.text(x, 0.07, side, color="white", fontsize=6, ha="center", va="center")
         sizes = area[fractions["class_name"] == name]
-        ax.set_title(f"{name}\n{len(sizes):,} boxes,\nmedian {100 * sizes.median():.1f} % of the image", fontsize=7)
+        ax.set_title(f"{name}\n{len(sizes):,} boxes,\nmedian area {100 * sizes.median():.1f} %", fontsize=7)
     bar = figure.colorbar(shown, ax=axes, shrink=0.6, aspect=30, pad=0.01, fraction=0.02)
     bar.set_label("share of the boxes over a point,\nfraction of the panel's maximum", fontsize=7)
     return figure
