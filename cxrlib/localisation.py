@@ -20,10 +20,10 @@ from cxrlib.explanations import Explanations
 from cxrlib.maps import peaks, upscale
 from cxrlib.masks import top_pixels_of
 from cxrlib.progress import progress
-from cxrlib.readers import PROTOCOLS
+from cxrlib.readers import AGREEMENT
 
 SIZES = ["predicted_boxes", "predicted_area", "true_boxes"]
-SCORES = [*PROTOCOLS, *(f"{name}_sum" for name in PROTOCOLS), "iobb", "hit"]
+SCORES = [*AGREEMENT, "hit"]
 
 
 def score_maps(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cxrlib.render.frame import BOX_COLUMNS
+from cxrlib.annotations import BOX_COLUMNS
 
 KNOB_FINDING = "Aortic enlargement"
 HEART_FINDING = "Cardiomegaly"

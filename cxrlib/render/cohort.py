@@ -1,8 +1,6 @@
 """Render a cohort: real studies' annotations, one rendered radiograph for each, in Kaggle's layout."""
 
 import hashlib
-import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +8,12 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from cxrlib.annotations import BOX_COLUMNS
+from cxrlib.files import read_json, whole_file, write_json
 from cxrlib.progress import progress
 from cxrlib.render.anchors import Anchors, find_donors
 from cxrlib.render.dicom_file import write_dicom
-from cxrlib.render.frame import BOX_COLUMNS, boxes_as_fractions
+from cxrlib.render.frame import boxes_as_fractions
 from cxrlib.render.radiograph import boxes_in_pixels, render_radiograph
 from cxrlib.workers import worker_pool
 
@@ -89,7 +89,8 @@ def render_cohort(
     for image_id, rows in studies.dropna(subset=BOX_COLUMNS).groupby("image_id"):
         render_seed, _ = _seeds(seed, image_id)
         rendered.loc[rows.index, BOX_COLUMNS] = boxes_in_pixels(boxes_of[image_id], render_seed)
-    _write_text(folder / "train.csv", rendered.to_csv(index=False, lineterminator="\n"))
+    with whole_file(folder / "train.csv") as temporary:
+        rendered.to_csv(temporary, index=False, lineterminator="\n")
     _write_record(folder, fingerprint, finished=True)
     return folder
 
@@ -160,14 +161,8 @@ def _prepare(folder: Path, record: dict, fingerprint: str) -> None:
 
 def _read_record(folder: Path) -> dict:
     path = folder / RECORD
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return read_json(path) if path.exists() else {}
 
 
 def _write_record(folder: Path, fingerprint: str, finished: bool) -> None:
-    _write_text(folder / RECORD, json.dumps({"fingerprint": fingerprint, "finished": finished}, indent=2) + "\n")
-
-
-def _write_text(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    write_json(folder / RECORD, {"fingerprint": fingerprint, "finished": finished})

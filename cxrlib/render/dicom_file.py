@@ -1,6 +1,5 @@
 """Write a rendered radiograph as a DICOM file like those of VinDr-CXR, plainly marked as rendered."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,9 @@ from pydicom.uid import (
     generate_uid,
 )
 
-GREY_MAXIMUM = 65535
+from cxrlib.files import whole_file
+from cxrlib.render.radiograph import GREY_MAXIMUM
+
 BITS_STORED = [12, 12, 12, 12, 14, 16]
 GREATEST_BITS_USED = 14  # 16-bit detectors leave the top of their range empty
 
@@ -75,6 +76,5 @@ def dicom_dataset(pixels: np.ndarray, image_id: str, rng: np.random.Generator) -
 
 def write_dicom(path: Path, pixels: np.ndarray, image_id: str, rng: np.random.Generator) -> None:
     """Write `pixels` as the DICOM file `path`, complete or not at all (see `dicom_dataset`)."""
-    part = path.with_name(path.name + ".part")
-    dicom_dataset(pixels, image_id, rng).save_as(part, enforce_file_format=True)
-    os.replace(part, path)
+    with whole_file(path) as temporary:
+        dicom_dataset(pixels, image_id, rng).save_as(temporary, enforce_file_format=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-BOX_COLUMNS = ["x_min", "y_min", "x_max", "y_max"]
+from cxrlib.annotations import BOX_COLUMNS
 
 TYPICAL_FRAME = (2480.0, 2720.0)  # width, height: middle of the VinDr-CXR images
 TYPICAL_SPREAD = 0.10  # relative; how far an image's size strays from the typical one

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cxrlib.render.frame import BOX_COLUMNS
+from cxrlib.annotations import BOX_COLUMNS
 
 SAME_LESION_OVERLAP = 0.3  # shared area over the smaller box's area
 

@@ -3,12 +3,13 @@
 import numpy as np
 import pandas as pd
 
+from cxrlib.annotations import BOX_COLUMNS
 from cxrlib.render.anatomy import Anatomy, sample_anatomy
 from cxrlib.render.anchors import EFFUSION_FINDING, TYPICAL, Anchors, anchors_of, complete_anchors
 from cxrlib.render.chest import draw_chest
 from cxrlib.render.exposure import collimate, develop, stamp_side_marker
 from cxrlib.render.findings import draw_finding
-from cxrlib.render.frame import BOX_COLUMNS, fractions_to_pixels
+from cxrlib.render.frame import fractions_to_pixels
 from cxrlib.render.layers import Layers
 from cxrlib.render.lesions import Lesion, find_lesions
 

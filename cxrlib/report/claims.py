@@ -4,7 +4,7 @@ Every claim becomes one margin: a number that is positive exactly where the clai
 takes the smallest of their margins. The margin is computed in every bootstrap resample, and one rule decides for all:
 the claim holds where the whole 95 % interval lies above zero, does not hold where it lies below, and cannot be decided
 here otherwise. "About", "a little" and "unchanged" mean within 0.05, half a step of the first decimal that the thesis
-reads from its curves.
+reads from its curves. What each margin measures is said in facts/claims.csv, for the report too.
 """
 
 import numpy as np
@@ -71,7 +71,7 @@ def _need(table: pd.DataFrame, names: list[str], where: str) -> None:
 
 
 def order_of_experiments(results: Results) -> np.ndarray:
-    """C1."""
+    """C1: micro F1 of the experiments falls in the thesis's order."""
     if results.warm_start_epochs:
         raise Undecidable("the experiments do not train alike: training.warm_start_epochs is above 0")
     three, seven, five, all_labels = map(results.micro_f1, ("3 labels", "7 labels", "5 labels", "all labels"))
@@ -79,7 +79,7 @@ def order_of_experiments(results: Results) -> np.ndarray:
 
 
 def order_of_labels(results: Results) -> np.ndarray:
-    """C2."""
+    """C2: F1 of the labels falls in the thesis's three groups."""
     f1 = results.f1()
     _need(f1, [*FINDINGS, NO_FINDING], "the explained model")
     leading, middle, last = (
@@ -93,13 +93,13 @@ def order_of_labels(results: Results) -> np.ndarray:
 
 
 def every_auroc(results: Results) -> np.ndarray:
-    """C3."""
+    """C3: every label's AUROC lies in the thesis's range."""
     areas = results.auroc()
     return smallest(*(inside(areas[name], 0.925, 0.995) for name in areas))
 
 
 def no_finding_maps(results: Results) -> np.ndarray:
-    """C4."""
+    """C4: more than half of the No finding heatmaps cover both lungs or peak below the letter."""
     maps = results.no_finding
     both_lungs = (maps[["left", "right"]] >= 0.3).all(axis=1)
     below_letter = ((maps["x"] < 0.25) | (maps["x"] > 0.75)) & (maps["y"] < 0.35)
@@ -110,7 +110,7 @@ def no_finding_maps(results: Results) -> np.ndarray:
 
 
 def order_of_places(results: Results) -> np.ndarray:
-    """C5."""
+    """C5: aorta and heart are localised best, pleural thickening worst."""
     best = {name: results.mean_iou(name).max(axis=1) for name in FINDINGS}
     others = [best[name] for name in (OPACITY, EFFUSION, FIBROSIS)]
     leading = smallest(best[AORTA], best[HEART])
@@ -121,7 +121,7 @@ PEAKS = {AORTA: 0.02, THICKENING: 0.02, HEART: 0.05, OPACITY: 0.05, FIBROSIS: 0.
 
 
 def peaks_of_iou(results: Results) -> np.ndarray:
-    """C6."""
+    """C6: mean IoU of each finding peaks at the thesis's share of pixels."""
     margins = []
     for name, share in PEAKS.items():
         means = results.mean_iou(name)
@@ -131,7 +131,7 @@ def peaks_of_iou(results: Results) -> np.ndarray:
 
 
 def smoothgrad_agrees(results: Results) -> np.ndarray:
-    """C7."""
+    """C7: SmoothGrad lights little elsewhere for aorta and heart, and more with more noise for two others."""
     elsewhere = {name: results.mean_outside(name, 0.2) for name in (AORTA, HEART, OPACITY, FIBROSIS)}
     stable = np.maximum(elsewhere[AORTA], elsewhere[HEART])
     grows = [elsewhere[name] - results.mean_outside(name, 0.1) for name in (OPACITY, FIBROSIS)]
@@ -139,13 +139,13 @@ def smoothgrad_agrees(results: Results) -> np.ndarray:
 
 
 def shared_regions(results: Results) -> np.ndarray:
-    """C8."""
+    """C8: heatmaps of false positives hit other findings more often than random ones do."""
     table, what = results.false_positives, "test studies with boxes and a false positive"
     return results.mean_of(table, "hit", what) - results.mean_of(table, "random_hit", what)
 
 
 def aortic_drops(results: Results) -> np.ndarray:
-    """C9."""
+    """C9: what replacing the aorta's pixels does to each label."""
     drop, _ = results.mean_drop(AORTA)
     _need(drop, [*FINDINGS, NO_FINDING], "the explained model")
     unchanged = [TOLERANCE - drop[name].abs() for name in (HEART, OPACITY, THICKENING)]
@@ -153,7 +153,7 @@ def aortic_drops(results: Results) -> np.ndarray:
 
 
 def heart_drops(results: Results) -> np.ndarray:
-    """C10."""
+    """C10: the heart's fall, where it is greatest, and with which replacement."""
     mean, by_share = results.mean_drop(HEART, "mean")
     _need(by_share, [0.2], "the run's list of replaced shares")
     blurred = results.mean_drop(HEART, "blur 11")[0][HEART]
@@ -162,14 +162,14 @@ def heart_drops(results: Results) -> np.ndarray:
 
 
 def opacity_drops(results: Results) -> np.ndarray:
-    """C11."""
+    """C11: the opacity's fall, and the rise of aorta and heart."""
     drop, _ = results.mean_drop(OPACITY)
     _need(drop, [AORTA, HEART], "the explained model")
     return smallest(inside(drop[OPACITY], 0.05, 0.25), -drop[AORTA], -drop[HEART])
 
 
 def effusion_drops(results: Results) -> np.ndarray:
-    """C12."""
+    """C12: the effusion's fall by mean and by blur, with more pixels, and the heart's rise."""
     mean, by_share = results.mean_drop(EFFUSION, "mean")
     _need(mean, [HEART], "the explained model")
     blurred = results.mean_drop(EFFUSION, "blur 11")[0]
@@ -182,7 +182,7 @@ def effusion_drops(results: Results) -> np.ndarray:
 
 
 def pleural_and_fibrotic_drops(results: Results) -> np.ndarray:
-    """C13."""
+    """C13: the falls of thickening and fibrosis, less with more pixels."""
     margins = []
     for name, about in ((THICKENING, 0.1), (FIBROSIS, 0.3)):
         drop, by_share = results.mean_drop(name)
@@ -194,14 +194,14 @@ def pleural_and_fibrotic_drops(results: Results) -> np.ndarray:
 
 
 def no_finding_drops(results: Results) -> np.ndarray:
-    """C14."""
+    """C14: the fall of No finding, more with more pixels, and the rise of all others."""
     drop, by_share = results.mean_drop(NO_FINDING)
     others = [-drop[name] for name in drop if name != NO_FINDING]
     return smallest(inside(drop[NO_FINDING], 0.45, 1.0), by_share.iloc[:, -1] - by_share.iloc[:, 0], *others)
 
 
 def kernels_agree(results: Results) -> np.ndarray:
-    """C15."""
+    """C15: the two kernels' falls differ little for every label."""
     changes = [
         (results.mean_drop(name, "blur 21")[0][name] - results.mean_drop(name, "blur 11")[0][name]).abs()
         for name in [*FINDINGS, NO_FINDING]

@@ -1,13 +1,13 @@
 """Where the thesis is unclear or wrong: each point with what the data say about it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from cxrlib.annotations import public_annotations_path, read_annotations, reader_counts, union_labels
+from cxrlib.annotations import NO_FINDING, public_annotations_path, read_annotations, reader_counts, union_labels
 from cxrlib.facts import thesis_errata, thesis_iou, thesis_values
 from cxrlib.report.unions import union_evidence
 from cxrlib.split import split_sizes
@@ -50,12 +50,12 @@ def errata(folder: Path, parameters: dict) -> pd.DataFrame:
 
 
 def union(ground: Evidence) -> str:
-    """Point 1."""
+    """Point 1: what the two unions allow."""
     return union_evidence(ground.table("reader_agreement_cases"), ground.table("iou_cases"))
 
 
 def fifth_label(ground: Evidence) -> str:
-    """Point 2."""
+    """Point 2: the most frequent labels that its five lack."""
     listed = thesis_values("table_03").query("group == '5 classes' and row != 'micro avg'")["row"].tolist()
     left = ground.labels.drop(columns=listed).sum().sort_values(ascending=False)
     return f"Listed: {', '.join(listed)}. Most frequent of the others: {_counts(left.head(3))}."
@@ -92,17 +92,17 @@ def missing_images(ground: Evidence) -> str:
 
 
 def split_rule(ground: Evidence) -> str:
-    """Point 4."""
+    """Point 4: what the rule gives for the thesis's own count."""
     reported = thesis_values("table_02").set_index("row")["value"][["Train", "Valid", "Test"]].astype(int)
     sizes = split_sizes(int(reported.sum()), 0.1, 0.1)
     return f"For {reported.sum():,} images the rule gives {_sizes(sizes.values())}; the thesis has {_sizes(reported)}."
 
 
 def threshold(ground: Evidence) -> str:
-    """Point 6."""
+    """Point 6: true findings that reach each threshold."""
     used, cases = ground.parameters["iou"]["threshold"], ground.table("predictions")
     experiment = ground.parameters["labels"]["explained"]
-    true = cases[(cases["experiment"] == experiment) & (cases["truth"] == 1) & (cases["label"] != "No finding")]
+    true = cases[(cases["experiment"] == experiment) & (cases["truth"] == 1) & (cases["label"] != NO_FINDING)]
     counts = {p: int((true["probability"] >= p).sum()) for p in sorted({0.5, 0.7, used})}
     return (
         f"Of {len(true)} true findings of the test split "
@@ -112,7 +112,7 @@ def threshold(ground: Evidence) -> str:
 
 
 def protocols(ground: Evidence) -> str:
-    """Point 7."""
+    """Point 7: how often there are several boxes, and what each protocol makes of them."""
     cases = ground.table("iou_cases")
     cases = cases[cases["share"] == 0.05]
     if cases.empty:
@@ -126,7 +126,7 @@ def protocols(ground: Evidence) -> str:
 
 
 def zeros(ground: Evidence) -> str:
-    """Point 8."""
+    """Point 8: stored maps that are mostly or wholly zero."""
     with np.load(ground.folder / "maps" / "test.npz") as store:
         lit = (store["maps"] > 0).mean(axis=(2, 3)).ravel()
     few = int((lit < 0.2).sum())
@@ -135,20 +135,20 @@ def zeros(ground: Evidence) -> str:
 
 
 def own_mean(ground: Evidence) -> str:
-    """Point 10."""
+    """Point 10: the range of the images' own means."""
     pixels = np.load(ground.folder / "data" / "pixels.npy", mmap_mode="r")
     means = [float(image.mean()) for image in pixels[:200]]
     return f"The means of the first {len(means)} images range from {min(means):.0f} to {max(means):.0f} grey levels."
 
 
 def printed_row(ground: Evidence) -> str:
-    """Point 12."""
+    """Point 12: the shares of its other tables."""
     shares = ", ".join(f"{share:g}" for share in thesis_iou("table_06").index)
     return f"Table 6 and Figure 30 have the shares {shares}; the row printed as 0.8 stands between 0.05 and 0.1."
 
 
 def sides(ground: Evidence) -> str:
-    """Point 13."""
+    """Point 13: on which side heart and aorta lie."""
     boxes = pd.read_csv(ground.folder / "data" / "annotations.csv").dropna(subset=["x_min"])
     size = np.load(ground.folder / "data" / "pixels.npy", mmap_mode="r").shape[1]
     parts = []
@@ -166,7 +166,7 @@ def _used(section: str, name: str) -> Callable[[Evidence], str]:
 
 
 def blur(ground: Evidence) -> str:
-    """Point 9."""
+    """Point 9: the standard deviation of every kernel."""
     kernels = ground.parameters["perturbation"]["kernels"]
     return "; ".join(f"kernel {side}: {0.3 * ((side - 1) * 0.5 - 1) + 0.8:.1f} pixels" for side in kernels) + "."
 
@@ -175,7 +175,7 @@ def _counts(counts: pd.Series) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in counts.items())
 
 
-def _sizes(sizes) -> str:
+def _sizes(sizes: Iterable[int]) -> str:
     return " / ".join(f"{size:,}" for size in sizes)
 
 

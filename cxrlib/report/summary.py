@@ -7,6 +7,7 @@ import pandas as pd
 from cxrlib.bootstrap import FEWEST, in_words
 from cxrlib.boxes import with_union
 from cxrlib.facts import thesis_iou, thesis_values
+from cxrlib.report.claims import FAILS, HOLDS, OPEN
 
 
 def summary(folder: Path, parameters: dict, about: dict, items: pd.DataFrame, claims: pd.DataFrame) -> list[str]:
@@ -112,9 +113,9 @@ def _reproduction(items: pd.DataFrame, claims: pd.DataFrame) -> str:
         + ", ".join(
             f"{verdicts.get(verdict, 0)} {words}"
             for verdict, words in (
-                ("holds", "hold"),
-                ("does not hold", "do not hold"),
-                ("cannot be decided here", "cannot be decided here"),
+                (HOLDS, "hold"),
+                (FAILS, "do not hold"),
+                (OPEN, OPEN),
             )
         )
         + "."

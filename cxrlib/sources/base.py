@@ -8,7 +8,6 @@ import pandas as pd
 from cxrlib.archive import Root, files_below, open_root
 
 PICTURES = (".png", ".jpg", ".jpeg")
-DICOMS = (".dicom", ".dcm")
 SHOWN = 8
 """Names of a wrong folder's content that an error lists."""
 

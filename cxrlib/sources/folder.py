@@ -6,8 +6,8 @@ import pandas as pd
 
 from cxrlib.annotations import COLUMNS, NO_FINDING, check_annotations, read_rows
 from cxrlib.archive import files_below
+from cxrlib.images import DICOM_SUFFIXES
 from cxrlib.sources.base import (
-    DICOMS,
     PICTURES,
     Source,
     SourceError,
@@ -33,12 +33,12 @@ def open_folder(path: Path) -> Source:
     if len(tables) != 1:
         raise SourceError(f"data.root: {path} must hold one CSV file beside its images; found {found_in(root)}")
     rows = read_rows(root / tables[0], COLUMNS)
-    paths = image_paths(root, DICOMS + PICTURES)
+    paths = image_paths(root, DICOM_SUFFIXES + PICTURES)
     paths |= {path.rpartition("/")[2]: path for path in paths.values()}  # an image_id may be a whole file name
     if not rows["image_id"].isin(list(paths)).any():
         raise SourceError(
             f"data.root: {path} holds none of the images of {tables[0]}; expected {rows['image_id'].iloc[0]} with one "
-            f"of {', '.join(DICOMS + PICTURES)}, found {found_in(root)}"
+            f"of {', '.join(DICOM_SUFFIXES + PICTURES)}, found {found_in(root)}"
         )
     findings = sorted(set(rows["class_name"].dropna()) - {NO_FINDING})
     annotations, skipped = check_annotations(rows, [*findings, NO_FINDING], str(root / tables[0]))
