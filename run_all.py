@@ -12,7 +12,7 @@ from cxrlib.workflow import runner
 from cxrlib.workflow.failures import Refused
 from cxrlib.workflow.manifest import Manifest, verify
 from cxrlib.workflow.notebooks import find_notebooks, sections_of, select_notebooks, title_of
-from cxrlib.workflow.page import serve
+from cxrlib.workflow.voila import serve
 
 FOLDER_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 """The run's folder cannot be written."""

@@ -15,16 +15,16 @@ import run_all
 from cxrlib.boxes import all_pairs_iou, boxes_from_mask
 from cxrlib.browse import HeatmapBrowser, contact_sheet, keep_smooth, open_run
 from cxrlib.browse.cases import Case, cases_page
+from cxrlib.browse.drawing import compose, render
 from cxrlib.browse.numbers import EXPLAINED, localisation_numbers, probability_table
 from cxrlib.browse.own import explain_own
-from cxrlib.browse.render import compose, render
 from cxrlib.browse.results import evidence_of, load_results, some_studies
 from cxrlib.cohort import load_cohort
 from cxrlib.experiments import explain_split
 from cxrlib.explanations import save_explanations
 from cxrlib.localisation import score_mask
 from cxrlib.params import load_params
-from cxrlib.workflow.page import write_page
+from cxrlib.workflow.voila import write_page
 
 
 def drawn(browser: HeatmapBrowser) -> bytes:

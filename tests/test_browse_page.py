@@ -18,13 +18,13 @@ import torch
 from browsable import CLASSES
 from playwright.sync_api import Page, expect, sync_playwright
 
+from cxrlib.browse.drawing import LINES, Look, render
 from cxrlib.browse.numbers import localisation_text
 from cxrlib.browse.perturb import input_jpeg, replace_and_predict
-from cxrlib.browse.render import LINES, Look, render
 from cxrlib.browse.results import load_results
 from cxrlib.files import PROJECT_ROOT
 from cxrlib.inputs import network_inputs
-from cxrlib.workflow.page import write_page
+from cxrlib.workflow.voila import write_page
 
 CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
 TOKEN = "a-token-for-this-test"

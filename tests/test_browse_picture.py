@@ -11,7 +11,7 @@ from fixtures import annotation_rows
 from pydicom.pixels import apply_windowing
 from sklearn.metrics import confusion_matrix
 
-from cxrlib.browse.render import COLOUR_MAPS, Look, captioned, compose, render, rgb, windowed
+from cxrlib.browse.drawing import COLOUR_MAPS, Look, captioned, compose, render, rgb, windowed
 from cxrlib.browse.results import Evidence, evidence_of
 from cxrlib.browse.selection import OUTCOMES, SCORED_SHARE, disagreement, heatmap_iou, select, study_frame
 from cxrlib.cohort import Cohort

@@ -12,8 +12,8 @@ from fixtures import annotation_rows, write_dicom
 
 from cxrlib.browse import HeatmapBrowser, open_run
 from cxrlib.browse.compare import METHODS, RUNS, STUDIES
+from cxrlib.browse.drawing import render
 from cxrlib.browse.latest import LatestOnly
-from cxrlib.browse.render import render
 from cxrlib.browse.results import View, evidence_of, load_results
 from cxrlib.explanations import save_explanations
 from cxrlib.gradcam import explain

@@ -9,12 +9,12 @@ from torch import nn
 from cxrlib.browse.cases import Case, cases_page
 from cxrlib.browse.chooser import StudyChooser
 from cxrlib.browse.compare import ComparePanel
+from cxrlib.browse.drawing import captioned, compose
 from cxrlib.browse.heatmap import HeatmapPanel
 from cxrlib.browse.numbers import localisation_text
 from cxrlib.browse.own import OwnPanel
 from cxrlib.browse.panel import describe, offer, row, sentence
 from cxrlib.browse.perturb import PerturbPanel
-from cxrlib.browse.render import captioned, compose
 from cxrlib.browse.results import Results, View, browsable_runs, by_method, load_results
 from cxrlib.cohort import Cohort
 from cxrlib.explanations import Explanations

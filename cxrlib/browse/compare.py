@@ -6,10 +6,10 @@ from pathlib import Path
 
 import ipywidgets as widgets
 
+from cxrlib.browse.drawing import Look, render
 from cxrlib.browse.numbers import localisation_text
 from cxrlib.browse.panel import describe, missing_map, offer, row, told_in_place
 from cxrlib.browse.picture import Picture
-from cxrlib.browse.render import Look, render
 from cxrlib.browse.results import Results, View, load_results
 
 METHODS, STUDIES, RUNS = "all methods", "another study", "another run"

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import ipywidgets as widgets
 
+from cxrlib.browse.drawing import COLOUR_MAPS, LINES, Look, readers_of, render
 from cxrlib.browse.numbers import localisation_table, localisation_text, probability_table
 from cxrlib.browse.panel import SLIDER, column, describe, missing_map, row, sentence, told_in_place
 from cxrlib.browse.picture import Picture
-from cxrlib.browse.render import COLOUR_MAPS, LINES, Look, readers_of, render
 from cxrlib.browse.results import Evidence, Results, View
 
 

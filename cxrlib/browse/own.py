@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from cxrlib.annotations import BOX_COLUMNS
+from cxrlib.browse.drawing import Look, render
 from cxrlib.browse.numbers import probability_table
 from cxrlib.browse.panel import column, row, sentence, told_in_place
 from cxrlib.browse.picture import Picture
-from cxrlib.browse.render import Look, render
 from cxrlib.browse.results import Results, View, evidence_of
 from cxrlib.gradcam import gradcam
 from cxrlib.images import ImageError, read_grey, resize_square

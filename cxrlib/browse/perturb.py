@@ -8,11 +8,11 @@ import pandas as pd
 import torch
 from torch import nn
 
+from cxrlib.browse.drawing import Look, compose, to_jpeg
 from cxrlib.browse.latest import LatestOnly
 from cxrlib.browse.numbers import probability_table
 from cxrlib.browse.panel import column, describe, missing_map, row, sentence, told_in_place
 from cxrlib.browse.picture import Picture
-from cxrlib.browse.render import Look, compose, to_jpeg
 from cxrlib.browse.results import Evidence, Results, View
 from cxrlib.inputs import network_inputs
 from cxrlib.perturbation import blurred_image, mean_image, replace_pixels

@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from cxrlib.browse.browser import HeatmapBrowser
+from cxrlib.browse.drawing import Look, compose
 from cxrlib.browse.numbers import localisation_numbers
 from cxrlib.browse.perturb import replace_view
-from cxrlib.browse.render import Look, compose
 from cxrlib.browse.results import Results, View
 from cxrlib.cases import surest
 from cxrlib.cohort import Cohort

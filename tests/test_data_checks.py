@@ -7,7 +7,7 @@ from fixtures import annotation_rows
 
 from cxrlib.annotations import BOX_COLUMNS
 from cxrlib.cohort import Cohort
-from cxrlib.looking import (
+from cxrlib.data_checks import (
     GRID,
     box_density,
     check_images,
@@ -17,7 +17,7 @@ from cxrlib.looking import (
     split_balance,
     thumbnails,
 )
-from cxrlib.plots.looking import density_grid, habits_grid, together_grid
+from cxrlib.plots.data_checks import density_grid, habits_grid, together_grid
 
 RANDOM = np.random.default_rng(0)
 LABELS = pd.DataFrame({"A": [1, 1, 1, 1, 0], "B": [1, 0, 0, 0, 1], "C": [0, 0, 0, 0, 0]})
@@ -77,7 +77,7 @@ def test_near_duplicates_are_found_whatever_their_brightness(cohort):
 
 
 def test_blocks_do_not_change_the_pairs(cohort, monkeypatch):
-    monkeypatch.setattr("cxrlib.looking.BLOCK", 5)
+    monkeypatch.setattr("cxrlib.data_checks.BLOCK", 5)
     assert near_duplicates(thumbnails(cohort.pixels)) == [(1, 9)]
 
 

@@ -36,12 +36,12 @@ def share_grid(shares: pd.DataFrame, row_names: list[str], colour_label: str) ->
 
 
 def together_grid(shares: pd.DataFrame) -> Figure:
-    """Which labels come together, as `cxrlib.looking.labels_together` counts them."""
+    """Which labels come together, as `cxrlib.data_checks.labels_together` counts them."""
     return share_grid(shares, [f"of {name}" for name in shares.index], "% that have the column's label too")
 
 
 def habits_grid(habits: pd.DataFrame) -> Figure:
-    """How often each reader gives each label, as `cxrlib.looking.reader_habits` counts it."""
+    """How often each reader gives each label, as `cxrlib.data_checks.reader_habits` counts it."""
     names = [f"{reader} ({count:,} studies)" for reader, count in habits["studies"].items()]
     return share_grid(habits.drop(columns="studies"), names, "% of the reader's studies")
 
@@ -52,7 +52,7 @@ def density_grid(maps: dict[str, np.ndarray], fractions: pd.DataFrame) -> Figure
     R and L are the patient's sides.
 
     Args:
-        maps: as `cxrlib.looking.box_density` returns them.
+        maps: as `cxrlib.data_checks.box_density` returns them.
         fractions: the boxes behind them.
     """
     columns = 5
