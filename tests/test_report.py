@@ -19,10 +19,10 @@ from cxrlib.localisation import score_mask
 from cxrlib.masks import top_pixels
 from cxrlib.params import load_params
 from cxrlib.report.coverage import coverage
-from cxrlib.report.errata import errata
+from cxrlib.report.errata import Evidence, errata, sides, threshold
 from cxrlib.report.notebooks import with_mathml, write_notebook_pages
 from cxrlib.report.page import table_cells, write_report
-from cxrlib.report.summary import not_comparable
+from cxrlib.report.summary import not_comparable, summary
 from cxrlib.report.unions import as_area_union, growth, own_growth, readers_needed
 
 THESIS = (
@@ -220,3 +220,52 @@ def test_a_notebooks_page_has_its_formulas_whole_and_no_script(tmp_path):
     assert "<script" not in html and "https://cdn" not in html
     page.write_text(html.replace("</html>", ""))  # damage is no reason to keep a page
     assert write_notebook_pages(tmp_path) == [page] and page.read_text() == html
+
+
+def test_the_first_lines_say_what_the_tables_hold(tmp_path):
+    (tmp_path / "tables").mkdir()
+
+    def write(name, **columns):
+        pd.DataFrame(columns).to_csv(tmp_path / "tables" / f"{name}.csv", index=False)
+
+    write(
+        "perturbation_cases",
+        image_id=list("abcc"),
+        heatmap_class=list("ABAA"),
+        transform=["mean", "mean", "blur 11", "mean"],
+        share=[0.5, 0.5, 0.5, 0.02],
+        A=[0.3, 0.1, -9, -9],
+        B=[0.2, -0.4, 0, 0],
+    )
+    write(
+        "table_06",
+        share=[0.05, 0.1, 0.1],
+        class_name=["Cardiomegaly", "Cardiomegaly", "Lung Opacity"],
+        ours=[0.3, 0.4, 0.9],
+        low=[0.2, 0.3, None],
+        high=[0.4, 0.5, None],
+        n=[9, 9, 2],
+        random_heatmap=[0.1, 0.12, 0.2],
+    )
+    write("reader_agreement", class_name=["Cardiomegaly", "Lung Opacity"], protocol="all_pairs", ours=[0.73, 0.42])
+    items = pd.DataFrame({"artefact": ["x", "y", ""], "status": ["present", "missing", "present"]})
+    about = {"description": "d", "explained": "7 labels"}
+    text = "\n".join(map(str, summary(tmp_path, load_params("smoke").model_dump(), about, items, pd.DataFrame())))
+    assert "best is Cardiomegaly, mean IoU 0.40 (0.30 to 0.50) at 10% of the pixels (n = 9)" in text
+    assert "random heatmap 0.12" in text and "two radiologists 0.73" in text
+    assert "top 50% by the mean lowers" in text and "for 1 of 2 predicted classes, most for A (by 0.30)" in text
+    assert "1 of 2 tables and figures are here" in text
+
+
+def test_evidence_counts_what_it_says(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "tables").mkdir()
+    boxes = {"class_name": "Cardiomegaly", "x_min": [1, 60, 70], "x_max": [9, 80, 90]}
+    pd.DataFrame(boxes).to_csv(tmp_path / "data" / "annotations.csv")
+    np.save(tmp_path / "data" / "pixels.npy", np.zeros((1, 100, 100), np.uint8))
+    rows = {"experiment": "7 labels", "label": "A", "truth": [1, 1, 0], "probability": [0.7, 0.5, 0.9]}
+    pd.DataFrame(rows).to_csv(tmp_path / "tables" / "predictions.csv")
+    used = {"iou": {"threshold": 0.5}, "labels": {"explained": "7 labels"}, "training": {"flip_probability": 0.5}}
+    ground = Evidence(tmp_path, used, None, None)
+    assert "67% of 3 Cardiomegaly boxes" in sides(ground)
+    assert "Of 2 true findings" in threshold(ground) and "2 reach p = 0.5, 1 reach p = 0.7" in threshold(ground)
