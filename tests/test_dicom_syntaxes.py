@@ -9,7 +9,7 @@ import pydicom
 import pytest
 from fixtures import write_dicom
 
-from cxrlib.images import by_table, read_grey
+from cxrlib.images import ImageError, by_table, read_grey
 
 RANDOM = np.random.default_rng(0)
 SMOOTH = cv2.resize(RANDOM.random((5, 6)), (56, 40), interpolation=cv2.INTER_CUBIC).clip(0, 1)
@@ -80,6 +80,17 @@ def test_jpeg_2000_gives_the_pixels_that_were_compressed(tmp_path, kind):
     dataset.compress(pydicom.uid.JPEG2000Lossless, encoding_plugin="pylibjpeg")
     dataset.save_as(tmp_path / "packed.dicom")
     np.testing.assert_array_equal(read_grey(tmp_path / "packed.dicom"), read_grey(plain))
+
+
+def test_jpeg_2000_is_decoded_in_one_thread_by_a_decoder_that_refuses_damage(tmp_path):
+    dataset = pydicom.dcmread(write_dicom(tmp_path / "plain.dicom", np.arange(4096, dtype=np.uint16).reshape(64, 64)))
+    dataset.compress(pydicom.uid.JPEG2000Lossless, encoding_plugin="pylibjpeg")
+    (frame,) = pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=1)
+    dataset.PixelData = pydicom.encaps.encapsulate([frame[: len(frame) // 4 * 2]])
+    dataset.save_as(tmp_path / "cut.dicom")
+    with pytest.raises(ImageError, match=r"cut\.dicom: not a readable DICOM image") as refusal:
+        read_grey(tmp_path / "cut.dicom")
+    assert "pylibjpeg: " in str(refusal.value) and "gdcm" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(

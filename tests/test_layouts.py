@@ -306,6 +306,14 @@ def test_a_folder_without_its_csv_or_images_is_refused(tmp_path):
         opened("folder", tmp_path)
 
 
+def test_two_images_of_one_name_are_refused(tmp_path):
+    for folder in ("2024", "2025"):
+        pictures(tmp_path / folder, ["a"])
+    ROWS.to_csv(tmp_path / "labels.csv", index=False)
+    with pytest.raises(SourceError, match=r"two images are called 'a', .*2024/a\.png and .*2025/a\.png; remove one"):
+        opened("folder", tmp_path)
+
+
 # all
 
 

@@ -10,6 +10,7 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
 
 from cxrlib.cohort import Cohort
+from cxrlib.plots.ceiling import pair_scores
 from cxrlib.plots.classification import confusion_grid
 from cxrlib.plots.radiograph import (
     GREY,
@@ -82,6 +83,15 @@ def test_the_colour_bar_shows_what_a_heatmap_looks_like_over_grey():
     row = round(figure.canvas.get_width_height()[1] - (box.y0 + box.y1) / 2)
     seen = np.asarray(figure.canvas.buffer_rgba())[row, round((box.x0 + box.x1) / 2), :3] / 255
     np.testing.assert_allclose(seen, expected, atol=0.02)
+
+
+def test_pairs_of_readers_without_an_interval_are_left_out():
+    rows = [("X", "R1", "R2", 0.5, 30, 0.4, 0.6), ("X", "R1", "R3", 0.9, 3, None, None)]
+    pairs = pd.DataFrame(rows, columns=["class_name", "first", "second", "all_pairs", "n", "low", "high"])
+    figure = pair_scores(pairs)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["R1 and R2"]
+    assert figure.axes[0].get_yticklabels()[0].get_text() == "X\nn = 30 to 30 images"
+    assert not pair_scores(pairs[1:]).axes
 
 
 def test_a_confusion_matrix_has_truth_in_rows():

@@ -11,6 +11,7 @@ import run_all
 from cxrlib.files import PROJECT_ROOT
 from cxrlib.params import ParameterError, load_params
 from cxrlib.workflow import notebooks, runner
+from cxrlib.workflow.kernels import Kernels
 
 
 def plan(tmp_path: Path, *notebooks: Path) -> runner.Plan:
@@ -84,6 +85,17 @@ def test_a_dying_kernel_is_a_failure(tmp_path, write_notebook, capfd):
     assert (this.folder / "notebooks" / "failed" / "01_first.ipynb").exists()
     errors = capfd.readouterr().err
     assert "DeadKernelError" in errors and "as if out of memory" in errors
+
+
+def test_a_dead_kernel_server_is_told_in_a_sentence(tmp_path, write_notebook):
+    notebook = write_notebook("01_first")
+    with (tmp_path / "lock").open("w") as lock, Kernels([notebook], lock.fileno()) as kernels:
+        if not kernels.server:
+            pytest.skip("kernels are forked on Linux only")
+        kernels.server.kill()
+        kernels.server.wait()
+        with pytest.raises(RuntimeError, match="the process that starts the kernels has ended"):
+            kernels.start(notebook, {})
 
 
 def test_an_unknown_parameter_is_refused_before_anything_runs(tmp_path, write_notebook):
@@ -202,6 +214,7 @@ def test_the_notebook_across_data_sets_waits_for_another_run():
     ("arguments", "named"),
     [
         (["--only", "08"], ["08_transfer", "transfer.run"]),
+        (["--only", "06,08"], ["08_transfer", "transfer.run"]),
         (["thesis", "--set", "data.root=nowhere"], ["data.root", "nowhere is neither a folder nor a zip"]),
         (["dmo"], ["dmo", "demo"]),
         (["--set", "iou.uion=sum"], ["iou.uion", "union"]),

@@ -29,6 +29,15 @@ def resnet18_state():
     return models.resnet18(weights=None).state_dict()
 
 
+def test_a_relative_path_starts_at_the_project(tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "PROJECT_ROOT", tmp_path)
+    save_file(resnet18_state(), tmp_path / "own.safetensors")
+    network = build_resnet("resnet18", 3)
+    assert load_weights(network, "own.safetensors", CLASSES) == CLASSES
+    assert torch.equal(network.conv1.weight, resnet18_state()["conv1.weight"])
+    assert weights.weights_file("own.safetensors") == tmp_path / "own.safetensors"
+
+
 # torchvision
 
 

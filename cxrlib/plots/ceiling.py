@@ -60,7 +60,7 @@ def pair_scores(pairs: pd.DataFrame) -> Figure:
     Args:
         pairs: from `reader_pairs`; rows without an interval are left out.
     """
-    known = pairs.dropna(subset="low").assign(ours=pairs["all_pairs"])
+    known = pairs.assign(ours=pairs["all_pairs"]).dropna(subset="low")
     if known.empty:
         return sentence_figure("No two readers share enough images of a finding.")
     counts = known.groupby("class_name")["n"].agg(["min", "max"])
