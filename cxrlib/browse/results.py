@@ -184,7 +184,8 @@ def load_results(folder: Path, with_network: bool = True) -> Results:
     path = checkpoint_path(folder / "models", cohort.about["explained"])
     if not with_network or not path.exists():
         return Results(cohort, methods)
-    device = pick_device(read_json(folder / "params.json")["parameters"]["compute"]["device"])
+    params = folder / "params.json"  # not there where the notebooks were run by hand
+    device = pick_device(read_json(params)["parameters"]["compute"]["device"] if params.exists() else "auto")
     return Results(cohort, methods, inference_copy(load_checkpoint(path, device)[0], first.layer))
 
 
