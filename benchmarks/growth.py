@@ -130,8 +130,8 @@ def growth_figure(panels: dict[str, dict[str, dict[int, list[float]]]]) -> Figur
         ax.set_ylim(bottom=0)
     shown = {name: plt.Line2D([], [], ms=3, **look) for name, look in LOOKS.items()}
     figure.legend(shown.values(), shown.keys(), loc="outside upper center", ncols=len(shown), frameon=False)
-    note = f"ResNet50 unless named, {SIZE} px, {os.cpu_count()} cores; median of {TIMES}, bars from minimum to maximum"
-    figure.supxlabel(note, fontsize=6, color="#666666")
+    settings = f"ResNet50 unless named, {SIZE} px, {os.cpu_count()} cores; pytorch-grad-cam up to 8 images"
+    figure.supxlabel(f"{settings}; medians of {TIMES}, bars from minimum to maximum", fontsize=6, color="#666666")
     return figure
 
 
