@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from fixtures import annotation_rows
 from matplotlib import colormaps
 from matplotlib import pyplot as plt
@@ -25,6 +26,12 @@ from cxrlib.plots.radiograph import (
 from cxrlib.plots.style import HEATMAP, READER_LINES
 
 SIZE = 100
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
 
 
 def axes():

@@ -42,6 +42,7 @@ def test_table_2_counts_the_real_annotations(smoke):
     assert table.loc["Cardiomegaly", ["thesis", "real_annotations", "difference"]].tolist() == [2_168, 2_300, 132]
 
 
+@pytest.mark.filterwarnings("ignore::scipy.stats.ConstantInputWarning")
 def test_tables_follow_from_the_cases_and_cases_from_the_store(smoke):
     def read(name):
         return pd.read_csv(smoke / "tables" / f"{name}.csv", dtype={"image_id": str})
