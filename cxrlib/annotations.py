@@ -55,6 +55,11 @@ def public_annotations_path() -> Path:
     raise FileNotFoundError(f"torchxrayvision is installed without {name}; run: pip install -U torchxrayvision")
 
 
+def reader_order(rad_id: str) -> tuple[int, str]:
+    """Sort key of readers: R8 before R10."""
+    return len(rad_id), rad_id
+
+
 def read_annotations(path: Root, classes: list[str] | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read a CSV in the columns of VinBigData's train.csv.
 

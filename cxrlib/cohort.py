@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrlib.annotations import BOX_COLUMNS, NO_FINDING
+from cxrlib.annotations import BOX_COLUMNS, NO_FINDING, reader_order
 from cxrlib.files import read_json
 
 
@@ -84,7 +84,7 @@ class Cohort:
     def readers(self, image_id: str) -> list[str]:
         """Ids of the readers of one image, R8 before R10."""
         rows = self._read.get(image_id, [])
-        return sorted(self.annotations.loc[rows, "rad_id"].unique(), key=lambda name: (len(name), name))
+        return sorted(self.annotations.loc[rows, "rad_id"].unique(), key=reader_order)
 
     def boxes_of(self, image_id: str) -> np.ndarray:
         """All readers' boxes of all the run's findings on one image: float (n, 4), pixels of the stored image."""

@@ -76,6 +76,13 @@ def test_a_box_on_top_of_another_is_drawn_inside_it():
     np.testing.assert_allclose(inner - outer, SIZE * INSET * np.array([1, 1, -1, -1]))
 
 
+def test_small_boxes_on_top_of_each_other_stay_boxes():
+    cohort = readers_of(*[("i", name, reader, 10, 10, 13, 12) for name in "AB" for reader in ("R1", "R2", "R3")])
+    ax = axes()
+    show_readers(ax, cohort, "i", {"A": "red", "B": "blue"})
+    assert len(ax.patches) == 6 and all(p.get_width() > 0 and p.get_height() > 0 for p in ax.patches)
+
+
 def test_the_colour_bar_shows_what_a_heatmap_looks_like_over_grey():
     figure, ax = plt.subplots()
     grey = np.full((8, 8, 3), GREY)

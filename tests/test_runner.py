@@ -11,6 +11,7 @@ import run_all
 from cxrlib.files import PROJECT_ROOT
 from cxrlib.params import ParameterError, load_params
 from cxrlib.workflow import notebooks, runner
+from cxrlib.workflow.failures import NotebookFailed
 from cxrlib.workflow.kernels import Kernels
 
 
@@ -94,7 +95,7 @@ def test_a_dead_kernel_server_is_told_in_a_sentence(tmp_path, write_notebook):
             pytest.skip("kernels are forked on Linux only")
         kernels.server.kill()
         kernels.server.wait()
-        with pytest.raises(RuntimeError, match="the process that starts the kernels has ended"):
+        with pytest.raises(NotebookFailed, match="the process that starts the kernels has ended"):
             kernels.start(notebook, {})
 
 

@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.font_manager import findfont
 from PIL import Image, ImageDraw, ImageFont
 
-from cxrlib.annotations import BOX_COLUMNS
+from cxrlib.annotations import BOX_COLUMNS, reader_order
 from cxrlib.browse.results import Evidence
 from cxrlib.plots.localisation import PREDICTED, TRUE
 from cxrlib.plots.radiograph import OPACITY
@@ -85,7 +85,7 @@ def compose(pixels: np.ndarray, evidence: Evidence, look: Look, side: int = SIDE
 
 def readers_of(evidence: Evidence) -> list[tuple]:
     """Pairs of rad_id and boxes, in order of the ids, R8 before R10."""
-    return sorted(evidence.readers.groupby("rad_id"), key=lambda pair: (len(pair[0]), pair[0]))
+    return sorted(evidence.readers.groupby("rad_id"), key=lambda pair: reader_order(pair[0]))
 
 
 def windowed(pixels: np.ndarray, window: int, level: int) -> np.ndarray:

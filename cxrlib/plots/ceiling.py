@@ -6,6 +6,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cxrlib.annotations import reader_order
 from cxrlib.plots.style import OURS, PAGE_WIDTH, RANDOM, THESIS, sentence_figure
 
 READERS = "#009E73"
@@ -68,7 +69,7 @@ def pair_scores(pairs: pd.DataFrame) -> Figure:
     figure, ax = plt.subplots(figsize=(PAGE_WIDTH, 0.5 * len(classes) + 1.0))
     for number, ((first, second), scores) in enumerate(known.groupby(["first", "second"])):
         rows = pd.Series(classes.get_indexer(scores["class_name"]), scores.index) + 0.15 * (number % 5 - 1)
-        pair = " and ".join(sorted((first, second), key=lambda name: (len(name), name)))  # R8 before R10
+        pair = " and ".join(sorted((first, second), key=reader_order))
         _with_interval(ax, scores, rows, "os^Dv"[number % 5], f"C{number}", pair)
     names = [f"{name}\nn = {low:,} to {high:,} images" for name, (low, high) in counts.loc[classes].iterrows()]
     ax.set(

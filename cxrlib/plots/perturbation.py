@@ -19,11 +19,11 @@ def replaced_grid(original: torch.Tensor, variants: dict[str, torch.Tensor], cla
     figure, axes = image_axes(1, 1 + len(variants))
     show_radiograph(axes[0][0], original[0].numpy(), f"input\n{class_name}")
     for ax, (name, image) in zip(axes[0][1:], variants.items(), strict=True):
-        show_radiograph(ax, image[0].numpy(), f"top 10 % replaced:\n{in_words(name)}")
+        show_radiograph(ax, image[0].numpy(), f"top 10 % replaced:\n{named(name)}")
     return figure
 
 
-def in_words(transform: str) -> str:
+def named(transform: str) -> str:
     """A transform's name as a reader knows it: "mean grey", "blur, 11 px"."""
     return "mean grey" if transform == "mean" else f"{transform.replace(' ', ', ')} px"
 
@@ -52,7 +52,7 @@ def drop_curves(
             edge = outlined(width)
             ax.plot(values.index * 100, values, color=colours[name], label=name, path_effects=edge, **look)
         ax.axhline(0, color="#888888", lw=0.6)
-        ax.set_title(in_words(transform), fontsize=8)
+        ax.set_title(named(transform), fontsize=8)
         ax.set(xlabel="replaced pixels, %", ylim=limits)
     axes[0][0].set_ylabel("mean fall in probability")
     handles, names = axes[0][0].get_legend_handles_labels()
@@ -92,10 +92,10 @@ def pipeline(
     show_radiograph(axes[2], pixels, f"c  Grad-CAM:\n{class_name}")
     show_heatmap(axes[2], display_map(explanations.map(image_id, class_name)), cohort.size)
     name, image = next(iter(variants.items()))
-    show_radiograph(axes[3], image[0].numpy(), f"d  top 10 % replaced:\n{in_words(name)}")
+    show_radiograph(axes[3], image[0].numpy(), f"d  top 10 % replaced:\n{named(name)}")
     for (transform, values), line in zip(own.groupby("transform", sort=False), LINES, strict=False):
         axes[4].fill_between(values["share"] * 100, values["low"], values["high"], color="#bbbbbb", alpha=0.4, lw=0)
-        axes[4].plot(values["share"] * 100, values["ours"], line, color="black", lw=1, label=in_words(transform))
+        axes[4].plot(values["share"] * 100, values["ours"], line, color="black", lw=1, label=named(transform))
     axes[4].set_title(f"e  mean fall in probability\n(n = {n})", fontsize=7)
     axes[4].set_xlabel("replaced pixels, %")
     axes[4].tick_params(labelsize=6)

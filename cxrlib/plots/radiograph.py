@@ -37,31 +37,32 @@ def show_radiograph(ax: Axes, pixels: np.ndarray, title: str = "") -> None:
     ax.set_title(title, fontsize=7)
 
 
-def show_boxes(ax: Axes, boxes: np.ndarray, colour: str, line: str = "-", label: str | None = None) -> None:
+def show_boxes(ax: Axes, boxes: np.ndarray, colour: str, line: str = "-") -> None:
     """Outline boxes (n, 4) in pixels of the image on `ax`."""
-    for number, (x_min, y_min, x_max, y_max) in enumerate(boxes):
+    for x_min, y_min, x_max, y_max in boxes:
         outline = Rectangle((x_min, y_min), x_max - x_min, y_max - y_min)
-        outline.set(fill=False, edgecolor=colour, linestyle=line, linewidth=BOX_LINE, label=None if number else label)
+        outline.set(fill=False, edgecolor=colour, linestyle=line, linewidth=BOX_LINE)
         outline.set_path_effects(outlined(BOX_LINE, "black"))
         ax.add_patch(outline)
 
 
-def show_readers(ax: Axes, cohort: Cohort, image_id: str, colours: dict[str, str], labels: bool = False) -> None:
+def show_readers(ax: Axes, cohort: Cohort, image_id: str, colours: dict[str, str]) -> None:
     """Outline every reader's boxes of some findings.
 
     The image's readers differ in line style, in order of their ids. A box on top of another is drawn inside it.
 
     Args:
-        colours: finding -> colour.
-        labels: whether a legend made later shall name the readers.
+        colours: finding -> colour; at least one.
     """
     readers = cohort.readers(image_id)
     boxes = pd.concat([cohort.boxes(image_id, name).assign(colour=colour) for name, colour in colours.items()])
-    inset = (boxes.groupby(BOX_COLUMNS).cumcount() * INSET * cohort.size).to_numpy()[:, None]
-    boxes[BOX_COLUMNS] = boxes[BOX_COLUMNS] + inset * [1, 1, -1, -1]
+    x_min, y_min, x_max, y_max = boxes[BOX_COLUMNS].to_numpy().T
+    widest = np.minimum(x_max - x_min, y_max - y_min) / 3  # something is left of small boxes
+    inset = np.minimum(boxes.groupby(BOX_COLUMNS).cumcount() * INSET * cohort.size, widest)
+    boxes[BOX_COLUMNS] += np.outer(inset, [1, 1, -1, -1])
     for (reader, colour), rows in boxes.groupby(["rad_id", "colour"], sort=False):
         line = READER_LINES[readers.index(reader) % len(READER_LINES)]
-        show_boxes(ax, rows[BOX_COLUMNS].to_numpy(), colour, line, f"reader {reader}" if labels else None)
+        show_boxes(ax, rows[BOX_COLUMNS].to_numpy(), colour, line)
 
 
 def box_legend(figure: Figure, cohort: Cohort, image_ids: list[str], columns: int = 4) -> None:
@@ -136,7 +137,8 @@ def explanation_grid(
         true = labels[image_id]
         letter = f"{chr(ord('a') + number)}  " if letters else ""
         show_radiograph(line[0], pixels, f"{letter}labelled {wrap_names(true)}")
-        show_readers(line[0], cohort, image_id, {name: colours[name] for name in true})
+        if true:
+            show_readers(line[0], cohort, image_id, {name: colours[name] for name in true})
         for name, ax in zip(classes, line[1:], strict=False):
             probability = explanations.probabilities.at[image_id, name]
             truth = "labelled" if name in true else "not labelled"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from cxrlib.files import PROJECT_ROOT
 from cxrlib.workflow.dependencies import imported_names
+from cxrlib.workflow.failures import NotebookFailed
 from cxrlib.workflow.notebooks import code_of
 
 if TYPE_CHECKING:
@@ -102,7 +103,11 @@ class Kernels:
         return manager
 
     def _fork(self, notebook: Path, arguments: list[str], environment: dict[str, str]) -> ForkedProcess:
-        """Ask the server for a kernel; `arguments` are those of ipykernel."""
+        """Ask the server for a kernel; `arguments` are those of ipykernel.
+
+        Raises:
+            NotebookFailed: the server is gone.
+        """
         request = {"modules": _modules_of(notebook), "arguments": arguments, "environment": environment}
         answer = b""
         with contextlib.suppress(BrokenPipeError):
@@ -110,7 +115,7 @@ class Kernels:
             self.server.stdin.flush()
             answer = self.server.stdout.readline()
         if not answer:
-            raise RuntimeError(
+            raise NotebookFailed(
                 "the process that starts the kernels has ended, perhaps for want of memory; run it again"
             )
         return ForkedProcess(int(answer))
