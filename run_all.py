@@ -6,13 +6,14 @@ import json
 import sys
 from pathlib import Path
 
-from cxrlib.command import add_arguments, read_arguments
 from cxrlib.params import PROFILES, ParameterError, profile_names
+from cxrlib.show.browse.voila import serve
+from cxrlib.show.report.keep import keep_report
 from cxrlib.workflow import runner
+from cxrlib.workflow.command import add_arguments, read_arguments
 from cxrlib.workflow.failures import Refused
 from cxrlib.workflow.manifest import Manifest, verify
 from cxrlib.workflow.notebooks import find_notebooks, sections_of, select_notebooks, title_of
-from cxrlib.workflow.voila import serve
 
 FOLDER_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 """The run's folder cannot be written."""
@@ -35,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.dry_run:
             _show_plan(plan)
             return 0
-        return 0 if runner.run(plan) else 1
+        return 0 if runner.run(plan, keep_report) else 1
     except (ParameterError, Refused) as error:
         print(f"run_all.py: {error}", file=sys.stderr)
         return 2
@@ -100,7 +101,7 @@ def _show_list(options: argparse.Namespace) -> None:
 
 def _show_plan(plan: runner.Plan) -> None:
     _show_notebooks(plan)
-    from cxrlib.estimate import describe  # reads annotations, which nothing else here needs
+    from cxrlib.stages.estimate import describe
 
     print("Data")
     for line in describe(plan.params, plan.folder):

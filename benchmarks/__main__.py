@@ -11,7 +11,7 @@ import sys
 import warnings
 from importlib.metadata import version
 
-from cxrlib.files import PROJECT_ROOT, read_json, whole_file, write_json
+from cxrlib.runtime.files import PROJECT_ROOT, read_json, whole_file, write_json
 
 warnings.filterwarnings("ignore")  # the peers' own
 

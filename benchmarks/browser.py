@@ -14,12 +14,12 @@ import pandas as pd
 import torch
 
 from benchmarks.data import pictures
-from cxrlib.annotations import VINBIGDATA_CLASSES
-from cxrlib.browse import HeatmapBrowser
-from cxrlib.browse.results import load_results
-from cxrlib.explanations import Explanations, save_explanations
-from cxrlib.files import write_json
+from cxrlib.data.annotations import VINBIGDATA_CLASSES
+from cxrlib.explain.explanations import Explanations, save_explanations
 from cxrlib.params import load_params
+from cxrlib.runtime.files import write_json
+from cxrlib.show.browse import HeatmapBrowser
+from cxrlib.show.browse.browsed import load_results
 
 STUDIES, SIZE, INPUT_SIZE, CELLS = 1480, 512, 224, 7
 CLASSES = load_params("thesis").labels.experiments["7 labels"]

@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.timing import seconds
-from cxrlib.convert import convert_images
-from cxrlib.render.dicom_file import dicom_dataset
-from cxrlib.render.radiograph import render_radiograph
+from cxrlib.data.convert import convert_images
+from cxrlib.data.render.dicom_file import dicom_dataset
+from cxrlib.data.render.radiograph import render_radiograph
 
 FILES, ROWS, COLUMNS, STUDIES = 50, 3072, 2560, 15_000
 NOISE = 300

@@ -16,10 +16,10 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from benchmarks.timing import by_turns, entry, seconds
-from cxrlib.augmentation import draw_transforms, transform
-from cxrlib.convert import convert_images
-from cxrlib.inputs import StoredInputs, load_batches
-from cxrlib.resnet import IMAGENET_MEAN, IMAGENET_STD, normalise, to_input
+from cxrlib.data.convert import convert_images
+from cxrlib.model.augmentation import draw_transforms, transform
+from cxrlib.model.batches import StoredInputs, load_batches
+from cxrlib.model.networks import IMAGENET_MEAN, IMAGENET_STD, normalise, to_input
 
 IMAGES, BATCH, SIZE, FILES = 256, 32, 224, 64
 EPOCHS = 5  # of ours for one of the peer: less than a tenth of a second would be measured

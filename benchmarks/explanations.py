@@ -16,11 +16,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.resources import run_fresh
 from benchmarks.timing import by_turns, entry, overhead, seconds, speedup
-from cxrlib.gradcam import gradcam
-from cxrlib.inference import inference_copy
-from cxrlib.perturbation import perturb
-from cxrlib.resnet import build_resnet, normalise
-from cxrlib.smoothgrad import smoothgrad
+from cxrlib.evaluate.perturbation import perturb
+from cxrlib.explain.gradcam import gradcam
+from cxrlib.explain.smoothgrad import smoothgrad
+from cxrlib.model.inference import inference_copy
+from cxrlib.model.networks import build_resnet, normalise
 
 CLASSES, SIZE, IMAGES, SAMPLES, NOISE = 7, 224, 16, 50, 0.1
 FEW = 4  # images of a measurement that is repeated more often

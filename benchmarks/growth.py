@@ -19,12 +19,12 @@ from torch import nn
 from benchmarks.explanations import CLASSES, NOISE, SIZE, build_network, grey_images
 from benchmarks.resources import ALL_PASSES, peak_memory, run_fresh
 from benchmarks.timing import seconds
-from cxrlib.gradcam import gradcam
-from cxrlib.inference import inference_copy
-from cxrlib.perturbation import perturb
-from cxrlib.plots.style import PAGE_WIDTH, set_style
-from cxrlib.resnet import normalise
-from cxrlib.smoothgrad import smoothgrad
+from cxrlib.evaluate.perturbation import perturb
+from cxrlib.explain.gradcam import gradcam
+from cxrlib.explain.smoothgrad import smoothgrad
+from cxrlib.model.inference import inference_copy
+from cxrlib.model.networks import normalise
+from cxrlib.show.figures.style import PAGE_WIDTH, set_style
 
 LOOKS = {
     "this project": {"color": "#0072B2", "marker": "o"},

@@ -14,10 +14,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cxrlib.annotations import VINBIGDATA_CLASSES, public_annotations_path, read_annotations
-from cxrlib.files import PROJECT_ROOT
-from cxrlib.progress import progress
-from cxrlib.render.frame import BOX_COLUMNS, boxes_as_fractions, estimate_frames
+from cxrlib.data.annotations import VINBIGDATA_CLASSES, public_annotations_path, read_annotations
+from cxrlib.data.render.frame import BOX_COLUMNS, boxes_as_fractions, estimate_frames
+from cxrlib.runtime.files import PROJECT_ROOT
+from cxrlib.runtime.progress import progress
 from cxrlib.workflow.notebooks import find_notebooks
 
 SIDE = 64

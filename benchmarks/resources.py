@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.timing import REPEATS, entry
-from cxrlib.files import PROJECT_ROOT
+from cxrlib.runtime.files import PROJECT_ROOT
 
 FEW, MANY, SIZE = 100, 1480, 224
 ALL_PASSES = "from benchmarks.resources import passes; passes('{path}', {count})"
@@ -26,11 +26,11 @@ def passes(path: str, count: int) -> None:
     """
     import torch
 
-    from cxrlib.gradcam import explain
-    from cxrlib.inference import inference_copy
-    from cxrlib.inputs import StoredInputs
-    from cxrlib.perturbation import perturb
-    from cxrlib.resnet import build_resnet
+    from cxrlib.evaluate.perturbation import perturb
+    from cxrlib.explain.batched import explain
+    from cxrlib.model.batches import StoredInputs
+    from cxrlib.model.inference import inference_copy
+    from cxrlib.model.networks import build_resnet
 
     torch.manual_seed(0)
     network = inference_copy(build_resnet("resnet18", 7).eval())

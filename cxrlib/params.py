@@ -1,18 +1,32 @@
-"""Parameters of a run: typed, frozen, validated in one place. Importing this module does not import torch."""
+"""Parameters of a run: typed, frozen, validated in one place; the defaults are the thesis's.
 
+A profile in params/ holds what differs from them. Importing this module does not import torch.
+"""
+
+import reprlib
 from typing import Annotated, Literal
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from cxrlib.files import PROJECT_ROOT
-from cxrlib.safe_yaml import in_short, read_yaml
+from cxrlib.runtime.files import PROJECT_ROOT
 
 Share = Annotated[float, Field(gt=0, lt=1)]
+
+
 Shares = Annotated[list[Share], Field(min_length=1)]
+
+
 Positive = Annotated[int, Field(ge=1)]
+
+
 KernelSide = Annotated[int, Field(ge=3)]
+
+
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """What NumPy and torch both take."""
+
+
 FileName = Annotated[str, Field(pattern=r"^\w[\w .+-]*$", max_length=100)]
 
 
@@ -31,21 +45,21 @@ class Section(BaseModel):
 class Data(Section):
     """Which radiographs, and how they are brought to one size and split."""
 
-    source: Literal["demo", "vinbigdata", "vinbigdata-resized", "vindr-cxr", "nih", "folder"]
+    source: Literal["demo", "vinbigdata", "vinbigdata-resized", "vindr-cxr", "nih", "folder"] = "vinbigdata"
     """demo: real annotations, rendered radiographs; the others are read from `root` (docs/data.md)."""
-    root: str | None
+    root: str | None = "data/vinbigdata"
     """Folder or zip of the data set; None for demo."""
-    n_studies: Positive
+    n_studies: Positive = 15_000
     """demo: how many studies to draw from the real annotations."""
-    no_finding_share: Annotated[float, Field(ge=0, lt=1)]
+    no_finding_share: Annotated[float, Field(ge=0, lt=1)] = 0.707
     """demo: fraction of the drawn studies that are "No finding" (0.707 in the real annotations)."""
-    image_size: Annotated[int, Field(ge=64)]
+    image_size: Annotated[int, Field(ge=64)] = 512
     """Side of the stored square images in pixels; boxes are rescaled to this frame (thesis: 512)."""
-    valid_share: Share
+    valid_share: Share = 0.1
     """Fraction of the studies for validation (thesis: 0.1)."""
-    test_share: Share
+    test_share: Share = 0.1
     """Fraction of the studies for the test (thesis: 0.1); a data set's own test split takes its place."""
-    seed: Seed
+    seed: Seed = 2023
     """Seeds the drawn studies, the rendering and the split."""
 
     @model_validator(mode="after")
@@ -57,12 +71,48 @@ class Data(Section):
         return self
 
 
+THESIS_LABELS = {
+    "3 labels": ["Aortic enlargement", "Cardiomegaly", "No finding"],
+    "5 labels": ["Aortic enlargement", "Cardiomegaly", "Pleural thickening", "Pulmonary fibrosis", "No finding"],
+    "7 labels": [
+        "Aortic enlargement",
+        "Cardiomegaly",
+        "Lung Opacity",
+        "Pleural effusion",
+        "Pleural thickening",
+        "Pulmonary fibrosis",
+        "No finding",
+    ],
+    "all labels": [
+        "Aortic enlargement",
+        "Atelectasis",
+        "Calcification",
+        "Cardiomegaly",
+        "Consolidation",
+        "ILD",
+        "Infiltration",
+        "Lung Opacity",
+        "Nodule/Mass",
+        "Other lesion",
+        "Pleural effusion",
+        "Pleural thickening",
+        "Pneumothorax",
+        "Pulmonary fibrosis",
+        "No finding",
+    ],
+}
+"""The thesis's four experiments (section 4.3). Of its five labels it names four; the next frequent one joins them."""
+
+
+Experiments = Annotated[dict[FileName, Annotated[list[str], Field(min_length=2)]], Field(min_length=1)]
+
+
 class Labels(Section):
     """The experiments: which labels each model learns."""
 
-    experiments: Annotated[dict[FileName, Annotated[list[str], Field(min_length=2)]], Field(min_length=1)]
+    experiments: Experiments = THESIS_LABELS
     """Name of the experiment, which names its files too -> its labels (thesis: 3, 5, 7 and all 15)."""
-    explained: str
+    explained: str = "7 labels"
     """The experiment whose model is explained (thesis: 7 labels)."""
 
     @model_validator(mode="after")
@@ -78,14 +128,14 @@ class Labels(Section):
 class Model(Section):
     """The network."""
 
-    architecture: Literal["resnet18", "resnet34", "resnet50", "resnet50-xrv"]
+    architecture: Literal["resnet18", "resnet34", "resnet50", "resnet50-xrv"] = "resnet50"
     """torchvision's name (thesis: resnet50); resnet50-xrv is torchxrayvision's, which reads one grey channel."""
-    weights: str | None
+    weights: str | None = "imagenet"
     """None: from scratch; "imagenet": torchvision's; "torchxrayvision": resnet50-res512-all, which has outputs for most
     findings; else the path of a safetensors or PyTorch file of a ResNet backbone."""
-    input_size: Annotated[int, Field(ge=32)]
+    input_size: Annotated[int, Field(ge=32)] = 224
     """Side of the network's input in pixels (thesis: 224)."""
-    output_stride: Literal[16, 32]
+    output_stride: Literal[16, 32] = 32
     """Input pixels per cell of the last feature map (thesis: 32, 7x7 cells at 224 px); 16 drops the last stride."""
 
     @model_validator(mode="after")
@@ -101,74 +151,74 @@ class Model(Section):
 class Training(Section):
     """The training loop."""
 
-    epochs: Annotated[int, Field(ge=0)]
+    epochs: Annotated[int, Field(ge=0)] = 20
     """Passes over the training split (thesis: 20); 0 keeps weights that have an output for every label as they are."""
-    warm_start_epochs: Annotated[int, Field(ge=0)]
+    warm_start_epochs: Annotated[int, Field(ge=0)] = 0
     """0: every experiment trains alike, as in the thesis. Otherwise the explained experiment trains first and the
     others continue from its backbone and its last learning rate for so many epochs."""
-    batch_size: Annotated[int, Field(ge=2)]
+    batch_size: Annotated[int, Field(ge=2)] = 32
     """Images per step (thesis: 32)."""
-    learning_rate: Annotated[float, Field(gt=0)]
+    learning_rate: Annotated[float, Field(gt=0)] = 0.01
     """First learning rate of SGD (thesis: 0.01)."""
-    momentum: Annotated[float, Field(ge=0, lt=1)]
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Not given in the thesis; 0.9 here."""
-    end_factor: Annotated[float, Field(gt=0, le=1)]
+    end_factor: Annotated[float, Field(gt=0, le=1)] = 0.3
     """LinearLR falls from 1.0 to this factor over all epochs (thesis: 0.3)."""
-    flip_probability: Annotated[float, Field(ge=0, le=1)]
+    flip_probability: Annotated[float, Field(ge=0, le=1)] = 0.5
     """RandomHorizontalFlip (thesis: 0.5, although it moves heart and aorta to the other side)."""
-    rotation_degrees: Annotated[float, Field(ge=0, le=180)]
+    rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 45.0
     """RandomRotation between minus and plus this angle (thesis: 45)."""
-    pos_weight: bool
+    pos_weight: bool = True
     """Weigh positives by negatives / positives of the training split (thesis: true)."""
-    seed: Seed
+    seed: Seed = 2023
     """Seeds the initial weights, the order of the batches and the augmentation."""
 
 
 class Gradcam(Section):
     """Grad-CAM and which of its maps are looked at."""
 
-    layer: str
+    layer: str = "layer4"
     """Module whose output is explained; layer4 is the last convolutional block."""
-    threshold: Annotated[float, Field(ge=0, le=1)]
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.7
     """A class is explained where its probability reaches this (thesis: 0.7)."""
 
 
 class Smoothgrad(Section):
     """SmoothGrad over Grad-CAM."""
 
-    samples: Positive
+    samples: Positive = 50
     """Noisy copies (thesis: 50)."""
-    noise_levels: Shares
+    noise_levels: Shares = [0.1, 0.2]
     """Standard deviation of the noise as a fraction of the image's range (thesis: 0.1 and 0.2)."""
-    average: Literal["raw", "normalised"]
+    average: Literal["raw", "normalised"] = "raw"
     """Average the maps before or after dividing each by its maximum."""
-    n_studies: Positive
+    n_studies: Positive = 200
     """Test studies to compare with Grad-CAM."""
 
 
 class Iou(Section):
     """Boxes from heatmaps against readers' boxes."""
 
-    shares: Shares
+    shares: Shares = [0.01, 0.02, 0.03, 0.05, 0.08, 0.1, 0.2]
     """Fractions of the heatmap's pixels that make its mask."""
-    union: Literal["areas", "sum"]
+    union: Literal["areas", "sum"] = "areas"
     """areas: area of the union; sum: area1 + area2, the thesis's step 5, at most 0.5."""
-    threshold: Annotated[float, Field(ge=0, le=1)]
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.7
     """A class counts as correctly predicted where it is true and its probability reaches this."""
-    seed: Seed
+    seed: Seed = 2023
     """Seeds the random heatmaps of the control."""
 
 
 class Perturbation(Section):
     """Pixel importance."""
 
-    shares: Shares
+    shares: Shares = [0.02, 0.05, 0.1, 0.2, 0.5]
     """Fractions of the pixels that are replaced."""
-    kernels: Annotated[list[KernelSide], Field(min_length=1)]
+    kernels: Annotated[list[KernelSide], Field(min_length=1)] = [11, 21]
     """Sides of the Gaussian kernels in input pixels (thesis: 11 and 21); odd."""
-    threshold: Annotated[float, Field(ge=0, le=1)]
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.7
     """A class counts as predicted where its probability reaches this."""
-    n_studies: Positive
+    n_studies: Positive = 1492
     """At most so many test studies."""
 
     @model_validator(mode="after")
@@ -181,50 +231,53 @@ class Perturbation(Section):
 class Bootstrap(Section):
     """Intervals: patients are drawn again with replacement, with all their studies."""
 
-    resamples: Annotated[int, Field(ge=100)]
+    resamples: Annotated[int, Field(ge=100)] = 1000
     """How often; the thesis has no intervals."""
-    seed: Seed
+    seed: Seed = 2023
     """Seeds the draws; the same in every notebook, so that their scores can be compared in pairs."""
 
 
 class Transfer(Section):
     """Across data sets."""
 
-    run: str | None
+    run: str | None = None
     """Folder of another run, whose model is tested on this run's data; None leaves notebook 08 out."""
 
 
 class Compute(Section):
     """The machine; nothing here but `precision` changes what is computed."""
 
-    device: Literal["auto", "cpu", "cuda", "mps"]
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """auto takes the fastest one present."""
-    batch_size: Positive
+    batch_size: Positive = 64
     """Images per forward pass when nothing is trained."""
-    workers: Positive
+    workers: Positive = 4
     """Processes that render and convert images."""
-    threads: Annotated[int, Field(ge=0)]
+    threads: Annotated[int, Field(ge=0)] = 0
     """CPU threads of torch; 0 leaves its own choice."""
-    precision: Literal["float32", "tf32", "bfloat16"]
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
     """Number format of convolutions (thesis: float32); tf32 needs an Ampere GPU, bfloat16 a device that has it."""
 
 
 class Params(Section):
     """All parameters of a run, one field per section."""
 
-    data: Data
-    labels: Labels
-    model: Model
-    training: Training
-    gradcam: Gradcam
-    smoothgrad: Smoothgrad
-    iou: Iou
-    perturbation: Perturbation
-    bootstrap: Bootstrap
-    transfer: Transfer
-    compute: Compute
+    data: Data = Data()
+    labels: Labels = Labels()
+    model: Model = Model()
+    training: Training = Training()
+    gradcam: Gradcam = Gradcam()
+    smoothgrad: Smoothgrad = Smoothgrad()
+    iou: Iou = Iou()
+    perturbation: Perturbation = Perturbation()
+    bootstrap: Bootstrap = Bootstrap()
+    transfer: Transfer = Transfer()
+    compute: Compute = Compute()
 
 
+SHORT = reprlib.Repr()
+SHORT.maxlevel, SHORT.maxlist, SHORT.maxdict, SHORT.maxstring, SHORT.maxother = 2, 4, 4, 80, 80
+"""What a message shows of a wrong value: aliases let a short YAML text stand for a value of any length."""
 PROFILES = PROJECT_ROOT / "params"
 MOST_ERRORS = 5
 """A message names no more wrong fields than this."""
@@ -245,9 +298,10 @@ def load_params(profile: str, overrides: list[str] = ()) -> Params:
     if profile not in profile_names():
         raise ParameterError(f"unknown profile {profile!r}; choose {', '.join(profile_names())}")
     try:
-        values = read_yaml(path.read_text(encoding="utf-8"))
+        values = _read_yaml(path.read_text(encoding="utf-8"))
     except ValueError as error:  # text that is not UTF-8 is one too
         raise ParameterError(f"{path}: {error}") from None
+    values = {} if values is None else values
     if not (isinstance(values, dict) and all(isinstance(section, dict) for section in values.values())):
         raise ParameterError(f"{path}: expected sections with parameters, as in {PROFILES / 'smoke.yaml'}")
     for override in overrides:
@@ -280,12 +334,40 @@ def _apply(override: str, values: dict) -> None:
     if field not in fields:
         raise ParameterError(f"--set {override}: unknown parameter {key!r}; {section} has {', '.join(fields)}")
     try:
-        values.setdefault(section, {})[field] = read_yaml(text)
+        values.setdefault(section, {})[field] = _read_yaml(text)
     except ValueError as error:
         raise ParameterError(f"--set {override[:80]}: {error}") from None
 
 
 def _explain(item: dict) -> str:
     field = ".".join(str(part) for part in item["loc"]) or "parameters"
-    given = "" if isinstance(item["input"], dict) else f" (given: {in_short(item['input'])})"
+    given = "" if isinstance(item["input"], dict) else f" (given: {SHORT.repr(item['input'])})"
     return f"{field}: {item['msg'].removeprefix('Value error, ')}{given}"
+
+
+WITHOUT_EFFECT = {"compute": {"workers"}}
+"""Parameters that change no byte of any result; tests/test_reruns.py holds them to it."""
+
+
+def effective(parameters: dict[str, object]) -> dict[str, object]:
+    """Sections of parameters without the values that change no result."""
+    return {
+        name: {key: value for key, value in section.items() if key not in WITHOUT_EFFECT.get(name, ())}
+        if isinstance(section, dict)
+        else section
+        for name, section in parameters.items()
+    }
+
+
+def _read_yaml(text: str) -> object:
+    """The value of a YAML text.
+
+    Raises:
+        ValueError: in one line, why it has none.
+    """
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:  # a date that does not exist is a ValueError
+        raise ValueError(f"the value is not valid YAML ({' '.join(str(error).split())})") from None
+    except RecursionError:
+        raise ValueError("brackets are nested too deeply") from None

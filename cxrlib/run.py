@@ -1,16 +1,29 @@
-"""A run's folder: where notebooks find each other's results and leave tables and figures."""
+"""A notebook's run: what earlier notebooks left in its folder, and where this one saves its tables and figures."""
 
 import os
+from functools import cached_property
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
-from IPython.display import Image
+import torch
+from IPython.display import Image, Markdown, display
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from torch import nn
 
-from cxrlib.files import PROJECT_ROOT, fingerprint, read_json, whole_file, write_json
-from cxrlib.params import Section
-from cxrlib.workflow.dependencies import code_fingerprints, effective, imported_names
+from cxrlib.data.cohort import Cohort, load_cohort
+from cxrlib.data.provenance import Provenance
+from cxrlib.evaluate.bootstrap import study_weights
+from cxrlib.explain.explanations import Explanations, load_explanations
+from cxrlib.model.checkpoint import Checkpoint, load_checkpoint
+from cxrlib.model.inference import inference_copy
+from cxrlib.params import check_params, effective, load_params
+from cxrlib.runtime.device import inference_dtype, use_device
+from cxrlib.runtime.files import PROJECT_ROOT, fingerprint, read_json, whole_file, write_json
+from cxrlib.runtime.fingerprints import code_fingerprints, imported_names
+from cxrlib.show.figures.style import set_style
+from cxrlib.stages.train import checkpoint_path
 from cxrlib.workflow.filelog import RUN_ID
 from cxrlib.workflow.notebooks import NOTEBOOKS, code_of
 
@@ -19,26 +32,84 @@ NOTE_GAP = 0.06
 """Inches between a figure and the note below it."""
 DISPLAY_WIDTH = 800
 """Pixels of a figure's width in the notebook."""
+BY_HAND = "smoke"
+"""The profile of a notebook that is run by hand in a folder where no run has left its parameters."""
 
 
 class Run:
     """One notebook's view of its run.
 
     Args:
-        folder: the run's folder; a relative one is resolved from the project root.
         notebook: name of the notebook, e.g. "06_iou".
-        parameters: the notebook's validated sections, recorded with every artefact.
+        folder: the run's folder; a relative one is resolved from the project root.
+        sections: what the notebook's parameters cell says, by section; a parameter that it leaves out is the run's own.
 
     Attributes:
+        params: the notebook's sections, validated; only those that its parameters cell declares, since whether its
+            results still stand is decided by these.
         id: fingerprint of what run_all.py executed, also in the manifest; "interactive" in a notebook run by hand.
+
+    Raises:
+        ParameterError: a parameter is unknown, of the wrong type or out of range.
     """
 
-    def __init__(self, folder: str, notebook: str, **parameters: Section) -> None:
-        self.folder = PROJECT_ROOT / folder
+    def __init__(self, notebook: str, folder: str, **sections: dict) -> None:
         self.notebook = notebook
+        self.folder = PROJECT_ROOT / folder
         self.id = os.environ.get(RUN_ID, "interactive")
-        self.parameters = effective({name: section.model_dump() for name, section in parameters.items()})
+        values = self._parameters_of_run()
+        for name, section in sections.items():
+            values[name] = values.get(name, {}) | section
+        checked = check_params(values, notebook)
+        self.params = SimpleNamespace(**{name: getattr(checked, name) for name in sections})
         self.folder.mkdir(parents=True, exist_ok=True)
+        set_style()
+
+    @cached_property
+    def cohort(self) -> Cohort:
+        """What notebook 01 prepared."""
+        return load_cohort(self.path("data"))
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where to compute; sets this process's threads and number format."""
+        compute = self.params.compute
+        return use_device(compute.device, compute.threads, compute.precision)
+
+    @property
+    def network(self) -> nn.Module:
+        """The explained model that notebook 02 trained, in evaluation mode on the device."""
+        return self._stored_model[0]
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """What the explained model is: its classes, its input, its best epoch."""
+        return self._stored_model[1]
+
+    @cached_property
+    def fast_network(self) -> nn.Module:
+        """The explained model as an `inference_copy` in the run's number format."""
+        return inference_copy(self.network, self.explanations.layer, inference_dtype(self.params.compute.precision))
+
+    @cached_property
+    def explanations(self) -> Explanations:
+        """Probabilities and Grad-CAM maps of the test split, as notebook 03 stored them."""
+        return load_explanations(self.path("maps", "test.npz"))
+
+    @cached_property
+    def resamples(self) -> pd.DataFrame:
+        """How often each explained test study is drawn in each resample of the patients."""
+        return self.resample(sorted(self.explanations.probabilities.index))
+
+    def resample(self, image_ids: list[str]) -> pd.DataFrame:
+        """`study_weights` of some of the cohort's studies, seeded alike in every notebook."""
+        bootstrap = self.params.bootstrap
+        return study_weights(image_ids, bootstrap.resamples, bootstrap.seed, self.cohort.studies["patient_id"])
+
+    @property
+    def images(self) -> str:
+        """What the test images are called in a sentence."""
+        return "rendered test radiographs" if self.cohort.rendered else "test radiographs"
 
     def path(self, *parts: str) -> Path:
         """Path below the run's folder; its parent is made."""
@@ -46,48 +117,48 @@ class Run:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def save_table(self, name: str, table: pd.DataFrame, caption: str, about: dict | None = None) -> pd.DataFrame:
-        """Write tables/<name>.csv and its provenance beside it.
+    def save_table(
+        self, name: str, table: pd.DataFrame, caption: str, provenance: Provenance | None = None
+    ) -> pd.DataFrame:
+        """Write tables/<name>.csv and its provenance beside it; display the caption.
 
         Args:
             name: e.g. "table_03".
             table: its index is written unless it is a plain range.
             caption: what the table shows.
-            about: the data behind it; the run's cohort when None. A table from rendered images gets a column that
+            provenance: the data behind it; the run's cohort when None. A table from rendered images gets a column that
                 says so.
 
         Returns:
-            The table as written.
+            The table as written, for display below the caption.
         """
-        about = self.cohort if about is None else about
-        if about.get("rendered"):
+        provenance = self.cohort.provenance if provenance is None else provenance
+        if provenance.rendered:
             table = table.assign(images="rendered")
         path = self.path("tables", f"{name}.csv")
         with whole_file(path) as temporary:
             table.to_csv(temporary, index=not isinstance(table.index, pd.RangeIndex), float_format="%.6g")
-        self._save_provenance(path, caption, about)
+        self._save_provenance(path, caption, provenance)
+        display(Markdown(caption))
         return table
 
-    def save_figure(self, name: str, figure: Figure, caption: str, about: dict | None = None) -> Image:
-        """Write figures/<name>.png (200 dpi), .pdf and their provenance; rendered images are named below the figure.
+    def save_figure(self, name: str, figure: Figure, caption: str, provenance: Provenance | None = None) -> None:
+        """Write figures/<name>.png (200 dpi), .pdf and their provenance; display the figure and its caption below it.
 
         Args:
             name: e.g. "figure_22".
-            figure: closed afterwards.
+            figure: closed afterwards; rendered images are named below it.
             caption: what is seen.
-            about: the data behind it; the run's cohort when None.
-
-        Returns:
-            The PNG file, for display.
+            provenance: the data behind it; the run's cohort when None.
         """
-        about = self.cohort if about is None else about
+        provenance = self.cohort.provenance if provenance is None else provenance
         if layout := figure.get_layout_engine():
             layout.execute(figure)
         with plt.rc_context({"figure.constrained_layout.use": False}):
             figure.set_layout_engine(None)  # laid out once is enough; "none" would draw each file twice
         for legend in figure.legends:  # else they would follow the crop below
             legend.set_bbox_to_anchor((0, 0, 1, 1), figure.transFigure)
-        if about.get("rendered"):
+        if provenance.rendered:
             note = "rendered radiographs, real annotations; not a clinical result"
             below = (figure.get_tightbbox().y0 - NOTE_GAP) / figure.get_figheight()
             figure.text(0.5, below, note, ha="center", va="top", fontsize=6, color="#666666")
@@ -102,14 +173,17 @@ class Run:
                 figure.savefig(temporary, dpi=FIGURE_DPI, bbox_inches=area, metadata=metadata)
         plt.close(figure)
         path = self.path("figures", f"{name}.png")
-        self._save_provenance(path, caption, about)
-        return Image(filename=path, width=DISPLAY_WIDTH, alt=caption)
+        self._save_provenance(path, caption, provenance)
+        display(Image(filename=path, width=DISPLAY_WIDTH, alt=caption), Markdown(caption))
 
-    @property
-    def cohort(self) -> dict:
-        """What notebook 01 wrote about the run's data; empty before it ran."""
-        path = self.folder / "data" / "cohort.json"
-        return read_json(path) if path.exists() else {}
+    @cached_property
+    def _stored_model(self) -> tuple[nn.Module, Checkpoint]:
+        return load_checkpoint(checkpoint_path(self.path("models"), self.cohort.experiment), self.device)
+
+    def _parameters_of_run(self) -> dict[str, dict]:
+        """All sections as the run's other notebooks used them."""
+        path = self.folder / "params.json"
+        return read_json(path)["parameters"] if path.exists() else load_params(BY_HAND).model_dump()
 
     @property
     def _code(self) -> str:
@@ -117,14 +191,15 @@ class Run:
         notebook = NOTEBOOKS / f"{self.notebook}.ipynb"
         return fingerprint(code_fingerprints(imported_names(code_of(notebook)) if notebook.exists() else [__name__]))
 
-    def _save_provenance(self, artefact: Path, caption: str, about: dict) -> None:
+    def _save_provenance(self, artefact: Path, caption: str, provenance: Provenance) -> None:
+        sections = {name: section.model_dump() for name, section in vars(self.params).items()}
         write_json(
             artefact.with_suffix(".json"),
             {
                 "caption": caption,
                 "notebook": self.notebook,
-                "parameters": self.parameters,
-                "data": {key: about.get(key) for key in ("source", "description", "rendered", "data", "split")},
+                "parameters": effective(sections),
+                "data": vars(provenance),
                 "code": self._code,
                 "run": self.id,
             },

@@ -8,14 +8,15 @@ import pandas as pd
 import torch
 from fixtures import annotation_rows
 
-from cxrlib.browse.results import Results, some_studies
-from cxrlib.cohort import load_cohort
-from cxrlib.experiments import explain_split
-from cxrlib.explanations import Explanations
-from cxrlib.files import write_json
-from cxrlib.models import checkpoint_path
+from cxrlib.data.cohort import load_cohort
+from cxrlib.explain.explanations import Explanations
+from cxrlib.model.checkpoint import Checkpoint, save_checkpoint
+from cxrlib.model.networks import build_resnet
 from cxrlib.params import load_params
-from cxrlib.resnet import Checkpoint, build_resnet, save_checkpoint
+from cxrlib.runtime.files import write_json
+from cxrlib.show.browse.browsed import Results, some_studies
+from cxrlib.stages.explain import explain_split
+from cxrlib.stages.train import checkpoint_path
 
 CLASSES = ["Aortic enlargement", "Cardiomegaly", "No finding"]
 SIZE, INPUT_SIZE, STUDIES = 96, 64, 12

@@ -68,7 +68,7 @@ def own_run(browsed_run, tmp_path):
 
 @pytest.fixture(scope="session")
 def loaded_run(browsed_run):
-    from cxrlib.browse.results import load_results
+    from cxrlib.show.browse.browsed import load_results
 
     return load_results(browsed_run)
 
@@ -76,14 +76,14 @@ def loaded_run(browsed_run):
 @pytest.fixture
 def results(loaded_run):
     """What a browser looks at, with a cohort of its own, which a test may change."""
-    from cxrlib.browse.results import Results
-    from cxrlib.cohort import load_cohort
+    from cxrlib.data.cohort import load_cohort
+    from cxrlib.show.browse.browsed import Results
 
     return Results(load_cohort(loaded_run.cohort.folder), loaded_run.methods, loaded_run.network)
 
 
 @pytest.fixture
 def browser(results):
-    from cxrlib.browse import HeatmapBrowser
+    from cxrlib.show.browse import HeatmapBrowser
 
     return HeatmapBrowser(results.cohort, results.methods, results.network)

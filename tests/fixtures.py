@@ -12,9 +12,9 @@ import torch
 from torch import nn
 from torchvision import models
 
-from cxrlib.annotations import COLUMNS
-from cxrlib.files import PROJECT_ROOT
-from cxrlib.weights import CHEST_URL
+from cxrlib.data.annotations import COLUMNS
+from cxrlib.model.weights import CHEST_URL
+from cxrlib.runtime.files import PROJECT_ROOT
 
 # networks and images are tiny here: threads would only wait for each other
 torch.set_num_threads(1)

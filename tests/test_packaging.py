@@ -10,7 +10,7 @@ from importlib.metadata import packages_distributions
 import yaml
 
 import cxrlib
-from cxrlib.files import PROJECT_ROOT
+from cxrlib.runtime.files import PROJECT_ROOT
 
 PROJECT = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]
 

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from fixtures import run_all
 
-from cxrlib.files import PROJECT_ROOT
+from cxrlib.runtime.files import PROJECT_ROOT
 from cxrlib.workflow.compare import compare
 from cxrlib.workflow.manifest import Manifest, verify
 

@@ -10,7 +10,7 @@ import torch
 
 import run_all
 from cxrlib import params
-from cxrlib.files import PROJECT_ROOT
+from cxrlib.runtime.files import PROJECT_ROOT
 
 LONG_MESSAGE = 1200
 
@@ -130,7 +130,7 @@ def test_a_folder_that_cannot_be_written(capsys, tmp_path):
 
 def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, write_notebook, monkeypatch):
     """A limit on the size of files stands in for the disk: writing fails half way, with an error of the system."""
-    saves = "import numpy as np\nfrom cxrlib.files import whole_file\nfrom pathlib import Path\n"
+    saves = "import numpy as np\nfrom cxrlib.runtime.files import whole_file\nfrom pathlib import Path\n"
     saves += "with whole_file(Path(run_folder, 'a.npy')) as path:\n    np.save(path, np.zeros(size))"
     code = (
         "import resource, sys, pathlib, run_all\n"

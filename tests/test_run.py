@@ -5,9 +5,9 @@ import json
 import pandas as pd
 from matplotlib import pyplot as plt
 
-from cxrlib.files import whole_file, write_json
 from cxrlib.params import load_params
 from cxrlib.run import Run
+from cxrlib.runtime.files import whole_file, write_json
 
 
 def make_run(tmp_path, rendered):

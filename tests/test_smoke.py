@@ -13,9 +13,9 @@ from fixtures import SEVEN, run_all
 from scipy.stats import spearmanr
 from sklearn.metrics import f1_score
 
-from cxrlib.explanations import load_explanations
-from cxrlib.facts import thesis_items
-from cxrlib.files import PROJECT_ROOT
+from cxrlib.explain.explanations import load_explanations
+from cxrlib.runtime.files import PROJECT_ROOT
+from cxrlib.thesis.items import thesis_items
 
 
 def test_every_table_and_figure_is_there_with_its_provenance(smoke):

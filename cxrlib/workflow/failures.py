@@ -4,12 +4,18 @@ import re
 import textwrap
 from pathlib import Path
 
-from cxrlib.files import from_root
+from cxrlib.runtime.files import from_root
 from cxrlib.workflow.notebooks import cells_of, source_of
 
 LAST_FRAMES = 2
+
+
 ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
 RAISED_BY_CXRLIB = re.compile(r"\AFile \S*/cxrlib/.*^-+> \d+ +raise ", re.DOTALL | re.MULTILINE)
+
+
 DISK_ERRORS = {"OSError", "PermissionError"}
 
 

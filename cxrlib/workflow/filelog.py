@@ -11,8 +11,11 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+NOTE = "cxrlib.note"
+"""The audit event by which a program says what it computes with (`cxrlib.runtime.device`)."""
 LOG, FOLDER, RUN_ID = "CXR_FILE_LOG", "CXR_RUN_FOLDER", "CXR_RUN_ID"
 """Names of variables that the runner sets; the last is what tables and figures carry (`cxrlib.run`)."""
+
 
 _recorder: "Recorder | None" = None
 
@@ -61,12 +64,6 @@ def begin() -> None:
         _recorder.watch(sys.modules["IPython"].get_ipython())
 
 
-def note(**values: object) -> None:
-    """Add facts to the record, if there is one."""
-    if _recorder:
-        _recorder.add("note", values)
-
-
 class Recorder:
     """Appends to a log that several processes share; one short write per line keeps them apart."""
 
@@ -96,6 +93,9 @@ class Recorder:
 
     def on_event(self, event: str, arguments: tuple) -> None:
         """An audit event of this process."""
+        if event == NOTE:
+            self.add("note", arguments[0])
+            return
         if event == "open":
             path, _, flags = arguments
             kind = "write" if flags & (os.O_WRONLY | os.O_RDWR) else "read"

@@ -7,14 +7,48 @@ run itself. doit or snakemake would want every dependency written down beforehan
 over a handful of notebooks, a second database beside the manifest, and (snakemake) seconds of imports.
 """
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
-from cxrlib.files import fingerprint
-from cxrlib.workflow.dependencies import code_fingerprints, effective, environment, imported_names, input_files
+from cxrlib.params import effective
+from cxrlib.runtime.environment import environment
+from cxrlib.runtime.files import PROJECT_ROOT, fingerprint
+from cxrlib.runtime.fingerprints import code_fingerprints, imported_names
 from cxrlib.workflow.manifest import DONE, EDITED, FAILED, Manifest
 from cxrlib.workflow.notebooks import code_of, text_fingerprint
 
+
+def input_files(parameters: dict[str, object]) -> dict[str, str]:
+    """Identity of every file or folder outside the run that a parameter names: "section.name" -> fingerprint.
+
+    Names, sizes and times of change stand for contents: a data set can have 190 GB.
+    """
+    found = {}
+    for section, values in parameters.items():
+        for name, value in values.items() if isinstance(values, dict) else []:
+            if isinstance(value, str) and value and os.path.exists(PROJECT_ROOT / value):
+                found[f"{section}.{name}"] = fingerprint(list(_identities(PROJECT_ROOT / value)))
+    return found
+
+
+def _identities(path: Path) -> Iterable[tuple]:
+    if path.is_file():
+        yield path.name, path.stat().st_size, path.stat().st_mtime_ns
+    seen = set()
+    for folder, subfolders, names in os.walk(path, followlinks=True):
+        real = os.path.realpath(folder)
+        subfolders[:] = [] if real in seen else sorted(subfolders)  # links may lead round in circles
+        seen.add(real)
+        for name in sorted(names):
+            file = os.path.join(folder, name)
+            facts = os.stat(file) if os.path.exists(file) else os.lstat(file)  # a link may lead nowhere
+            yield os.path.relpath(file, path), facts.st_size, facts.st_mtime_ns
+
+
 NEVER_RUN = "not run yet"
+
+
 UNFINISHED = {FAILED: "failed last time", EDITED: "something was edited while it ran"}
 
 

@@ -11,23 +11,28 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cxrlib.files import PROJECT_ROOT
-from cxrlib.workflow.dependencies import imported_names
+from cxrlib.runtime.files import PROJECT_ROOT
+from cxrlib.runtime.fingerprints import imported_names
 from cxrlib.workflow.failures import NotebookFailed
 from cxrlib.workflow.notebooks import code_of
 
 if TYPE_CHECKING:
     from jupyter_client import KernelClient, KernelManager
 
+
 ENVIRONMENT = {
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # with agg, figures vanish from executed notebooks
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # silences the debugger's warning about frozen modules
 }
+
+
 OPTIONS = [
     "--log-level=CRITICAL",  # errors are in the cells
     "--HistoryManager.hist_file=:memory:",
     '--IPKernelApp.exec_lines=__import__("cxrlib.workflow.filelog").workflow.filelog.begin()',
 ]
+
+
 FORKS = sys.platform == "linux"
 """Elsewhere the system's own libraries do not survive a fork; kernels start and import from nothing there."""
 

@@ -72,7 +72,7 @@ def _is_gone(pid: int) -> bool:
 
 
 def _remove_half_written(folder: Path) -> None:
-    """Delete the temporary files of `cxrlib.files.whole_file` whose processes are gone."""
+    """Delete the temporary files of `cxrlib.runtime.files.whole_file` whose processes are gone."""
     for path in folder.rglob(".*.cxr-*"):
         name = re.fullmatch(r"\..+\.cxr-(\d+)(\.\w+)?", path.name)
         if name and _is_gone(int(name[1])):

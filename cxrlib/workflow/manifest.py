@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import cxrlib
-from cxrlib.files import PROJECT_ROOT, file_sha256, fingerprint, read_json, write_json
-from cxrlib.workflow.dependencies import environment
+from cxrlib.runtime.environment import environment
+from cxrlib.runtime.files import PROJECT_ROOT, file_sha256, fingerprint, read_json, write_json
 from cxrlib.workflow.filelog import FileLog, read_log
 from cxrlib.workflow.notebooks import cells_of
 
@@ -24,7 +24,8 @@ class Manifest:
             `environments`), `compute` (device, threads, seeds, determinism, as the notebook used them), `reads`
             (path -> sha256 of results of others) and `artefacts` (path -> sha256, bytes, mtime_ns, cell).
         commands: name -> entry of what is made outside of notebooks: "report", with its `version` (fingerprint of the
-            results that it shows and of its code), "cxrlib.train" and "cxrlib.explain"; with `artefacts` as above.
+            results that it shows and of its code), "cxrlib.stages.train" and "cxrlib.stages.explain"; with `artefacts`
+            as above.
         environments: fingerprint -> versions of all packages.
     """
 

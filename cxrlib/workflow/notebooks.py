@@ -6,10 +6,12 @@ import json
 import re
 from pathlib import Path
 
-from cxrlib.files import PROJECT_ROOT, fingerprint
 from cxrlib.params import ParameterError, Params
+from cxrlib.runtime.files import PROJECT_ROOT, fingerprint
 
 NOTEBOOKS = PROJECT_ROOT / "notebooks"
+
+
 MAGIC = re.compile(r"(?m)^(\s*)[%!].*$")
 
 

@@ -7,15 +7,15 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cxrlib.files import PROJECT_ROOT, fingerprint, from_root, read_json, whole_file, write_json
 from cxrlib.params import Params
+from cxrlib.runtime.files import PROJECT_ROOT, from_root, read_json, whole_file, write_json
 from cxrlib.workflow import filelog
 from cxrlib.workflow.console import duration, timed
-from cxrlib.workflow.dependencies import code_fingerprints
 from cxrlib.workflow.failures import NotebookFailed, Refused, failure_of
 from cxrlib.workflow.freshness import NEVER_RUN, predict, recipe_of, run_id, why_stale
 from cxrlib.workflow.kernels import Kernels, stop_kernel
@@ -64,11 +64,14 @@ def reasons(plan: Plan) -> dict[str, str | None]:
     return {name: reason or ("forced" if plan.force else None) for name, reason in found.items()}
 
 
-def run(plan: Plan) -> bool:
+def run(plan: Plan, finish: Callable[[Path, Manifest], None]) -> bool:
     """Execute the plan's notebooks into <folder>/notebooks until one fails; say so on the terminal.
 
     Writes <folder>/params.json, the parameters that the results were made with, and <folder>/manifest.json as it goes.
     A notebook that fails is kept in <folder>/notebooks/failed, half executed.
+
+    Args:
+        finish: called with the folder and its manifest when all notebooks stand, e.g. to write the report.
 
     Returns:
         Whether all notebooks succeeded.
@@ -97,26 +100,9 @@ def run(plan: Plan) -> bool:
                 except NotebookFailed as failure:
                     print(failure, file=sys.stderr)
                     return False
-        keep_report(plan.folder, manifest)
+        finish(plan.folder, manifest)
     print(f"Results in {from_root(plan.folder)} after {duration(time.monotonic() - begun)}")
     return True
-
-
-def keep_report(folder: Path, manifest: Manifest, anew: bool = False) -> None:
-    """Write the report and record it.
-
-    Args:
-        anew: also where the one that is there shows the same results and was written by the same code.
-    """
-    parts = [code_fingerprints(["cxrlib.report.page"]), manifest.results(), read_json(folder / "params.json")]
-    version = fingerprint(parts)
-    written = manifest.commands.get("report", {}).get("version")
-    if written == version and not manifest.changed("report") and not anew:
-        return
-    with timed("report"):
-        from cxrlib.report.page import write_report
-
-        manifest.keep("report", write_report(folder), version)
 
 
 def _run_one(notebook: Path, plan: Plan, recipe: dict, manifest: Manifest, kernels: Kernels) -> None:

@@ -1,0 +1,21 @@
+"""Files to a cohort: annotations, labels, images, splits, sources and rendered radiographs."""
+
+from lazy_loader import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    submod_attrs={
+        "annotations": [
+            "PUBLIC_ANNOTATIONS",
+            "public_annotations_path",
+            "read_annotations",
+            "reader_counts",
+            "union_labels",
+        ],
+        "checks": ["box_density", "check_images", "labels_together", "reader_habits", "split_balance"],
+        "cohort": ["load_cohort"],
+        "labels": ["without_counterpart"],
+        "render.frame": ["boxes_as_fractions"],
+        "sources.registry": ["open_source"],
+    },
+)

@@ -1,0 +1,212 @@
+"""Radiologists' annotations: one row per box (or per finding without a box) and reader."""
+
+import zlib
+from importlib import metadata
+from pathlib import Path
+
+import pandas as pd
+
+from cxrlib.data.archive import Root
+from cxrlib.data.provenance import Provenance
+
+NO_FINDING = "No finding"
+
+
+VINBIGDATA_CLASSES = [
+    "Aortic enlargement",
+    "Atelectasis",
+    "Calcification",
+    "Cardiomegaly",
+    "Consolidation",
+    "ILD",
+    "Infiltration",
+    "Lung Opacity",
+    "Nodule/Mass",
+    "Other lesion",
+    "Pleural effusion",
+    "Pleural thickening",
+    "Pneumothorax",
+    "Pulmonary fibrosis",
+    NO_FINDING,
+]
+"""The class names of VinBigData's train.csv, at the position of their class_id."""
+
+
+NO_FILE_NAME = r"[/\\\x00]|^\.{1,2}$"
+"""Image ids that would lead out of the folder of images."""
+
+
+BOX_COLUMNS = ["x_min", "y_min", "x_max", "y_max"]
+
+
+COLUMNS = ["image_id", "class_name", "rad_id", *BOX_COLUMNS]
+
+
+PUBLIC_ANNOTATIONS = Provenance(
+    "vinbigdata annotations",
+    "train.csv of the VinBigData Chest X-ray Abnormalities Detection, as torchxrayvision carries it",
+)
+"""Of what needs the real annotations only."""
+
+
+class AnnotationError(ValueError):
+    """An annotation file that cannot be used; the message names the file, the row or column, and the remedy."""
+
+
+def public_annotations_path() -> Path:
+    """Path of VinBigData's real train.csv (15,000 studies), which the torchxrayvision package carries."""
+    name = "torchxrayvision/data/vinbigdata-train.csv.gz"
+    for file in metadata.files("torchxrayvision") or []:
+        if str(file) == name:
+            return Path(str(file.locate()))
+    raise FileNotFoundError(f"torchxrayvision is installed without {name}; run: pip install -U torchxrayvision")
+
+
+def reader_order(rad_id: str) -> tuple[int, str]:
+    """Sort key of readers: R8 before R10."""
+    return len(rad_id), rad_id
+
+
+def read_annotations(path: Root, classes: list[str] | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read a CSV in the columns of VinBigData's train.csv.
+
+    Args:
+        path: CSV with at least the columns of `COLUMNS`; boxes in pixels of the original image.
+        classes: allowed class names; VinBigData's when None.
+
+    Returns:
+        The annotations (columns `COLUMNS`, box columns float64, NaN where there is no box), and what was
+        set aside (columns image_id, row, reason). Row is the line number in the file and the annotations' index.
+
+    Raises:
+        AnnotationError: the file is empty, lacks a column, or names an unknown class.
+    """
+    return check_annotations(read_rows(path, COLUMNS), classes or VINBIGDATA_CLASSES, str(path))
+
+
+def read_rows(path: Root, columns: list[str]) -> pd.DataFrame:
+    """Read a CSV that has at least `columns`, ids as text and boxes as float64; the index is the line in the file.
+
+    Raises:
+        AnnotationError: the file is empty, lacks a column, or has text where a number must be.
+    """
+    try:
+        with path.open("rb") as file:
+            frame = pd.read_csv(
+                file,
+                dtype={"image_id": str, "rad_id": str, "patient_id": str},
+                compression="gzip" if path.name.endswith(".gz") else None,
+            )
+    except pd.errors.EmptyDataError:
+        raise AnnotationError(f"{path} is empty; expected a CSV with the columns {', '.join(columns)}") from None
+    except UnicodeDecodeError as error:
+        raise AnnotationError(f"{path} is not UTF-8 text ({error}); save it as CSV in UTF-8") from None
+    except (pd.errors.ParserError, EOFError, OSError, zlib.error) as error:
+        raise AnnotationError(f"{path} is not a readable CSV ({' '.join(str(error).split())})") from None
+    missing = [column for column in columns if column not in frame.columns]
+    if missing:
+        raise AnnotationError(f"{path} lacks the column(s) {', '.join(missing)}; it has {', '.join(frame.columns)}")
+    if frame.empty:
+        raise AnnotationError(f"{path} has a header but no rows; is the download complete?")
+    if not isinstance(frame.index, pd.RangeIndex):  # pandas makes an index of what has no header
+        raise AnnotationError(f"{path}, row 2: has more fields than the header names; is a comma unquoted?")
+    frame.index += 2  # the line in the file, after the header
+    for column in [column for column in BOX_COLUMNS if column in columns]:
+        numbers = pd.to_numeric(frame[column], errors="coerce")
+        wrong = frame[column].notna() & numbers.isna()
+        if wrong.any():
+            row = wrong.idxmax()
+            raise AnnotationError(f"{path}, row {row}, field {column}: {frame[column][row]!r} is not a number")
+        frame[column] = numbers.astype("float64")
+    return frame
+
+
+def check_annotations(frame: pd.DataFrame, classes: list[str], name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Refuse unknown classes; set aside duplicated rows and impossible boxes, keeping the reader's label.
+
+    A box is impossible when it is inverted, has no area or lies partly undefined. Its row stays as a label
+    without a box: the reader did see the finding.
+
+    Args:
+        frame: rows with the columns of `COLUMNS`; the index is the row's line in its file.
+        classes: allowed class names.
+        name: what error messages call the file.
+
+    Returns:
+        Annotations and the list of what was set aside, as `read_annotations`.
+
+    Raises:
+        AnnotationError: a class name is not among `classes`, or an image id is missing.
+    """
+    unknown = ~frame["class_name"].isin(classes)
+    if unknown.any():
+        raise AnnotationError(
+            f"{name}, row {unknown.idxmax()}, field class_name: "
+            f"unknown class {frame.loc[unknown, 'class_name'].iloc[0]!r}; "
+            f"known are {', '.join(classes)}"
+        )
+    if frame["image_id"].isna().any():
+        raise AnnotationError(f"{name}, row {frame['image_id'].isna().idxmax()}: image_id is empty")
+    outside = frame["image_id"].str.contains(NO_FILE_NAME)
+    if outside.any():
+        row = outside.idxmax()
+        raise AnnotationError(
+            f"{name}, row {row}, field image_id: {frame['image_id'][row][:80]!r} cannot be the name of a file; "
+            "an id holds no slash, backslash or NUL, and is not . or .."
+        )
+
+    frame = frame[COLUMNS].copy()
+    duplicated = frame.duplicated()
+    boxes = frame[BOX_COLUMNS].replace([float("inf"), float("-inf")], float("nan"))
+    frame[BOX_COLUMNS] = boxes
+    given = boxes.notna()
+    inverted = (frame["x_max"] <= frame["x_min"]) | (frame["y_max"] <= frame["y_min"])
+    partial = given.any(axis=1) & ~given.all(axis=1)
+    reasons = pd.Series(None, index=frame.index, dtype="object")
+    reasons[partial] = "incomplete box; label kept without it"
+    reasons[inverted] = "inverted or empty box; label kept without it"
+    reasons[duplicated] = "duplicated row; dropped"
+    frame.loc[inverted | partial, BOX_COLUMNS] = float("nan")
+
+    skipped = pd.DataFrame({"image_id": frame["image_id"], "row": frame.index, "reason": reasons})
+    return frame[~duplicated], skipped[reasons.notna()].reset_index(drop=True)
+
+
+def clip_boxes(annotations: pd.DataFrame, width: pd.Series, height: pd.Series) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Clip boxes to their image; a box wholly outside is removed and its label kept.
+
+    Args:
+        annotations: as `read_annotations` returns them, boxes in pixels of the original image.
+        width, height: image sizes in the same pixels, indexed by image_id.
+
+    Returns:
+        Annotations with every box inside its image, and what was changed (columns image_id, row, reason).
+    """
+    clipped = annotations.copy()
+    limit_x, limit_y = annotations["image_id"].map(width), annotations["image_id"].map(height)
+    for column in BOX_COLUMNS:
+        limit = limit_x if column.startswith("x") else limit_y
+        clipped[column] = annotations[column].clip(lower=0).clip(upper=limit)
+    changed = (clipped[BOX_COLUMNS] != annotations[BOX_COLUMNS]).any(axis=1) & annotations["x_min"].notna()
+    gone = (clipped["x_max"] <= clipped["x_min"]) | (clipped["y_max"] <= clipped["y_min"])
+    clipped.loc[gone, BOX_COLUMNS] = float("nan")
+    reasons = pd.Series("box reached outside its image; clipped", index=clipped.index)
+    reasons[gone] = "box outside its image; label kept without it"
+    skipped = pd.DataFrame({"image_id": clipped["image_id"], "row": clipped.index, "reason": reasons})
+    return clipped, skipped[changed].reset_index(drop=True)
+
+
+def union_labels(annotations: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+    """Labels by union of readers: an image has a label if any reader gave it (thesis, section 4.1).
+
+    Returns:
+        uint8 table, one row per image_id in order of first appearance, one column per class.
+    """
+    order = annotations["image_id"].drop_duplicates()
+    table = pd.crosstab(annotations["image_id"], annotations["class_name"]).clip(upper=1)
+    return table.reindex(index=order, columns=classes, fill_value=0).astype("uint8").rename_axis(columns=None)
+
+
+def reader_counts(annotations: pd.DataFrame) -> pd.DataFrame:
+    """Number of readers who gave each label: int table, image_id by class_name."""
+    return annotations.groupby(["image_id", "class_name"])["rad_id"].nunique().unstack(fill_value=0)

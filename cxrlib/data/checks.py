@@ -1,0 +1,130 @@
+"""What a careful person checks before training: labels that come together, readers' habits, boxes, and the pixels."""
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from cxrlib.data.annotations import BOX_COLUMNS, NO_FINDING
+from cxrlib.data.cohort import Cohort
+from cxrlib.data.split import SPLITS
+from cxrlib.runtime.progress import progress
+
+GRID = 64
+"""Side of the density maps in cells."""
+
+
+THUMBNAIL = 32
+"""Side in pixels at which images are compared."""
+
+
+DUPLICATE = 0.98
+"""Correlation of two thumbnails, each less the mean image, from which they count as near-duplicates."""
+
+
+BLOCK = 1000
+"""Images that are compared with all others at once."""
+
+
+def labels_together(labels: pd.DataFrame) -> pd.DataFrame:
+    """Share of the images with the row's label that have the column's label too; NaN for a label without images.
+
+    Args:
+        labels: 0/1, image_id by class.
+    """
+    counts = labels.T.astype(int) @ labels.astype(int)
+    return counts.div(np.diag(counts).astype(float), axis=0)
+
+
+def reader_habits(annotations: pd.DataFrame) -> pd.DataFrame:
+    """How often each reader gives each label: share of the studies that they read, rad_id by class, busiest first.
+
+    Args:
+        annotations: rows of `cxrlib.data.annotations.COLUMNS`; every reader has at least one row per study.
+
+    Returns:
+        One column per class and, first, `studies`, how many the reader read.
+    """
+    given = annotations.drop_duplicates(["image_id", "rad_id", "class_name"])
+    studies = annotations.groupby("rad_id")["image_id"].nunique()
+    shares = given.groupby(["rad_id", "class_name"]).size().unstack(fill_value=0).div(studies, axis=0)
+    shares = shares[sorted(shares, key=lambda name: (name == NO_FINDING, name))]
+    shares.insert(0, "studies", studies)
+    return shares.sort_values("studies", ascending=False)
+
+
+def box_density(fractions: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Where the boxes of each finding lie: share of them that cover each cell of a square grid.
+
+    Args:
+        fractions: class_name and BOX_COLUMNS, in fractions of the image's width and height.
+
+    Returns:
+        Class -> float64 (GRID, GRID), row 0 at the top.
+    """
+    edges = np.round(fractions[BOX_COLUMNS].clip(0, 1) * GRID).astype(int)
+    maps = {}
+    for name, rows in edges.groupby(fractions["class_name"]):
+        left, top, right, bottom = rows[BOX_COLUMNS].to_numpy().T
+        # each box adds one at its corners, with signs that make the running sums one inside and zero outside
+        corners = np.zeros((GRID + 1, GRID + 1))
+        for row, column, sign in ((top, left, 1), (top, right, -1), (bottom, left, -1), (bottom, right, 1)):
+            np.add.at(corners, (row, column), sign)
+        maps[name] = corners.cumsum(0).cumsum(1)[:GRID, :GRID] / len(rows)
+    return maps
+
+
+def split_balance(cohort: Cohort) -> pd.DataFrame:
+    """Share of each split's studies that have each explained label: class by split."""
+    explained = cohort.labels[cohort.explained]
+    return pd.DataFrame({split: explained.loc[cohort.of(split)].mean() for split in SPLITS}).rename_axis("label")
+
+
+def thumbnails(pixels: np.ndarray) -> np.ndarray:
+    """Images, read one at a time, averaged down to uint8 (n, THUMBNAIL, THUMBNAIL)."""
+    images = progress(pixels, "comparing", "image", len(pixels))
+    return np.stack([cv2.resize(image, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA) for image in images])
+
+
+def near_duplicates(small: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs of images that are all but the same: their thumbnails, each less the mean one, correlate.
+
+    Args:
+        small: from `thumbnails`.
+
+    Returns:
+        Positions of the pairs, the smaller first.
+    """
+    flat = small.reshape(len(small), -1).astype(np.float32)
+    flat -= flat.mean(axis=1, keepdims=True)
+    flat /= np.maximum(flat.std(axis=1, keepdims=True), 1e-6)
+    flat -= flat.mean(axis=0)
+    flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
+    pairs = []
+    for start in range(0, len(flat), BLOCK):
+        alike = np.argwhere(flat[start : start + BLOCK] @ flat.T >= DUPLICATE) + (start, 0)
+        pairs += [(int(one), int(other)) for one, other in alike if one < other]
+    return pairs
+
+
+def check_images(cohort: Cohort) -> pd.DataFrame:
+    """Patients in two splits, near-duplicates, sizes and brightness of a cohort's images: one row per check.
+
+    Returns:
+        Indexed by check: value (as text) and wanted, which is empty where nothing is wrong or right.
+    """
+    usable = cohort.studies["split"].isin(SPLITS).to_numpy()
+    studies, small = cohort.studies[usable], thumbnails(cohort.pixels)[usable]
+    pairs = near_duplicates(small)
+    split = studies["split"].to_numpy()
+    apart = sum(split[one] != split[other] for one, other in pairs)
+    ends = np.quantile(small.mean(axis=(1, 2)) / 255, [0.05, 0.5, 0.95])
+    both = studies.groupby("patient_id")["split"].nunique()
+    rows = {
+        "patients in more than one split": (f"{int((both > 1).sum())} of {len(both):,}", "0"),
+        "near-duplicate images": (f"{len(pairs)} pairs", ""),
+        "near-duplicates in different splits": (f"{apart} pairs", "0"),
+        "width in pixels, least to greatest": (f"{studies['width'].min():.0f} to {studies['width'].max():.0f}", ""),
+        "height in pixels, least to greatest": (f"{studies['height'].min():.0f} to {studies['height'].max():.0f}", ""),
+        "mean grey (0 to 1), 5 %, 50 % and 95 % of the images": (" / ".join(f"{end:.2f}" for end in ends), ""),
+    }
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["value", "wanted"]).rename_axis("check")

@@ -1,0 +1,149 @@
+"""The cohort of a run: studies, labels, boxes and pixels in one frame, as notebook 01 leaves them for the others."""
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cxrlib.data.annotations import BOX_COLUMNS, NO_FINDING, reader_order
+from cxrlib.data.provenance import NO_DATA, Provenance
+from cxrlib.runtime.files import read_json
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """A converted and split data set.
+
+    Attributes:
+        studies: indexed by image_id, in the order of `pixels`: patient_id, split, width, height (pixels of the file).
+        annotations: rows of `cxrlib.data.annotations.COLUMNS`, boxes in pixels of the stored square images.
+        labels: uint8 0/1, image_id by class.
+        pixels: uint8 (studies, size, size), memory-mapped.
+        folder: where all this is stored, with the images in the frame of a network (`cxrlib.stages.inputs`).
+        provenance: which data these are.
+        experiments: name of each experiment -> its labels.
+        experiment: the one whose model is explained.
+    """
+
+    studies: pd.DataFrame
+    annotations: pd.DataFrame
+    labels: pd.DataFrame
+    pixels: np.ndarray
+    folder: Path
+    provenance: Provenance
+    experiments: dict[str, list[str]]
+    experiment: str
+
+    @property
+    def rendered(self) -> bool:
+        """True where the images are drawn, not taken from patients."""
+        return self.provenance.rendered
+
+    @property
+    def size(self) -> int:
+        """Side of the stored images in pixels."""
+        return self.pixels.shape[-1]
+
+    @property
+    def explained(self) -> list[str]:
+        """Labels of the explained experiment."""
+        return self.experiments[self.experiment]
+
+    @property
+    def findings(self) -> list[str]:
+        """Labels of the explained experiment that can have boxes, i.e. without the "No finding" label."""
+        return [name for name in self.explained if name != NO_FINDING]
+
+    @property
+    def healthy(self) -> str | None:
+        """The "No finding" label, if the explained experiment has it."""
+        return NO_FINDING if NO_FINDING in self.explained else None
+
+    def __repr__(self) -> str:
+        """Counts per split and label, e.g. for a notebook's last line."""
+        counts = self.labels[self.explained].groupby(self.studies["split"]).sum().T
+        counts.loc["studies"] = self.studies["split"].value_counts()
+        return f"{len(self.studies):,} studies, {self.provenance.description}\n{counts.rename_axis(columns=None)}"
+
+    def of(self, split: str, classes: list[str] | None = None) -> list[str]:
+        """Image ids of a split that have at least one of `classes` (default: the explained labels)."""
+        in_split = self.studies["split"] == split
+        return self.studies.index[in_split & self.labels[classes or self.explained].any(axis=1)].tolist()
+
+    def images(self, image_ids: list[str]) -> np.ndarray:
+        """Pixels of the given studies, uint8 (n, size, size)."""
+        return self.pixels[self.positions(image_ids)]
+
+    def positions(self, image_ids: list[str]) -> np.ndarray:
+        """Rows of the given studies in `pixels`, int64 (n,).
+
+        Raises:
+            KeyError: the cohort has no such study.
+        """
+        rows = self.studies.index.get_indexer(image_ids)
+        if (rows < 0).any():
+            raise KeyError(f"no study {image_ids[int((rows < 0).argmax())]!r} in {self.folder}")
+        return rows
+
+    def boxes(self, image_id: str, class_name: str) -> pd.DataFrame:
+        """All readers' boxes of one finding: rad_id and BOX_COLUMNS, pixels of the stored image."""
+        rows = self._boxed.get((image_id, class_name))
+        return self.annotations.loc[rows if rows is not None else [], ["rad_id", *BOX_COLUMNS]]
+
+    def readers(self, image_id: str) -> list[str]:
+        """Ids of the readers of one image, R8 before R10."""
+        rows = self._read.get(image_id, [])
+        return sorted(self.annotations.loc[rows, "rad_id"].unique(), key=reader_order)
+
+    def boxes_of(self, image_id: str) -> np.ndarray:
+        """All readers' boxes of all the run's findings on one image: float (n, 4), pixels of the stored image."""
+        return np.concatenate([self.boxes(image_id, name)[BOX_COLUMNS].to_numpy(float) for name in self.findings])
+
+    @cached_property
+    def _read(self) -> dict:
+        """Row labels of the annotations, by image_id."""
+        return self.annotations.groupby("image_id").groups
+
+    @cached_property
+    def _boxed(self) -> dict:
+        """Row labels of the annotations with a box, by image_id and class_name."""
+        boxed = self.annotations[self.annotations["x_min"].notna()]
+        return boxed.groupby(["image_id", "class_name"]).groups
+
+
+def read_studies(folder: Path) -> pd.DataFrame:
+    """`Cohort.studies` alone, of a cohort stored in `folder`."""
+    return pd.read_csv(folder / "studies.csv", index_col="image_id", dtype={"image_id": str, "patient_id": str})
+
+
+def read_provenance(folder: Path) -> Provenance:
+    """`Cohort.provenance` alone, of a cohort stored in `folder`; NO_DATA where none is stored."""
+    path = folder / "cohort.json"
+    return _provenance(read_json(path)) if path.exists() else NO_DATA
+
+
+def _provenance(stored: dict) -> Provenance:
+    return Provenance(**{field.name: stored[field.name] for field in fields(Provenance)})
+
+
+def load_cohort(folder: Path) -> Cohort:
+    """Open what `cxrlib.stages.prepare.prepare_cohort` stored.
+
+    Raises:
+        FileNotFoundError: the folder holds no cohort; notebook 01 makes it.
+    """
+    if not (folder / "cohort.json").exists():
+        raise FileNotFoundError(f"{folder} holds no cohort; run notebook 01_data first")
+    stored = read_json(folder / "cohort.json")
+    return Cohort(
+        studies=read_studies(folder),
+        annotations=pd.read_csv(folder / "annotations.csv", dtype={"image_id": str, "rad_id": str}),
+        labels=pd.read_csv(folder / "labels.csv", index_col="image_id", dtype={"image_id": str}).astype("uint8"),
+        pixels=np.load(folder / "pixels.npy", mmap_mode="r"),
+        folder=folder,
+        provenance=_provenance(stored),
+        experiments=stored["experiments"],
+        experiment=stored["explained"],
+    )

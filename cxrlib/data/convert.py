@@ -1,0 +1,114 @@
+"""Radiograph files of any size to one memory-mapped array of square 8-bit images."""
+
+import contextlib
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from cxrlib.data.archive import identity
+from cxrlib.data.images import read_square
+from cxrlib.runtime.environment import environment
+from cxrlib.runtime.files import fingerprint, whole_file
+from cxrlib.runtime.fingerprints import code_fingerprint
+from cxrlib.runtime.progress import progress
+from cxrlib.runtime.workers import worker_pool
+
+CODE = code_fingerprint("cxrlib.data.images")
+
+
+DECODERS = ("pillow", "pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "python-gdcm")
+"""Packages that pydicom calls by itself."""
+
+
+def convert_images(images: pd.DataFrame, folder: Path, size: int, workers: int) -> pd.DataFrame:
+    """Convert image files into `folder`/pixels.npy, uint8 (rows of `images`, size, size).
+
+    Finished work is kept: the same request returns at once, and an interrupted one goes on where it stopped.
+    The thesis stored 512 px JPEG files; the array holds the same pixels without JPEG's losses.
+
+    Args:
+        images: columns image_id and path (of a file, or of a member of a zip).
+        folder: where pixels.npy and sizes.csv are written.
+        size: side of the stored images in pixels.
+        workers: processes that read and resize.
+
+    Returns:
+        One row per image, in the order of `images`: image_id, width, height (pixels of the file) and reason, which
+        is empty or says why the image could not be read; such an image's pixels are zero.
+
+    Raises:
+        OSError: the disk is too small, and nothing has been written; or it fails on the way, and the next call goes on.
+    """
+    identities = [identity(path) for path in images["path"]]
+    decoders = [environment().get(name) for name in DECODERS]
+    request = fingerprint([size, images["image_id"].tolist(), identities, CODE, decoders])
+    pixels_path, sizes_path = folder / "pixels.npy", folder / f"sizes-{request}.csv"
+    if pixels_path.exists() and sizes_path.exists():
+        return pd.read_csv(sizes_path, keep_default_na=False, dtype={"image_id": str})
+
+    folder.mkdir(parents=True, exist_ok=True)
+    _forget_other_requests(folder, request)
+    partial_pixels, journal = folder / f"partial-{request}.npy", folder / f"partial-{request}.csv"
+    if not partial_pixels.exists():
+        journal.unlink(missing_ok=True)
+    _require_space(folder, partial_pixels, len(images) * size * size)
+    done = _read_journal(journal)
+    mode = "r+" if done else "w+"
+    pixels = np.lib.format.open_memmap(partial_pixels, mode, np.uint8, (len(images), size, size))
+    _convert(images["path"].tolist(), pixels, done, journal, workers)
+    pixels.flush()
+    sizes = pd.DataFrame([done[i] for i in range(len(images))], columns=["width", "height", "reason"])
+    sizes.insert(0, "image_id", images["image_id"].to_numpy())
+    with whole_file(sizes_path) as temporary:
+        sizes.to_csv(temporary, index=False)
+    partial_pixels.replace(pixels_path)
+    journal.unlink()
+    return sizes
+
+
+def _convert(paths: list[str], pixels: np.ndarray, done: dict, journal: Path, workers: int) -> None:
+    """Fill the rows of `pixels` that are not in `done`, in order, and note each in both `done` and the journal."""
+    waiting = [position for position in range(len(paths)) if position not in done]
+    with journal.open("a") as log, worker_pool(workers, cv2.setNumThreads, (1,)) as pool:
+        log.write("\n")  # ends a line that an interruption cut short
+        read = partial(read_square, size=pixels.shape[-1])
+        results = pool.map(read, [paths[position] for position in waiting], chunksize=4)
+        for position, (picture, width, height, reason) in zip(
+            waiting, progress(results, "converting", "image", len(waiting)), strict=True
+        ):
+            pixels[position] = picture
+            done[position] = (width, height, reason)
+            log.write(json.dumps([position, width, height, reason]) + "\n")
+            log.flush()
+
+
+def _require_space(folder: Path, partial_pixels: Path, needed: int) -> None:
+    """Refuse to start what the disk cannot hold; blocks that an interrupted conversion wrote are there already."""
+    written = partial_pixels.stat().st_blocks * 512 if partial_pixels.exists() else 0
+    free = shutil.disk_usage(folder).free
+    if needed - written > free:
+        raise OSError(
+            f"{folder}: the converted images need {(needed - written) / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
+            "free some, choose another folder with --out, or lower data.image_size"
+        )
+
+
+def _read_journal(journal: Path) -> dict[int, tuple[int, int, str]]:
+    """Positions already converted; a line that a crash cut short is no list any more, and is ignored."""
+    done = {}
+    for line in journal.read_text().splitlines() if journal.exists() else []:
+        with contextlib.suppress(ValueError, TypeError):
+            position, *found = json.loads(line)
+            done[position] = tuple(found)
+    return done
+
+
+def _forget_other_requests(folder: Path, request: str) -> None:
+    for path in [*folder.glob("sizes-*.csv"), *folder.glob("partial-*"), folder / "pixels.npy"]:
+        if request not in path.name:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Radiographs rendered to fit real annotations."""

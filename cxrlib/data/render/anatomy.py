@@ -1,0 +1,159 @@
+"""Sampled anatomy: where the organs of one chest lie, anchored to the boxes of its study.
+
+Coordinates are fractions of the frame. "Right" and "left" are the patient's: the right lung is on the
+left of the image. Side -1 is the patient's right, +1 the patient's left.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cxrlib.data.render.anchors import Anchors, centre
+
+SIDES = (-1, 1)  # the patient's right, on the left of the image, and left
+
+
+# Heart width over thorax width. Above 0.5 a reader calls the heart enlarged.
+ENLARGED_RATIO, ENLARGED_RATIO_SPREAD = 0.558, 0.018
+
+
+HEALTHY_RATIO, HEALTHY_RATIO_SPREAD = 0.420, 0.020
+
+
+# Size of a healthy knob over the size of the box an enlarged one would get.
+HEALTHY_KNOB, HEALTHY_KNOB_SPREAD = 0.70, 0.07
+
+
+WALL_SPREAD = 0.07  # of the half thorax; as effusion boxes scatter about it
+
+
+# The costophrenic angle's height below the heart's lower border (fractions of the frame), also where
+# the readers' effusion boxes end.
+ANGLE_DROP, ANGLE_DROP_SPREAD, ANGLE_DROP_RANGE = 0.035, 0.035, (-0.02, 0.18)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One half of the chest."""
+
+    wall_x: float  # inner chest wall at its widest
+    apex_y: float  # top of the lung
+    base_y: float  # costophrenic angle
+    dome_y: float  # top of the hemidiaphragm
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """Places and sizes of the organs of one chest (fractions of the frame) and of its build."""
+
+    midline: float
+    knob: np.ndarray  # box of the aortic knob
+    knob_density: float  # about 0.45 in health, about 1 when enlarged
+    heart: np.ndarray  # box of the lower heart, as readers draw it
+    heart_density: float
+    right: Side
+    left: Side
+    knob_to_heart: float  # from the knob's centre to the heart's lower border
+    fat: float  # 0 slim .. 1 stout
+    breast: float  # 0 none .. 1 strong breast shadow
+    tilt: float  # slope of shoulders and clavicles
+    turn: float  # sideways shift of the clavicles' inner ends against the spine
+    rib_slope: float
+    lung_markings: float  # strength of vessels
+
+    def side(self, sign: int) -> Side:
+        """The right (-1) or left (+1) half of the chest."""
+        return self.right if sign < 0 else self.left
+
+
+def sample_anatomy(own: Anchors, anchors: Anchors, readers: dict[str, int], rng: np.random.Generator) -> Anatomy:
+    """Draw an anatomy that fits `anchors`, with the organs that `own` has a box for enlarged.
+
+    `own` are the study's own anchors, `anchors` the same completed from a donor; `readers` counts the
+    readers per finding, since an organ that more readers call enlarged is larger.
+    """
+    draws = rng.standard_normal(18)  # always as many, so that labels cannot shift later draws
+    knob_x, knob_y = centre(anchors.knob)
+    thorax = np.ptp(anchors.heart[[0, 2]]) / (ENLARGED_RATIO + ENLARGED_RATIO_SPREAD * draws[0])
+    thorax = float(np.clip(thorax, 0.58, 0.86))
+    heart_x, _ = centre(anchors.heart)
+    midline = float(np.clip((heart_x - 0.115 * thorax + knob_x - 0.07 * thorax) / 2, 0.38, 0.62))
+    floor = float(anchors.heart[3])
+    knob_to_heart = float(np.clip(floor - knob_y, 0.22, 0.48))
+
+    heart, heart_density = anchors.heart, 0.86 + 0.03 * draws[1]
+    if own.heart is None:
+        ratio = HEALTHY_RATIO + HEALTHY_RATIO_SPREAD * draws[2]
+        heart = resized(anchors.heart, ratio / ENLARGED_RATIO, (midline + 0.02 * thorax, floor))
+        heart_density -= 0.08
+    else:
+        heart_density += 0.02 * (readers.get("Cardiomegaly", 1) - 2)
+    knob, knob_density = anchors.knob, 0.92 + 0.08 * draws[3]
+    if own.knob is None:
+        scale = HEALTHY_KNOB + HEALTHY_KNOB_SPREAD * draws[4]
+        knob = resized(anchors.knob, scale, (anchors.knob[0] + 0.1 * np.ptp(anchors.knob[[0, 2]]), knob_y))
+        knob_density = 0.45 + 0.12 * draws[5]
+    else:
+        knob_density += 0.06 * (readers.get("Aortic enlargement", 1) - 2)
+
+    right, left = (
+        _side(sign, midline, thorax / 2, knob_y, floor, knob_to_heart, anchors, draws[first : first + 4])
+        for sign, first in ((-1, 10), (1, 14))
+    )
+    return Anatomy(
+        midline=midline,
+        knob=knob,
+        knob_density=knob_density,
+        heart=heart,
+        heart_density=heart_density,
+        right=right,
+        left=left,
+        knob_to_heart=knob_to_heart,
+        fat=float(rng.beta(2, 3)),
+        breast=float(rng.choice([0.0, rng.uniform(0.2, 1)])),
+        tilt=0.02 * draws[6],
+        turn=0.008 * draws[7],
+        rib_slope=0.11 + 0.03 * draws[8],
+        lung_markings=float(np.exp(0.25 * draws[9])),
+    )
+
+
+def resized(box: np.ndarray, scale: float, fixed: tuple[float, float]) -> np.ndarray:
+    """`box` scaled about the point `fixed` (x, y)."""
+    pivot = np.array([*fixed, *fixed])
+    return pivot + scale * (box - pivot)
+
+
+def _side(sign, midline, half_width, knob_y, floor, knob_to_heart, anchors, draws) -> Side:
+    """One half of the chest: its lung reaches most of the boxes on its side and ends where its effusion ends."""
+    wall = midline + sign * half_width * (1 + WALL_SPREAD * draws[0])
+    apex = knob_y - knob_to_heart * (0.50 + 0.03 * draws[1])
+    drop = ANGLE_DROP + ANGLE_DROP_SPREAD * draws[2]
+
+    effusions, lungs = (_on_side(boxes, sign, midline) for boxes in (anchors.effusions, anchors.lungs))
+    if len(effusions):
+        drop = effusions[:, 3].mean() - floor
+    if len(lungs):
+        x_min, y_min, x_max, y_max = lungs.T
+        drop = max(drop, (y_max - 0.1 * (y_max - y_min)).max() - floor)
+        apex = min(apex, (y_min + 0.1 * (y_max - y_min)).min())
+    reached = np.vstack([effusions, lungs])
+    if len(reached):
+        x_min, _, x_max, _ = reached.T
+        outer = (x_min + 0.1 * (x_max - x_min)).min() if sign < 0 else (x_max - 0.1 * (x_max - x_min)).max()
+        wall = outer if len(effusions) else sign * max(sign * wall, sign * outer)
+        wall = midline + sign * np.clip(sign * (wall - midline), 0.8 * half_width, 1.4 * half_width)
+
+    drop = float(np.clip(drop, *ANGLE_DROP_RANGE))
+    base = min(floor + drop, 0.97)
+    dome = floor + knob_to_heart * ((-0.15 if sign < 0 else -0.07) + 0.025 * draws[3]) + 0.4 * (drop - ANGLE_DROP)
+    return Side(
+        wall_x=float(np.clip(wall, 0.025, 0.975)),
+        apex_y=float(np.clip(apex, 0.04, knob_y - 0.06)),
+        base_y=float(base),
+        dome_y=float(min(dome, base - 0.03)),
+    )
+
+
+def _on_side(boxes, sign, midline):
+    return boxes[np.sign((boxes[:, 0] + boxes[:, 2]) / 2 - midline) == sign]

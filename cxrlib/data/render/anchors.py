@@ -1,0 +1,106 @@
+"""Anchors: the boxes that fix where a study's anatomy lies.
+
+A study with an enlarged aorta says where its aortic knob is; a study without does not. Anatomy drawn
+from boxes in the first case and from a bell curve in the second would give the label away. So each
+study borrows the anchors it lacks from a donor, a study that has all of them, and the borrowed
+organs are drawn at a healthy size in the same place.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from cxrlib.data.annotations import BOX_COLUMNS
+
+KNOB_FINDING = "Aortic enlargement"
+
+
+HEART_FINDING = "Cardiomegaly"
+
+
+EFFUSION_FINDING = "Pleural effusion"
+
+
+EFFUSION_DROP = 0.03  # from the heart's lower border to the lower end of an effusion, fractions of the frame
+
+
+@dataclass(frozen=True)
+class Anchors:
+    """Boxes (x_min, y_min, x_max, y_max) in fractions of the frame.
+
+    knob, heart: shape (4,) or None. effusions: shape (m, 4), m may be 0. lungs: shape (n, 4), the boxes
+    of all other findings, n may be 0.
+    """
+
+    knob: np.ndarray | None
+    heart: np.ndarray | None
+    effusions: np.ndarray
+    lungs: np.ndarray
+
+    @property
+    def complete(self) -> bool:
+        """Whether the study can be a donor."""
+        return self.knob is not None and self.heart is not None and len(self.lungs) > 0
+
+
+# Used when the annotations hold no complete study: the median boxes of VinBigData.
+TYPICAL = Anchors(
+    knob=np.array([0.50, 0.265, 0.62, 0.385]),
+    heart=np.array([0.36, 0.53, 0.78, 0.66]),
+    effusions=np.zeros((0, 4)),
+    lungs=np.array([[0.20, 0.17, 0.30, 0.24]]),
+)
+
+
+def anchors_of(boxes: pd.DataFrame) -> Anchors:
+    """Anchors of one study's boxes (class_name and box columns, fractions of the frame)."""
+    names = boxes["class_name"].to_numpy()
+    corners = boxes[BOX_COLUMNS].to_numpy(dtype=np.float64)
+    knob, heart = corners[names == KNOB_FINDING], corners[names == HEART_FINDING]
+    return Anchors(
+        knob=knob.mean(axis=0) if len(knob) else None,
+        heart=heart.mean(axis=0) if len(heart) else None,
+        effusions=corners[names == EFFUSION_FINDING],
+        lungs=corners[~np.isin(names, [KNOB_FINDING, HEART_FINDING, EFFUSION_FINDING])],
+    )
+
+
+def find_donors(boxes: pd.DataFrame) -> list[Anchors]:
+    """Anchors of every complete study, in the order of image_id; never empty."""
+    wanted = boxes.groupby("image_id")["class_name"].agg(set)
+    image_ids = [i for i, names in wanted.items() if {KNOB_FINDING, HEART_FINDING} < names]
+    studies = boxes[boxes["image_id"].isin(image_ids)].groupby("image_id", sort=True)
+    donors = [anchors_of(rows) for _, rows in studies]
+    return [donor for donor in donors if plausible(donor)] or [TYPICAL]
+
+
+def plausible(anchors: Anchors) -> bool:
+    """Whether knob and heart lie one above the other as in an upright chest."""
+    knob_x, knob_y = centre(anchors.knob)
+    heart_x, _ = centre(anchors.heart)
+    return 0.2 < anchors.heart[3] - knob_y < 0.5 and abs(knob_x - heart_x) < 0.12
+
+
+def complete_anchors(own: Anchors, donor: Anchors) -> Anchors:
+    """`own` with what it lacks taken from `donor`, moved so that the organs both have coincide."""
+    shifts = [
+        centre(mine) - centre(theirs)
+        for mine, theirs in ((own.knob, donor.knob), (own.heart, donor.heart))
+        if mine is not None
+    ]
+    if not shifts and len(own.effusions):  # neither knob nor heart: effusions end a little below the heart
+        drop = own.effusions[:, 3].mean() - (donor.heart[3] + EFFUSION_DROP)
+        shifts = [np.array([0, np.clip(drop, -0.12, 0.12)])]
+    shift = np.tile(np.mean(shifts, axis=0), 2) if shifts else np.zeros(4)
+    return Anchors(
+        knob=own.knob if own.knob is not None else donor.knob + shift,
+        heart=own.heart if own.heart is not None else donor.heart + shift,
+        effusions=own.effusions,
+        lungs=own.lungs if len(own.lungs) else donor.lungs + shift,
+    )
+
+
+def centre(box: np.ndarray) -> np.ndarray:
+    """Centre (x, y) of a box."""
+    return (box[:2] + box[2:]) / 2

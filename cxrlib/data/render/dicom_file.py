@@ -1,0 +1,82 @@
+"""Write a rendered radiograph as a DICOM file like those of VinDr-CXR, plainly marked as rendered."""
+
+from pathlib import Path
+
+import numpy as np
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import (
+    ComputedRadiographyImageStorage,
+    DigitalXRayImageStorageForPresentation,
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    generate_uid,
+)
+
+from cxrlib.data.render.radiograph import GREY_MAXIMUM
+from cxrlib.runtime.files import whole_file
+
+BITS_STORED = [12, 12, 12, 12, 14, 16]
+
+
+GREATEST_BITS_USED = 14  # 16-bit detectors leave the top of their range empty
+
+
+def stored_values(pixels: np.ndarray, bits: int, inverted: bool) -> np.ndarray:
+    """Scale `pixels` (uint16, 0..65535) to the values a detector with `bits` stores; uint16, same shape."""
+    top = 2 ** min(bits, GREATEST_BITS_USED) - 1
+    values = np.round(pixels * (top / GREY_MAXIMUM)).astype(np.uint16)
+    return top - values if inverted else values
+
+
+def dicom_dataset(pixels: np.ndarray, image_id: str, rng: np.random.Generator) -> Dataset:
+    """Data set of one radiograph: `pixels` is uint16 (rows, cols), dense is bright, 0..65535.
+
+    Bits stored, photometric interpretation, window, rescaling and transfer syntax are drawn from `rng`
+    and do not depend on the pixels. The same arguments give the same bytes.
+    """
+    bits = int(rng.choice(BITS_STORED))
+    inverted, windowed, rescaled, compressed = rng.random(4) < (0.15, 0.85, 0.3, 0.92)
+    centre_share, width_share = rng.uniform(0.45, 0.55), rng.uniform(0.9, 1.1)
+    slope, intercept = (1, 0) if rng.random() < 0.5 else (2, -1024)
+    sex, age = str(rng.choice(["F", "M"])), int(rng.integers(18, 91))
+    computed = rng.random() < 0.3
+
+    ds = Dataset()
+    ds.SOPClassUID = ComputedRadiographyImageStorage if computed else DigitalXRayImageStorageForPresentation
+    ds.SOPInstanceUID = generate_uid(entropy_srcs=["rendered radiograph", image_id])
+    ds.StudyInstanceUID = generate_uid(entropy_srcs=["rendered study", image_id])
+    ds.SeriesInstanceUID = generate_uid(entropy_srcs=["rendered series", image_id])
+    ds.Modality = "CR" if computed else "DX"
+    ds.Manufacturer = "cxrlib.render"
+    ds.SeriesDescription = "RENDERED from annotations, not a patient"
+    ds.ImageType = ["DERIVED", "PRIMARY"]
+    ds.PatientID, ds.PatientName = image_id, "RENDERED"
+    ds.PatientSex, ds.PatientAge = sex, f"{age:03d}Y"
+    ds.BodyPartExamined, ds.ViewPosition = "CHEST", "PA"
+
+    ds.Rows, ds.Columns = pixels.shape
+    ds.SamplesPerPixel = 1
+    ds.PhotometricInterpretation = "MONOCHROME1" if inverted else "MONOCHROME2"
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, bits, bits - 1, 0
+    if rescaled:
+        ds.RescaleSlope, ds.RescaleIntercept, ds.RescaleType = slope, intercept, "US"
+    else:
+        slope, intercept = 1, 0
+    if windowed:
+        top = 2 ** min(bits, GREATEST_BITS_USED) - 1
+        ds.WindowCenter = round(centre_share * top * slope + intercept)
+        ds.WindowWidth = round(width_share * top * slope)
+
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds.PixelData = stored_values(pixels, bits, bool(inverted)).astype("<u2").tobytes()
+    ds["PixelData"].VR = "OW"
+    if compressed:
+        ds.compress(JPEG2000Lossless, encoding_plugin="pylibjpeg", generate_instance_uid=False)
+    return ds
+
+
+def write_dicom(path: Path, pixels: np.ndarray, image_id: str, rng: np.random.Generator) -> None:
+    """Write `pixels` as the DICOM file `path`, complete or not at all (see `dicom_dataset`)."""
+    with whole_file(path) as temporary:
+        dicom_dataset(pixels, image_id, rng).save_as(temporary, enforce_file_format=True)

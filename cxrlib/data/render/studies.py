@@ -1,0 +1,168 @@
+"""Render a cohort: real studies' annotations, one rendered radiograph for each, in Kaggle's layout."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from cxrlib.data.annotations import BOX_COLUMNS
+from cxrlib.data.render.anchors import Anchors, find_donors
+from cxrlib.data.render.dicom_file import write_dicom
+from cxrlib.data.render.frame import boxes_as_fractions
+from cxrlib.data.render.radiograph import boxes_in_pixels, render_radiograph
+from cxrlib.runtime.files import read_json, whole_file, write_json
+from cxrlib.runtime.progress import progress
+from cxrlib.runtime.workers import worker_pool
+
+RECORD = "render.json"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker needs to render one study; `boxes` in fractions of the frame."""
+
+    image_id: str
+    boxes: pd.DataFrame
+    path: Path
+    seed: int
+
+
+def draw_studies(annotations: pd.DataFrame, n_studies: int, no_finding_share: float, seed: int) -> pd.DataFrame:
+    """Rows of `n_studies` studies drawn from `annotations`, in their original order.
+
+    `round(n_studies * no_finding_share)` of them have no box, the others at least one. The draw
+    depends on `seed` and the set of studies, not on the order of the rows.
+
+    Raises ValueError if the annotations hold too few studies of either kind.
+    """
+    if not 0 <= no_finding_share <= 1:
+        raise ValueError(f"no_finding_share is {no_finding_share}: it must lie between 0 and 1")
+    has_box = annotations["x_min"].notna().groupby(annotations["image_id"], sort=True).any()
+    n_healthy = round(n_studies * no_finding_share)
+    rng = np.random.default_rng(seed)
+    chosen: list[str] = []
+    for kind, pool, wanted in (
+        ("without", has_box.index[~has_box], n_healthy),
+        ("with", has_box.index[has_box], n_studies - n_healthy),
+    ):
+        if wanted > len(pool):
+            raise ValueError(f"{wanted} studies {kind} findings wanted, the annotations hold {len(pool)}")
+        chosen += list(rng.choice(pool.to_numpy(dtype=object), wanted, replace=False))
+    return annotations[annotations["image_id"].isin(chosen)].reset_index(drop=True)
+
+
+def render_cohort(
+    annotations: pd.DataFrame, folder: Path, n_studies: int, no_finding_share: float, seed: int, workers: int = 2
+) -> Path:
+    """Render `n_studies` studies of `annotations` (see `draw_studies`) into `folder` and return it.
+
+    Writes `train.csv` (the annotations' columns, boxes in pixels of the rendered image) and
+    `train/<image_id>.dicom`. The output is the same for any number of `workers`. A finished folder is
+    returned at once, an interrupted one is completed, one made from other arguments or by other code is
+    rendered anew. From a script, call it under `if __name__ == "__main__":`, as workers are spawned.
+
+    Raises FileExistsError if `folder` holds files that are not a rendered cohort's.
+    """
+    folder = Path(folder)
+    fingerprint = cohort_fingerprint(annotations, n_studies, no_finding_share, seed)
+    record = _read_record(folder)
+    complete = len(list(folder.glob("train/*.dicom"))) == n_studies and (folder / "train.csv").exists()
+    if record.get("fingerprint") == fingerprint and record.get("finished") and complete:
+        return folder
+    _prepare(folder, record, fingerprint)
+
+    studies = draw_studies(annotations, n_studies, no_finding_share, seed)
+    all_boxes = boxes_as_fractions(annotations)
+    boxes = all_boxes[all_boxes["image_id"].isin(studies["image_id"])]
+    boxes_of = dict(list(boxes.groupby("image_id")))
+    none = boxes.iloc[:0]
+    tasks = [
+        Task(image_id, boxes_of.get(image_id, none), folder / "train" / f"{image_id}.dicom", seed)
+        for image_id in studies["image_id"].unique()
+    ]
+    _render_missing(tasks, find_donors(all_boxes), workers)
+
+    rendered = studies.copy()
+    for image_id, rows in studies.dropna(subset=BOX_COLUMNS).groupby("image_id"):
+        render_seed, _ = _seeds(seed, image_id)
+        rendered.loc[rows.index, BOX_COLUMNS] = boxes_in_pixels(boxes_of[image_id], render_seed)
+    with whole_file(folder / "train.csv") as temporary:
+        rendered.to_csv(temporary, index=False, lineterminator="\n")
+    _write_record(folder, fingerprint, finished=True)
+    return folder
+
+
+def study_seed(seed: int, image_id: str) -> np.random.SeedSequence:
+    """The seed of one study: depends on the cohort's `seed` and the study alone."""
+    digest = hashlib.sha256(image_id.encode()).digest()
+    return np.random.SeedSequence([seed, int.from_bytes(digest[:8], "big")])
+
+
+def cohort_fingerprint(annotations: pd.DataFrame, n_studies: int, no_finding_share: float, seed: int) -> str:
+    """Digest of all that decides what a cohort looks like: arguments, annotations and this package's source."""
+    digest = hashlib.sha256(repr((n_studies, float(no_finding_share), seed)).encode())
+    digest.update(pd.util.hash_pandas_object(annotations, index=False).to_numpy().tobytes())
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.name.encode() + source.read_bytes())
+    return digest.hexdigest()
+
+
+def render_study(task: Task, donors: list[Anchors]) -> None:
+    """Render one study into its DICOM file."""
+    render_seed, dicom_seed = _seeds(task.seed, task.image_id)
+    pixels, _ = render_radiograph(task.boxes, render_seed, donors)
+    write_dicom(task.path, pixels, task.image_id, np.random.default_rng(dicom_seed))
+
+
+def _seeds(seed: int, image_id: str) -> list[np.random.SeedSequence]:
+    """One seed for the radiograph, one for its file."""
+    return study_seed(seed, image_id).spawn(2)
+
+
+def _render_missing(tasks: list[Task], donors: list[Anchors], workers: int) -> None:
+    """Render the tasks whose file is not there yet."""
+    missing = [task for task in tasks if not task.path.exists()]
+    if workers <= 1:
+        for task in progress(missing, "rendering", "study"):
+            render_study(task, donors)
+        return
+    with worker_pool(workers, _start_worker, (donors,)) as pool:
+        done = pool.map(_render_in_worker, missing, chunksize=4)
+        for _ in progress(done, "rendering", "study", len(missing)):
+            pass
+
+
+_worker_donors: list[Anchors] = []
+
+
+def _start_worker(donors: list[Anchors]) -> None:
+    """Once per process: keep the donors, and one thread each, since the processes fill the machine."""
+    cv2.setNumThreads(1)
+    _worker_donors[:] = donors
+
+
+def _render_in_worker(task: Task) -> None:
+    render_study(task, _worker_donors)
+
+
+def _prepare(folder: Path, record: dict, fingerprint: str) -> None:
+    """Make `folder` ready: keep what the same cohort left there, remove another cohort's files."""
+    if folder.exists() and not record and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is not empty and not a rendered cohort: choose another folder or empty it")
+    (folder / "train").mkdir(parents=True, exist_ok=True)
+    if record.get("fingerprint") != fingerprint:
+        for stale in [*(folder / "train").glob("*.dicom*"), *folder.glob("train.csv*")]:
+            stale.unlink()
+    _write_record(folder, fingerprint, finished=False)
+
+
+def _read_record(folder: Path) -> dict:
+    path = folder / RECORD
+    return read_json(path) if path.exists() else {}
+
+
+def _write_record(folder: Path, fingerprint: str, finished: bool) -> None:
+    write_json(folder / RECORD, {"fingerprint": fingerprint, "finished": finished})

@@ -1,0 +1,146 @@
+"""Do heatmaps point where the radiologists pointed? Masks and their boxes scored against all readers' boxes."""
+
+import numpy as np
+import pandas as pd
+import torch
+
+from cxrlib.data.annotations import BOX_COLUMNS
+from cxrlib.data.cohort import Cohort
+from cxrlib.evaluate.boxes import (
+    all_pairs_iou,
+    areas,
+    best_match_iou,
+    boxes_from_mask,
+    mask_iou,
+    mask_of_boxes,
+    pairwise_iobb,
+    resize_mask,
+)
+from cxrlib.evaluate.readers import AGREEMENT
+from cxrlib.explain.explanations import Explanations
+from cxrlib.explain.maps import peaks, upscale
+from cxrlib.explain.masks import top_pixels_of
+from cxrlib.runtime.progress import progress
+
+SIZES = ["predicted_boxes", "predicted_area", "true_boxes"]
+
+
+SCORES = [*AGREEMENT, "hit"]
+
+
+def score_maps(
+    cohort: Cohort, cases: pd.DataFrame, maps: torch.Tensor, input_size: int, shares: list[float]
+) -> pd.DataFrame:
+    """Every protocol's score of every heatmap at every share of pixels, against all readers' boxes.
+
+    Args:
+        cohort: the run's cohort; scores are in its square frame.
+        cases: columns image_id and class_name; each must have a reader's box.
+        maps: raw maps (cases, rows, columns), one per case.
+        input_size: side in pixels of the frame in which masks are made (thesis: 224).
+        shares: fractions of the pixels that make the mask.
+
+    Returns:
+        One row per case and share: image_id, class_name, share and the scores of `score_mask`, `hit` of the heatmap.
+    """
+    rows = []
+    pairs = zip(cases["image_id"], cases["class_name"], maps, strict=True)
+    for image_id, class_name, small in progress(pairs, "scoring", "map", len(cases)):
+        true = cohort.boxes(image_id, class_name)[BOX_COLUMNS].to_numpy()
+        heatmap = upscale(small, input_size)
+        about = {"image_id": image_id, "class_name": class_name, "hit": hit(small, true, cohort.size)}
+        for share, mask in zip(shares, top_pixels_of(heatmap, shares).numpy(), strict=True):
+            rows.append(about | {"share": share} | score_mask(mask, true, cohort.size))
+    scores = pd.DataFrame(rows, columns=["image_id", "class_name", "share", *SCORES, *SIZES])
+    return scores.astype({name: float for name in ("share", *SCORES, *SIZES)})  # also where there is no row
+
+
+def score_mask(mask: np.ndarray, true: np.ndarray, size: int) -> dict[str, float]:
+    """Scores of one mask against the readers' boxes of one finding.
+
+    Args:
+        mask: boolean (height, width) in the heatmap's frame.
+        true: all readers' boxes (n, 4) in pixels of the square frame, at least one.
+        size: side of that frame in pixels.
+
+    Returns:
+        all_pairs, best_match and mask_iou (against the union of the readers' boxes), each also as ..._sum with the
+        thesis's area1 + area2 for union; iobb (mean over all pairs); predicted_boxes and true_boxes (counts), and
+        predicted_area (mean of the predicted boxes in square pixels, 0 where there is none).
+    """
+    predicted, covered = boxes_from_mask(mask, size), resize_mask(mask, size)
+    readers = mask_of_boxes(true, size)
+    scores = {}
+    for suffix, union in (("", "areas"), ("_sum", "sum")):
+        scores["all_pairs" + suffix] = all_pairs_iou(predicted, true, union)
+        scores["best_match" + suffix] = best_match_iou(predicted, true, union)
+        scores["mask_iou" + suffix] = mask_iou(covered, readers, union)
+    iobb = float(pairwise_iobb(predicted, true).mean()) if len(predicted) else 0.0
+    area = float(areas(predicted).mean()) if len(predicted) else 0.0
+    return scores | {
+        "iobb": iobb,
+        "predicted_boxes": len(predicted),
+        "predicted_area": area,
+        "true_boxes": len(true),
+    }
+
+
+def hit(heatmap: torch.Tensor, true: np.ndarray, size: int) -> bool:
+    """Whether the centre of the strongest cell lies in any of the boxes (pointing game; cheXlocalize's hit rate).
+
+    Args:
+        heatmap: raw map (rows, columns), whose maximum bilinear upscaling keeps at the centre of its cell; of equal
+            cells the first in reading order counts; one of zeros hits nothing.
+        true: boxes (n, 4) in pixels of a square frame of `size` pixels.
+    """
+    x, y = (peaks(heatmap[None])[0] * size).tolist()
+    x_min, y_min, x_max, y_max = np.asarray(true, np.float64).reshape(-1, 4).T
+    return bool(((x_min <= x) & (x < x_max) & (y_min <= y) & (y < y_max)).any())
+
+
+def shared_regions(cohort: Cohort, explanations: Explanations, random: Explanations, threshold: float) -> pd.DataFrame:
+    """Findings predicted but not labelled: does their heatmap's strongest cell lie on another finding?
+
+    Args:
+        cohort: labels and boxes.
+        explanations: probabilities and maps.
+        random: the same with random maps, the control.
+        threshold: a class is predicted where its probability reaches this.
+
+    Returns:
+        One row per false positive on an image with any box: image_id, class_name, hit, random_hit.
+    """
+    rows = []
+    for class_name in cohort.findings:
+        for image_id, probability in explanations.probabilities[class_name].items():
+            if probability < threshold or cohort.labels.at[image_id, class_name]:
+                continue
+            boxes = cohort.boxes_of(image_id)
+            if len(boxes):
+                found = (hit(one.map(image_id, class_name), boxes, cohort.size) for one in (explanations, random))
+                rows.append((image_id, class_name, *found))
+    return pd.DataFrame(rows, columns=["image_id", "class_name", "hit", "random_hit"])
+
+
+def boxed_cases(cohort: Cohort, probabilities: pd.DataFrame) -> pd.DataFrame:
+    """Every finding that is there and that a reader boxed.
+
+    Args:
+        probabilities: image_id by class.
+
+    Returns:
+        Columns image_id, class_name and probability, by class and then in the order of `probabilities`.
+    """
+    rows = [
+        (image_id, class_name, probability)
+        for class_name in cohort.findings
+        for image_id, probability in probabilities[class_name].items()
+        if cohort.labels.at[image_id, class_name] and len(cohort.boxes(image_id, class_name))
+    ]
+    return pd.DataFrame(rows, columns=["image_id", "class_name", "probability"])
+
+
+def correct_cases(cohort: Cohort, probabilities: pd.DataFrame, threshold: float) -> pd.DataFrame:
+    """The `boxed_cases` that the model predicts with a probability of at least `threshold`."""
+    cases = boxed_cases(cohort, probabilities)
+    return cases[cases["probability"] >= threshold].reset_index(drop=True)

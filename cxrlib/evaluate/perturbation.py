@@ -1,0 +1,115 @@
+"""Pixel importance: replace the pixels that a heatmap calls important and watch the probabilities (section 3.4.2)."""
+
+import pandas as pd
+import torch
+from torch import nn
+from torchvision.transforms.v2 import functional as transforms
+
+from cxrlib.explain.maps import upscale
+from cxrlib.explain.masks import top_pixels_of
+from cxrlib.model.batches import StoredInputs, load_batches
+from cxrlib.model.networks import device_of, normalise
+from cxrlib.runtime.memory import smaller_batches
+from cxrlib.runtime.progress import progress
+
+
+def mean_image(image: torch.Tensor) -> torch.Tensor:
+    """Every pixel replaced by the image's own mean of its channel: uint8 (1, h, w), rounded."""
+    mean = image.float().mean(dim=(-2, -1), keepdim=True).round().to(image.dtype)
+    return mean.expand_as(image)
+
+
+def blurred_image(image: torch.Tensor, kernel: int) -> torch.Tensor:
+    """Gaussian blur of a uint8 (1, h, w) image; the standard deviation follows OpenCV's rule from the kernel side."""
+    return transforms.gaussian_blur(image, [kernel, kernel], [gaussian_sigma(kernel)])
+
+
+def gaussian_sigma(kernel: int) -> float:
+    """OpenCV's standard deviation for a kernel side in pixels: 2.0 for 11, 3.5 for 21."""
+    return 0.3 * ((kernel - 1) * 0.5 - 1) + 0.8
+
+
+def replacements(image: torch.Tensor, kernels: list[int]) -> dict[str, torch.Tensor]:
+    """The images that lend their pixels: "mean" and one "blur k" per kernel, each made once, uint8 (1, h, w)."""
+    return {"mean": mean_image(image)} | {f"blur {kernel}": blurred_image(image, kernel) for kernel in kernels}
+
+
+def replace_pixels(image: torch.Tensor, mask: torch.Tensor, replacement: torch.Tensor) -> torch.Tensor:
+    """`replacement` where `mask` (..., h, w) is set, `image` elsewhere: uint8 (..., 1, h, w)."""
+    return torch.where(mask[..., None, :, :], replacement, image)
+
+
+@smaller_batches
+def perturb(
+    network: nn.Module,
+    images: torch.Tensor | StoredInputs,
+    maps: torch.Tensor,
+    probabilities: torch.Tensor,
+    threshold: float,
+    shares: list[float],
+    kernels: list[int],
+    batch_size: int,
+) -> pd.DataFrame:
+    """Probabilities of all labels after replacing the top pixels of every predicted class's heatmap.
+
+    Needs images x predicted classes x (1 + kernels) x shares forward passes; the unchanged images'
+    probabilities are given.
+
+    Args:
+        network: in evaluation mode, logits (n, classes).
+        images: uint8 (n, 1, h, w) in the network's frame; masks are made in it.
+        maps: raw maps (n, classes, rows, columns).
+        probabilities: (n, classes) of the unchanged images.
+        threshold: a class is predicted where its probability reaches this.
+        shares: fractions of the pixels to replace.
+        kernels: Gaussian kernel sides in pixels of the input frame.
+
+    Returns:
+        One row per image, predicted class, transform and share, in this order: image and heatmap_class (positions),
+        transform, share, and one column per class position with p_original - p_replaced.
+    """
+    device = device_of(network)
+    chosen = [(p >= threshold).nonzero().flatten().tolist() for p in probabilities]
+    wanted = [index for index, predicted in enumerate(chosen) if predicted]
+    loaded = load_batches(images, torch.tensor(wanted).split(1) if wanted else [], device)
+    keys, drops = [], []
+    with torch.inference_mode():
+        for index, (image,) in zip(wanted, progress(loaded, "perturbing", "image", len(wanted)), strict=True):
+            predicted = chosen[index]
+            masks = top_pixels_of(upscale(maps[index, predicted].to(device), image.shape[-1]), shares)
+            lent = replacements(image, kernels)
+            # masks are shares x classes; the variants come class by class, transform by transform, share by share
+            variants = torch.cat(
+                [replace_pixels(image, mask, other) for mask in masks.unbind(1) for other in lent.values()]
+            )
+            after = torch.cat([network(normalise(part)).sigmoid() for part in variants.split(batch_size)])
+            drops.append(probabilities[index].to(device) - after)
+            keys += [(index, column, name, share) for column in predicted for name in lent for share in shares]
+    columns = ["image", "heatmap_class", "transform", "share"]
+    frame = pd.DataFrame(keys, columns=columns)
+    values = torch.cat(drops).cpu().numpy() if drops else torch.empty(0, probabilities.shape[1]).numpy()
+    return pd.concat([frame, pd.DataFrame(values, columns=range(probabilities.shape[1]))], axis=1)
+
+
+def named_drops(drops: pd.DataFrame, image_ids: list[str], classes: list[str]) -> pd.DataFrame:
+    """The result of `perturb` with names: image_id, heatmap_class, transform, share, one column per class."""
+    named = drops.rename(columns=dict(enumerate(classes)) | {"image": "image_id"})
+    named["image_id"] = named["image_id"].map(dict(enumerate(image_ids)))
+    named["heatmap_class"] = named["heatmap_class"].map(dict(enumerate(classes)))
+    return named
+
+
+def mean_drops(cases: pd.DataFrame, classes: list[str]) -> tuple[pd.DataFrame, pd.Series]:
+    """Mean change per heatmap class, transform and share.
+
+    Args:
+        cases: from `named_drops`.
+        classes: class names.
+
+    Returns:
+        Means indexed by heatmap_class, transform and share, one column per class; and how many images had each class
+        predicted.
+    """
+    counts = cases.groupby("heatmap_class")["image_id"].nunique().reindex(classes, fill_value=0)
+    means = cases.groupby(["heatmap_class", "transform", "share"], sort=False)[classes].mean()
+    return means, counts

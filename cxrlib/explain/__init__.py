@@ -1,0 +1,16 @@
+"""Logits to maps: Grad-CAM, SmoothGrad, gradients, and what is done with raw maps."""
+
+from lazy_loader import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    submod_attrs={
+        "batched": ["explain_smooth"],
+        "explanations": ["load_explanations"],
+        "gradcam": ["channel_weights", "weighted_sum"],
+        "gradients": ["vanilla_gradient"],
+        "maps": ["lung_shares", "peaks", "random_maps", "upscale"],
+        "masks": ["top_pixels"],
+        "smoothgrad": ["noisy_copies", "smooth_gradient"],
+    },
+)

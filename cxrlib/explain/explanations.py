@@ -1,0 +1,101 @@
+"""The explanation store: probabilities and all-class Grad-CAM maps of a split, computed once and read by everyone."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import pandas as pd
+import torch
+
+from cxrlib.runtime.files import whole_file
+
+
+@dataclass(frozen=True)
+class Explanations:
+    """Raw low-resolution maps and probabilities of some studies.
+
+    Attributes:
+        probabilities: float32, image_id by class.
+        maps: raw Grad-CAM, float32 (studies, classes, rows, columns), in the order of `probabilities`.
+        input_size: side in pixels of the network's input, the frame in which masks are made.
+        identity: fingerprint of the model, data and parameters that made them.
+        layer: name of the module whose output is explained.
+    """
+
+    probabilities: pd.DataFrame
+    maps: torch.Tensor
+    input_size: int
+    identity: str
+    layer: str = "layer4"
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names in the order of the maps."""
+        return self.probabilities.columns.tolist()
+
+    def map(self, image_id: str, class_name: str) -> torch.Tensor:
+        """Raw map (rows, columns) of one study and class."""
+        row = self.probabilities.index.get_loc(image_id)
+        return self.maps[row, self.probabilities.columns.get_loc(class_name)]
+
+    def maps_of(self, cases: pd.DataFrame) -> torch.Tensor:
+        """Raw maps (cases, rows, columns) of cases with the columns image_id and class_name.
+
+        Raises:
+            KeyError: a study or class is not in the store.
+        """
+        rows = self.probabilities.index.get_indexer(cases["image_id"])
+        columns = self.probabilities.columns.get_indexer(cases["class_name"])
+        if len(unknown := cases[(rows < 0) | (columns < 0)]):
+            raise KeyError(f"no map of {unknown['class_name'].iloc[0]} of study {unknown['image_id'].iloc[0]!r}")
+        return self.maps[torch.as_tensor(rows), torch.as_tensor(columns)]
+
+
+def join(parts: list[Explanations]) -> Explanations:
+    """Explanations of the same model for one list of studies after another, as one."""
+    probabilities = pd.concat([part.probabilities for part in parts])
+    return replace(parts[0], probabilities=probabilities, maps=torch.cat([part.maps for part in parts]))
+
+
+def save_explanations(explanations: Explanations, path: Path) -> None:
+    """Write the store as one npz file without pickled objects."""
+    with whole_file(path) as temporary:
+        np.savez_compressed(
+            temporary,
+            image_ids=np.array(explanations.probabilities.index, dtype=np.str_),
+            classes=np.array(explanations.classes, dtype=np.str_),
+            probabilities=explanations.probabilities.to_numpy(np.float32),
+            maps=explanations.maps.numpy(),
+            input_size=np.int64(explanations.input_size),
+            identity=np.array(explanations.identity, dtype=np.str_),
+            layer=np.array(explanations.layer, dtype=np.str_),
+        )
+
+
+def stored_identity(path: Path) -> str | None:
+    """Identity of the store at `path`; None where there is no store, a damaged one, or one without an identity."""
+    try:
+        with np.load(path) as arrays:
+            return str(arrays["identity"])
+    except (OSError, KeyError, EOFError, ValueError, BadZipFile):
+        return None
+
+
+def load_explanations(path: Path) -> Explanations:
+    """Read a store.
+
+    Raises:
+        FileNotFoundError: nothing has written it.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing; run notebook 03_classification first")
+    with np.load(path) as arrays:
+        probabilities = pd.DataFrame(arrays["probabilities"], arrays["image_ids"], arrays["classes"])
+        return Explanations(
+            probabilities.rename_axis("image_id"),
+            torch.from_numpy(arrays["maps"]),
+            int(arrays["input_size"]),
+            str(arrays["identity"]),
+            str(arrays["layer"]),
+        )

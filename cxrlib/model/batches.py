@@ -1,0 +1,50 @@
+"""Stored images, read a batch at a time and brought to the device ahead of need."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+
+
+class StoredInputs:
+    """Some rows of a .npy file of square 8-bit images, used like a uint8 tensor (n, 1, size, size).
+
+    The file is mapped for the time of one read only: memory stays flat, however much is read.
+    """
+
+    def __init__(self, path: Path, rows: np.ndarray) -> None:
+        self.path, self.rows = path, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int | slice | list[int] | torch.Tensor) -> torch.Tensor:
+        rows = self.rows[index.numpy() if isinstance(index, torch.Tensor) else index]
+        pixels = np.load(self.path, mmap_mode="r")[rows]
+        return torch.from_numpy(np.array(pixels)).unsqueeze(-3)
+
+
+def load_batches(
+    images: torch.Tensor | StoredInputs, batches: list[torch.Tensor], device: torch.device
+) -> Iterator[torch.Tensor]:
+    """Bring batches of images to the device; the next one is read while the caller works on the last.
+
+    Args:
+        images: uint8 (n, 1, h, w).
+        batches: positions of the images of each batch.
+
+    Yields:
+        uint8 (len(batch), 1, h, w).
+    """
+    with ThreadPoolExecutor(max_workers=1) as reader:
+
+        def read(batch: torch.Tensor) -> torch.Tensor:
+            return images[batch].pin_memory() if device.type == "cuda" else images[batch]
+
+        ahead = None
+        for batch in [*batches, None]:
+            current, ahead = ahead, None if batch is None else reader.submit(read, batch)
+            if current is not None:
+                yield current.result().to(device, non_blocking=device.type == "cuda")

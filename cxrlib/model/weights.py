@@ -1,0 +1,163 @@
+"""Weights to start from: torchvision's, a local file, or torchxrayvision's chest network."""
+
+import pickle
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import nn
+from torchvision import models
+
+from cxrlib.runtime.files import whole_file
+
+PUBLISHED = ("imagenet", "torchxrayvision")
+"""Weights that have a name; others have a path."""
+CHEST_URL = (
+    "https://github.com/mlmed/torchxrayvision/releases/download/v1/pc-nih-rsna-siim-vin-resnet50-test512-e400-state.pt"
+)
+"""resnet50-res512-all: trained at 512 px on PadChest, NIH, RSNA, SIIM and VinBigData. No checksum is published."""
+
+
+CHEST_FOLDER = Path.home() / ".torchxrayvision" / "models_data"
+"""Where torchxrayvision itself keeps its weights."""
+
+
+CHEST_OUTPUTS = [
+    "Atelectasis",
+    "Consolidation",
+    "Infiltration",
+    "Pneumothorax",
+    "Edema",
+    "Emphysema",
+    "Fibrosis",
+    "Effusion",
+    "Pneumonia",
+    "Pleural_Thickening",
+    "Cardiomegaly",
+    "Nodule",
+    "Mass",
+    "Hernia",
+    "Lung Lesion",
+    "Fracture",
+    "Lung Opacity",
+    "Enlarged Cardiomediastinum",
+]
+"""Its labels, in the order of its outputs."""
+
+
+def load_weights(
+    network: nn.Module, weights: str, classes: list[str], names: dict[str, str] | None = None
+) -> list[str]:
+    """Fill the backbone from `weights`, and the head where they have an output for a class.
+
+    Args:
+        network: as `cxrlib.model.networks.build_resnet` makes it.
+        weights: "imagenet", "torchxrayvision", or the path of a safetensors or PyTorch file.
+        classes: of the network's head.
+        names: torchxrayvision's label -> the class that it is called here; its own name where None.
+
+    Returns:
+        The classes whose part of the head is left as it was.
+
+    Raises:
+        RuntimeError: the weights cannot be downloaded or read, or do not fit the architecture.
+    """
+    if weights == "torchxrayvision":
+        state = read_state(weights_file(weights))
+    elif weights == "imagenet":
+        state = _imagenet_state(network)
+    else:
+        state = read_state(Path(weights))
+    _fill_backbone(network, state, weights)
+    if weights != "torchxrayvision":
+        return classes
+    # where two outputs share a name, the last one has it
+    output_of = {(names or {}).get(output, output): position for position, output in enumerate(CHEST_OUTPUTS)}
+    known = [name for name in classes if name in output_of]
+    rows, outputs = [classes.index(name) for name in known], [output_of[name] for name in known]
+    with torch.no_grad():
+        network.fc.weight[rows] = state["fc.weight"][outputs]
+        network.fc.bias[rows] = state["fc.bias"][outputs]
+    return [name for name in classes if name not in output_of]
+
+
+def weights_file(weights: str) -> Path | None:
+    """The file behind `weights`, downloaded first where it is torchxrayvision's; None for torchvision's, which are
+    checked against their hash, and for a path that leads nowhere.
+
+    Raises:
+        RuntimeError: the file cannot be downloaded.
+    """
+    if weights != "torchxrayvision":
+        path = Path(weights)
+        return path if path.is_file() else None
+    path = CHEST_FOLDER / CHEST_URL.rpartition("/")[2]
+    if not path.exists():
+        try:
+            with whole_file(path) as temporary:
+                torch.hub.download_url_to_file(CHEST_URL, str(temporary))
+        except OSError as error:
+            raise RuntimeError(_offline(CHEST_URL, error, f"put it at {path}")) from error
+    return path
+
+
+def read_state(path: Path) -> dict[str, torch.Tensor]:
+    """Tensors of a safetensors file or of one that torch.save wrote; nothing else in it is loaded.
+
+    Raises:
+        RuntimeError: the file is missing, damaged, or holds objects that could run code.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load(path.read_bytes())
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise RuntimeError(
+            f"{path}: refused, for it is damaged or holds more than tensors, and loading that could run code; "
+            "save the network's state_dict() instead"
+        ) from error
+    except (SafetensorError, OSError, RuntimeError, EOFError) as error:
+        kind = "safetensors" if path.suffix == ".safetensors" else "PyTorch"
+        raise RuntimeError(f"{path}: not a readable {kind} file ({error})") from error
+    state = state.get("state_dict", state) if isinstance(state, dict) else {}
+    tensors = {name.removeprefix("module."): value for name, value in state.items() if isinstance(value, torch.Tensor)}
+    if not tensors:
+        raise RuntimeError(f"{path}: holds no state_dict of tensors")
+    return tensors
+
+
+def _fill_backbone(network: nn.Module, state: dict[str, torch.Tensor], weights: str) -> None:
+    shapes, wanted = (
+        {name: tuple(tensor.shape) for name, tensor in tensors.items() if not name.startswith("fc.")}
+        for tensors in (state, network.state_dict())
+    )
+    for name in [*wanted, *shapes]:
+        if shapes.get(name) != wanted.get(name):
+            there, here = shapes.get(name, "absent"), wanted.get(name, "absent")
+            raise RuntimeError(
+                f"model.weights: {weights} is not this architecture: {name} differs, {there} there and {here} here"
+            )
+    network.load_state_dict({name: state[name] for name in wanted}, strict=False)
+
+
+def _imagenet_state(network: nn.Module) -> dict[str, torch.Tensor]:
+    name = {18: "ResNet18", 34: "ResNet34", 50: "ResNet50"}[_depth(network)]
+    chosen = models.get_weight(f"{name}_Weights.IMAGENET1K_V1")
+    try:
+        return chosen.get_state_dict(check_hash=True)
+    except OSError as error:
+        raise RuntimeError(_offline(chosen.url, error)) from error
+
+
+def _offline(url: str, error: OSError, place: str = "give its path as model.weights") -> str:
+    return (
+        f"model.weights: {url} could not be downloaded ({error}). Download it elsewhere and {place}, "
+        "or train from scratch with model.weights=null"
+    )
+
+
+def _depth(network: nn.Module) -> int:
+    blocks = tuple(len(getattr(network, f"layer{i}")) for i in range(1, 5))
+    bottleneck = hasattr(network.layer1[0], "conv3")
+    return 50 if bottleneck else {(2, 2, 2, 2): 18, (3, 4, 6, 3): 34}[blocks]

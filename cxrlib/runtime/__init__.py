@@ -1,0 +1,1 @@
+"""What any program needs: files, errors, fingerprints, stores, devices, processes, memory, progress."""

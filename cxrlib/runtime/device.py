@@ -1,0 +1,71 @@
+"""Where tensors live, in which number format, how many threads work on them, and the seeds: the only place to know."""
+
+import contextlib
+import os
+import random
+import sys
+
+import numpy as np
+import torch
+
+NOTE = "cxrlib.note"
+"""The audit event that tells a listener, if there is one, what this process computes with."""
+
+
+def use_device(name: str = "auto", threads: int = 0, precision: str = "float32") -> torch.device:
+    """Set this process's threads and number format; return the device to work on.
+
+    Args:
+        name: as in `pick_device`.
+        threads: CPU threads of torch; 0 leaves its own choice.
+        precision: "float32", "tf32" or "bfloat16"; only tf32 changes a setting here.
+
+    Raises:
+        RuntimeError: the device asked for is not present.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    allow_tf32 = precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allow_tf32
+    device = pick_device(name)
+    model = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    sys.audit(NOTE, {"device": model, "threads": torch.get_num_threads(), "precision": precision})
+    return device
+
+
+def inference_dtype(precision: str) -> torch.dtype:
+    """Number format of a network's features when nothing is trained."""
+    return torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
+    """Context for the forward pass of training: bfloat16 where asked for; weights and their updates stay float32."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else contextlib.nullcontext()
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """Return the device called "cpu", "cuda" or "mps"; "auto" takes the fastest one present.
+
+    Under torchrun, each process of a machine gets the CUDA device of its own number.
+
+    Raises:
+        RuntimeError: the device asked for is not present.
+    """
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = next(kind for kind in ("cuda", "mps", "cpu") if present[kind])
+    if name not in present:
+        raise RuntimeError(f"compute.device: unknown device {name!r}; choose auto, cpu, cuda or mps")
+    if not present[name]:
+        raise RuntimeError(f"compute.device: {name} is not available here; choose auto or cpu")
+    return torch.device(name, int(os.environ.get("LOCAL_RANK", 0))) if name == "cuda" else torch.device(name)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch, and ask torch for deterministic kernels where it has them."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    sys.audit(NOTE, {"seed": seed, "deterministic": torch.are_deterministic_algorithms_enabled()})

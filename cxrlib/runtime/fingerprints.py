@@ -1,0 +1,136 @@
+"""Fingerprints of the code that computes a result.
+
+What counts is what runs: the syntax of a module and of every module of the project that it imports, and the data files
+that these modules name. Comments, docstrings and layout do not count, nor does what only keeps, waits or shows.
+"""
+
+import ast
+import sys
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+from cxrlib.runtime.files import PROJECT_ROOT, file_fingerprint, fingerprint
+
+PACKAGE = "cxrlib"
+COMPUTES_NOTHING = tuple(
+    f"{PACKAGE}.runtime.{name}"
+    for name in ("environment", "errors", "files", "fingerprints", "memory", "progress", "store", "workers")
+)
+"""Modules that change no byte of any result: they find, keep and count files, wait for memory, or show progress."""
+
+
+@cache
+def imported_names(source: str, inside_functions: bool = True) -> frozenset[str]:
+    """Dotted names of everything that a Python source imports, inside of functions too or on loading only.
+
+    Of `from a import b` both a and a.b, since b may be a module. The project has no relative imports.
+
+    >>> sorted(imported_names("from cxrlib.explain import weighted_sum"))
+    ['cxrlib.explain', 'cxrlib.explain.weighted_sum']
+    """
+    tree, names = ast.parse(source), set()
+    for node in ast.walk(tree) if inside_functions else tree.body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return frozenset(names)
+
+
+def code_files(names: Iterable[str], given: tuple[str, ...] = (), root: Path = PROJECT_ROOT) -> list[Path]:
+    """The files of the project behind imported names, and behind what these import in turn.
+
+    A name that the face of a folder re-exports leads to its module; faces themselves compute nothing and are left out.
+
+    Args:
+        names: dotted names, e.g. from `imported_names`.
+        given: modules and folders, as dotted names, that are not followed, since what they give enters by its own
+            fingerprint.
+        root: the project's folder.
+
+    Returns:
+        Python files, and the data files beside them that they name, in order.
+    """
+    left_out = (*COMPUTES_NOTHING, *given)
+    waiting, seen, found = list(names), set(), set()
+    while waiting:
+        name = waiting.pop()
+        if name in seen or name.partition(".")[0] != PACKAGE or _is_below(name, left_out):
+            continue
+        seen.add(name)
+        path = root.joinpath(*name.split("."))
+        if path.with_suffix(".py").is_file():
+            file = path.with_suffix(".py")
+            source = file.read_text(encoding="utf-8")
+            found |= {file, *_data_files(source, file.parent)}
+            waiting += imported_names(source)
+        elif (face := path.parent / "__init__.py").is_file():
+            waiting += [f"{name.rpartition('.')[0]}.{module}" for module in _modules_behind(face, path.name)]
+    return sorted(found)
+
+
+def code_fingerprints(names: Iterable[str], given: tuple[str, ...] = (), root: Path = PROJECT_ROOT) -> dict[str, str]:
+    """Fingerprint of every file of `code_files`, by its path from the project's root."""
+    return {
+        path.relative_to(root).as_posix(): _meaning(path.read_text(encoding="utf-8"))
+        if path.suffix == ".py"
+        else file_fingerprint(path)
+        for path in code_files(names, given, root)
+    }
+
+
+@cache
+def code_fingerprint(*modules: str, given: tuple[str, ...] = ()) -> str:
+    """One fingerprint of what computes something: the code behind modules, and the libraries that it imports.
+
+    For stores that must not outlive the code that filled them; the modules are loaded.
+
+    Args:
+        modules: dotted names.
+        given: as in `code_files`.
+    """
+    files = code_files(modules, given)
+    sources = [path.read_text(encoding="utf-8") for path in files if path.suffix == ".py"]
+    libraries = {name.partition(".")[0] for source in sources for name in imported_names(source, False)}
+    versions = {name: getattr(sys.modules.get(name), "__version__", None) for name in sorted(libraries)}
+    return fingerprint([code_fingerprints(modules, given), versions])
+
+
+@cache
+def _meaning(source: str) -> str:
+    """Fingerprint of a Python source without its comments, docstrings and layout."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            node.body = [part for part in node.body if not _is_text(part)] or [ast.Pass()]
+    return fingerprint(ast.unparse(tree))
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    """A string that stands alone: a docstring, of a module, class, function or variable."""
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
+def _is_below(name: str, folders: tuple[str, ...]) -> bool:
+    return any(name == folder or name.startswith(f"{folder}.") for folder in folders)
+
+
+def _data_files(source: str, folder: Path) -> set[Path]:
+    """Files in a module's folder, other than Python, whose names stand in it as strings."""
+    texts = {node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)}
+    return {path for path in folder.iterdir() if path.is_file() and path.suffix != ".py" and path.name in texts}
+
+
+def _modules_behind(face: Path, name: str) -> list[str]:
+    """The module, relative to the face of a folder, that a name which the face re-exports comes from."""
+    return [module for module, names in _re_exported(face.read_text(encoding="utf-8")).items() if name in names]
+
+
+@cache
+def _re_exported(face: str) -> dict[str, list[str]]:
+    """The table `submod_attrs` of a face: module -> names."""
+    for node in ast.walk(ast.parse(face)):
+        if isinstance(node, ast.keyword) and node.arg == "submod_attrs":
+            return ast.literal_eval(node.value)
+    return {}

@@ -1,0 +1,177 @@
+"""The heatmap browser: one study, all its heatmaps, every number."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import ipywidgets as widgets
+from torch import nn
+
+from cxrlib.data.cohort import Cohort
+from cxrlib.explain.explanations import Explanations
+from cxrlib.runtime.files import PROJECT_ROOT
+from cxrlib.show.browse.browsed import Results, View, browsable_runs, by_method, load_results
+from cxrlib.show.browse.chooser import StudyChooser
+from cxrlib.show.browse.heatmap import HeatmapPanel
+from cxrlib.show.browse.numbers import localisation_text
+from cxrlib.show.browse.overlay import captioned, compose
+from cxrlib.show.browse.own import OwnPanel
+from cxrlib.show.browse.panel import describe, offer, row, sentence
+from cxrlib.show.browse.perturb import PerturbPanel
+from cxrlib.show.browse.saved_cases import Case, cases_page
+from cxrlib.show.browse.side_by_side import ComparePanel
+
+TABS = ["heatmap", "perturbation", "comparison", "own image"]
+
+
+STEP = 0.01
+"""Share of the pixels by which an arrow key moves the threshold."""
+
+
+class HeatmapBrowser(widgets.VBox):
+    """Sliders, filters and numbers over a run's stored maps; only perturbation and own images cost a forward pass.
+
+    Args:
+        cohort: pixels, labels and boxes.
+        maps: the store of notebook 03, or a mapping of methods to stores (or to a mapping of layers to stores); the
+            first one's studies are browsed.
+        network: for perturbation and own images; an `inference_copy` is fastest.
+        tab: the first tab to show, one of TABS.
+        show_heatmap: whether the heatmap's switch is on at first.
+        runs: folders of other runs to compare with, by name.
+    """
+
+    def __init__(
+        self,
+        cohort: Cohort,
+        maps: Explanations | Mapping,
+        network: nn.Module | None = None,
+        tab: str = TABS[0],
+        show_heatmap: bool = True,
+        runs: Mapping[str, Path] | None = None,
+    ) -> None:
+        self.results = Results(cohort, by_method(maps), network)
+        self.cases: list[Case] = []
+        narrow = {"description_width": "auto"}
+        self.class_name = widgets.Dropdown(description="class", options=self.results.classes, style=narrow)
+        self.method = widgets.Dropdown(description="method", options=list(self.results.methods), style=narrow)
+        self.layer = widgets.Dropdown(description="layer", style=narrow)
+        self.share = widgets.FloatSlider(
+            description="top pixels", min=0.01, max=0.5, step=STEP, value=0.05, readout_format=".0%", style=narrow
+        )
+        self.chooser = StudyChooser(self.results, self.class_name.value)
+        self.heatmap = HeatmapPanel(self.results, self.refresh, show_heatmap)
+        self.perturbation = PerturbPanel(self.results)
+        self.comparison = ComparePanel(
+            self.results, dict(runs or {}), lambda: self.heatmap.look, lambda: self.chooser.chosen
+        )
+        self.own = OwnPanel(self.results)
+        panels = [self.heatmap, self.perturbation, self.comparison, self.own]
+        self.tab = widgets.ToggleButtons(options=TABS, value=tab, style={"button_width": "110px"})
+        self.stack = widgets.Stack(panels, selected_index=TABS.index(tab))
+        super().__init__([self.chooser, self._common_row(), self.tab, self.stack])
+        self.add_class("cxr-browser")
+        self._offer_layers()
+        self._add_actions()
+        self._connect()
+        self.refresh()
+
+    def __repr__(self) -> str:
+        """What a viewer without widgets shows of an executed notebook."""
+        return f"heatmap browser of {len(self.results.probabilities)} studies; it needs a running kernel"
+
+    @property
+    def image_id(self) -> str:
+        """The study that is shown; empty where no study passes the filters."""
+        return self.chooser.image_id
+
+    @property
+    def view(self) -> View:
+        """What the controls ask for."""
+        return View(self.image_id, self.class_name.value, self.method.value, self.layer.value, self.share.value)
+
+    def refresh(self) -> None:
+        """Draw the open tab again."""
+        panel = self.stack.children[self.stack.selected_index]
+        if self.image_id or panel is self.own:
+            panel.show(self.view)
+        else:
+            panel.say("No study passes the filters.")
+
+    def case(self) -> Case:
+        """The view of the first tab with its caption and numbers."""
+        view, results = self.view, self.results
+        evidence, caption = results.evidence(view), describe(results, view)
+        picture = compose(results.cohort.images([view.image_id])[0], evidence, self.heatmap.look)
+        numbers = localisation_text(evidence, results.cohort.size, view.class_name)
+        probabilities = {name: f"{p:.3f}" for name, p in results.probabilities.loc[view.image_id].items()}
+        return Case(captioned(picture, caption), caption, numbers | probabilities)
+
+    def _common_row(self) -> widgets.HBox:
+        for control, width in [(self.class_name, "220px"), (self.method, "250px"), (self.layer, "170px")]:
+            control.layout.width = width
+        self.share.layout.width = "320px"
+        return row(self.class_name, self.method, self.layer, self.share, align_items="center")
+
+    def _connect(self) -> None:
+        self.chooser.observe(lambda _: self.refresh(), names=["image_id", "chosen"])
+        self.class_name.observe(self._class_changed, names="value")
+        self.method.observe(lambda _: self._offer_layers(), names="value")
+        for control in (self.method, self.layer, self.share):
+            control.observe(lambda _: self.refresh(), names="value")
+        self.tab.observe(self._tab_changed, names="value")
+        for picture in (self.heatmap.picture, self.perturbation.before, self.comparison.pictures[0]):
+            picture.on_arrows(self.chooser.step, self._move_share)
+
+    def _class_changed(self, change: dict) -> None:
+        image_id = self.image_id
+        self.chooser.use_class(change["new"])
+        if self.image_id == image_id:  # otherwise the new study has drawn the view already
+            self.refresh()
+
+    def _offer_layers(self) -> None:
+        layers = list(self.results.methods[self.method.value])
+        if list(self.layer.options) != layers:
+            offer(self.layer, layers, self.layer.value)
+        self.layer.layout.display = "" if len(layers) > 1 else "none"
+
+    def _move_share(self, steps: int) -> None:
+        self.share.value = min(max(self.share.value + steps * STEP, self.share.min), self.share.max)
+
+    def _tab_changed(self, change: dict) -> None:
+        self.stack.selected_index = TABS.index(change["new"])
+        self.refresh()
+
+    def _add_actions(self) -> None:
+        self.save = widgets.Button(description="save picture", icon="download", layout={"width": "125px"})
+        self.add = widgets.Button(description="add to cases", icon="plus", layout={"width": "125px"})
+        self.export = widgets.Button(description="export cases", icon="list", layout={"width": "140px"}, disabled=True)
+        self.save.on_click(self._save)
+        self.add.on_click(self._add)
+        self.export.on_click(self._export)
+        self.heatmap.actions.children = [self.save, self.add, self.export]
+
+    def _save(self, _button: widgets.Button) -> None:
+        if self.image_id:
+            name = f"{self.image_id}-{self.class_name.value}-{self.method.value}.png".replace("/", "-")
+            self.heatmap.picture.download(name.replace(" ", "_"), self.case().png, "image/png")
+
+    def _add(self, _button: widgets.Button) -> None:
+        if self.image_id:
+            self.cases.append(self.case())
+            self.export.description = f"export {len(self.cases)} case{'s' * (len(self.cases) > 1)}"
+            self.export.disabled = False
+
+    def _export(self, _button: widgets.Button) -> None:
+        page = cases_page(self.cases, "Cases")
+        self.heatmap.picture.download("cases.html", page.encode(), "text/html")
+
+
+def open_run(folder: str | Path) -> widgets.Widget:
+    """The browser of a run's folder, beside which other runs may lie; a sentence where something is missing."""
+    folder = PROJECT_ROOT / folder
+    try:
+        results = load_results(folder)
+    except (FileNotFoundError, RuntimeError) as error:
+        return widgets.HTML(sentence(str(error)))
+    runs = {name: other for name, other in browsable_runs(folder.parent).items() if other != folder}
+    return HeatmapBrowser(results.cohort, results.methods, results.network, runs=runs)

@@ -1,0 +1,109 @@
+"""The browser's views where there is no kernel: a static contact sheet."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from IPython.display import Image, display
+from matplotlib.figure import Figure
+from torch import nn
+
+from cxrlib.data.cohort import Cohort
+from cxrlib.explain.explanations import Explanations
+from cxrlib.run import Run
+from cxrlib.show.browse.browsed import Results, View
+from cxrlib.show.browse.browser import HeatmapBrowser
+from cxrlib.show.browse.numbers import localisation_numbers
+from cxrlib.show.browse.overlay import Look, compose
+from cxrlib.show.browse.perturb import replace_view
+from cxrlib.show.cases import surest
+from cxrlib.show.figures.panels import colour_bar
+from cxrlib.show.figures.style import image_axes, sentence_figure
+
+TILE = 512
+"""Pixels of one view."""
+
+
+CAPTIONS = {
+    "heatmap": "heatmap, top pixels and their boxes (purple), readers' boxes (green)",
+    "boxes": "the heatmap's top pixels and their boxes (purple), readers' boxes (green)",
+    "perturbation": "the network's input before and after the heatmap's top pixels became grey",
+    "comparison": "every method's heatmap, top pixels and their boxes (purple), readers' boxes (green)",
+    "own image": "heatmap, top pixels and their boxes (purple), readers' boxes (green)",
+}
+
+
+Tile = tuple[np.ndarray, str]
+"""A picture (h, w) or (h, w, 3) and its title."""
+
+
+def show_browser(
+    run: Run,
+    cohort: Cohort,
+    maps: Explanations | Mapping,
+    network: nn.Module | None = None,
+    tab: str = "heatmap",
+    show_heatmap: bool = True,
+) -> Image:
+    """Display a `HeatmapBrowser` in a notebook and save its contact sheet as figures/browser_NN, for display below it.
+
+    Args:
+        run: the notebook's run.
+        cohort, maps, network, tab, show_heatmap: as `HeatmapBrowser`.
+    """
+    browser = HeatmapBrowser(cohort, maps, network, tab, show_heatmap)
+    display(browser)
+    caption = f"The surest true test study of every finding: {CAPTIONS[tab if show_heatmap else 'boxes']}."
+    return run.save_figure(f"browser_{run.notebook[:2]}", contact_sheet(browser), caption)
+
+
+def contact_sheet(browser: HeatmapBrowser) -> Figure:
+    """The surest true study of every finding, as the browser's first tab draws it at its present setting.
+
+    One heatmap per finding; a row per finding and a column per method where there are several; the network's input
+    before and after in the perturbation tab.
+    """
+    results, share, tab = browser.results, browser.share.value, browser.tab.value
+    probabilities = results.probabilities
+    truth = results.cohort.labels.loc[probabilities.index]
+    methods = [(method, layer) for method, layers in results.methods.items() for layer in layers]
+    rows = []
+    for name in (name for name in results.cohort.findings if truth[name].any()):
+        image_id = surest(probabilities, truth, [name], 1)[0]
+        if tab == "perturbation":
+            rows.append(_before_and_after(results, results.first_view(image_id, name, share)))
+        else:
+            views = [View(image_id, name, method, layer, share) for method, layer in methods]
+            rows.append([_heatmap(results, view, browser.heatmap.look, len(methods) > 1) for view in views])
+    if not rows:
+        return sentence_figure("No test study carries a finding: there is nothing to show.")
+    tiles = [tile for row in rows for tile in row]
+    width = len(rows[0])
+    columns = 3 if width == 1 else width * max(1, 4 // width)
+    has_bar = tab != "perturbation" and browser.heatmap.look.heatmap
+    figure, axes = image_axes(-(-len(tiles) // columns), columns, bar=has_bar)
+    for (picture, title), ax in zip(tiles, (ax for line in axes for ax in line), strict=False):
+        ax.imshow(picture, vmin=0, vmax=255)
+        ax.set_title(title, fontsize=7)
+    if has_bar:
+        colour_bar(figure, [ax for line in axes for ax in line])
+    return figure
+
+
+def _heatmap(results: Results, view: View, look: Look, name_method: bool) -> Tile:
+    evidence = results.evidence(view)
+    picture = compose(results.cohort.images([view.image_id])[0], evidence, look, TILE)
+    scores = localisation_numbers(evidence, results.cohort.size)
+    p = results.probabilities.at[view.image_id, view.class_name]
+    method = f"{view.method}: " if name_method else ""
+    score = f"IoU {scores['IoU, all pairs']:.3f}" if scores else "nothing to compare"
+    return picture, f"{method}{view.class_name}\np = {p:.3f}, top {100 * view.share:g} %, {score}"
+
+
+def _before_and_after(results: Results, view: View) -> list[Tile]:
+    replaced = replace_view(results, view, 0)
+    before = results.probabilities.at[view.image_id, view.class_name]
+    after = replaced.probabilities[results.classes.index(view.class_name)]
+    return [
+        (replaced.before[0].cpu().numpy(), f"{view.class_name}\np = {before:.3f}"),
+        (replaced.after[0].cpu().numpy(), f"top {100 * view.share:g} % replaced: mean grey\np = {after:.3f}"),
+    ]

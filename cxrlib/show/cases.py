@@ -1,0 +1,64 @@
+"""Which radiographs a figure shows: stated rules, never a choice by hand."""
+
+import pandas as pd
+
+from cxrlib.data.cohort import Cohort
+
+
+def labelled(cohort: Cohort, image_ids: list[str], classes: list[str], count: int) -> list[str]:
+    """The first `count` images that carry all `classes`, fewest other labels first, then by image id."""
+    labels = cohort.labels.loc[image_ids]
+    fitting = labels[labels[classes].all(axis=1)]
+    return fitting.sum(axis=1).sort_index().sort_values(kind="stable").index[:count].tolist()
+
+
+def most_disputed(cohort: Cohort, class_name: str) -> str | None:
+    """The image whose readers put a finding furthest apart: most readers first, then the largest sum of the standard
+    deviations of their boxes' centres in x and y; None where no image has two readers."""
+    boxed = cohort.annotations[(cohort.annotations["class_name"] == class_name) & cohort.annotations["x_min"].notna()]
+    readers = boxed.groupby("image_id")["rad_id"].nunique()
+    if boxed.empty or readers.max() < 2:
+        return None
+    centres = boxed.assign(x=(boxed["x_min"] + boxed["x_max"]) / 2, y=(boxed["y_min"] + boxed["y_max"]) / 2)
+    spread = centres.groupby("image_id")[["x", "y"]].std().sum(axis=1)
+    return spread[readers == readers.max()].sort_index().idxmax()
+
+
+def surest(probabilities: pd.DataFrame, truth: pd.DataFrame, classes: list[str], count: int) -> list[str]:
+    """Images that truly carry all `classes`, highest smallest probability first.
+
+    Args:
+        probabilities, truth: image_id by class, same index.
+    """
+    fitting = truth[classes].all(axis=1)
+    lowest = probabilities.loc[fitting, classes].min(axis=1)
+    return lowest.sort_values(ascending=False, kind="stable").index[:count].tolist()
+
+
+def most_labels(cohort: Cohort, image_ids: list[str], classes: list[str], count: int) -> list[str]:
+    """The `count` images that carry most of `classes`, then most readers' boxes of them, then by image id."""
+    labels = cohort.labels.loc[image_ids, classes].sum(axis=1)
+    boxed = cohort.annotations[cohort.annotations["class_name"].isin(classes) & cohort.annotations["x_min"].notna()]
+    boxes = boxed["image_id"].value_counts().reindex(image_ids, fill_value=0)
+    order = pd.DataFrame({"labels": labels, "boxes": boxes}).sort_index()
+    return order.sort_values(["labels", "boxes"], ascending=False, kind="stable").index[:count].tolist()
+
+
+def right_class_wrong_place(scores: pd.DataFrame) -> pd.Series | None:
+    """The case with the lowest IoU and, among those, the highest probability; None where there is no case.
+
+    Args:
+        scores: image_id, class_name, all_pairs, probability of correctly predicted findings.
+    """
+    ordered = scores.sort_values(["all_pairs", "probability"], ascending=[True, False], kind="stable")
+    return None if ordered.empty else ordered.iloc[0]
+
+
+def wrong_class_right_place(scores: pd.DataFrame) -> pd.Series | None:
+    """The case with the best IoU among findings that are there but were missed; None where there is no case.
+
+    Args:
+        scores: as above, of missed findings.
+    """
+    ordered = scores.sort_values("all_pairs", ascending=False, kind="stable")
+    return None if ordered.empty else ordered.iloc[0]

@@ -1,0 +1,107 @@
+"""Figures of notebook 07: replaced pixels, probability curves, and the pipeline at a glance."""
+
+import pandas as pd
+import torch
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from cxrlib.data.cohort import Cohort
+from cxrlib.explain.explanations import Explanations
+from cxrlib.show.figures.panels import display_map, show_heatmap, show_radiograph
+from cxrlib.show.figures.style import PAGE_WIDTH, class_colours, image_axes, outlined
+
+LINES = ["-", "--", "-.", ":"]
+
+
+MARKS = "osD^vP*X"
+
+
+def replaced_grid(original: torch.Tensor, variants: dict[str, torch.Tensor], class_name: str) -> Figure:
+    """Figure 31: the network's input and its replaced versions, uint8 (1, h, w) each."""
+    figure, axes = image_axes(1, 1 + len(variants))
+    show_radiograph(axes[0][0], original[0].numpy(), f"input\n{class_name}")
+    for ax, (name, image) in zip(axes[0][1:], variants.items(), strict=True):
+        show_radiograph(ax, image[0].numpy(), f"top 10 % replaced:\n{named(name)}")
+    return figure
+
+
+def named(transform: str) -> str:
+    """A transform's name as a reader knows it: "mean grey", "blur, 11 px"."""
+    return "mean grey" if transform == "mean" else f"{transform.replace(' ', ', ')} px"
+
+
+def drop_curves(
+    means: pd.DataFrame, own: pd.DataFrame, heatmap_class: str, limits: tuple[float, float], n: int
+) -> Figure:
+    """Figure 32: mean change of every label's probability against the share of replaced pixels, a panel per transform.
+
+    Args:
+        means: indexed by transform and share, one column per label: mean p_original - p_replaced.
+        own: transform, share, low and high of the heatmap's own class, from `own_drops`.
+        heatmap_class: whose heatmap chose the pixels; its line is thick and has a band.
+        limits: of the probabilities' axis; the same for all figures of a run.
+        n: number of images.
+    """
+    transforms = list(dict.fromkeys(means.index.get_level_values("transform")))
+    colours = class_colours(list(means.columns))
+    figure, axes = plt.subplots(1, len(transforms), figsize=(PAGE_WIDTH, 2.5), sharey=True, squeeze=False)
+    for ax, transform in zip(axes[0], transforms, strict=True):
+        band = own[own["transform"] == transform]
+        ax.fill_between(band["share"] * 100, band["low"], band["high"], color=colours[heatmap_class], alpha=0.3, lw=0)
+        for number, (name, values) in enumerate(means.loc[transform].items()):
+            width = 2.2 if name == heatmap_class else 0.9
+            look = {"lw": width, "ls": LINES[number % len(LINES)], "marker": MARKS[number % len(MARKS)], "ms": 3}
+            edge = outlined(width)
+            ax.plot(values.index * 100, values, color=colours[name], label=name, path_effects=edge, **look)
+        ax.axhline(0, color="#888888", lw=0.6)
+        ax.set_title(named(transform), fontsize=8)
+        ax.set(xlabel="replaced pixels, %", ylim=limits)
+    axes[0][0].set_ylabel("mean fall in probability")
+    handles, names = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=4, frameon=False, fontsize=7)
+    figure.suptitle(f"pixels chosen by the {heatmap_class} heatmap (n = {n} radiographs)", fontsize=9)
+    return figure
+
+
+def pipeline(
+    cohort: Cohort,
+    explanations: Explanations,
+    image_id: str,
+    class_name: str,
+    variants: dict[str, torch.Tensor],
+    own: pd.DataFrame,
+    n: int,
+) -> Figure:
+    """Figure 2: radiograph, predictions, heatmap, replaced images, curves.
+
+    Args:
+        cohort, explanations: of the run.
+        image_id, class_name: the case that is shown.
+        variants: replaced inputs by transform, uint8 (1, h, w).
+        own: transform, share, ours, low and high of the class, over all images where it is predicted.
+        n: how many these are.
+    """
+    figure, axes = plt.subplots(1, 5, figsize=(PAGE_WIDTH, 1.9), width_ratios=[1, 0.9, 1, 1, 1.2])
+    pixels = cohort.images([image_id])[0]
+    colours = class_colours(explanations.classes)
+    probabilities = explanations.probabilities.loc[image_id]
+    show_radiograph(axes[0], pixels, "a  radiograph\n")
+    axes[1].barh(probabilities.index, probabilities, color=[colours[name] for name in probabilities.index])
+    axes[1].set(xlim=(0, 1), xlabel="probability")
+    axes[1].invert_yaxis()
+    axes[1].set_title("b  prediction\n", fontsize=7)
+    axes[1].tick_params(labelsize=6)
+    show_radiograph(axes[2], pixels, f"c  Grad-CAM:\n{class_name}")
+    show_heatmap(axes[2], display_map(explanations.map(image_id, class_name)), cohort.size)
+    name, image = next(iter(variants.items()))
+    show_radiograph(axes[3], image[0].numpy(), f"d  top 10 % replaced:\n{named(name)}")
+    for (transform, values), line in zip(own.groupby("transform", sort=False), LINES, strict=False):
+        axes[4].fill_between(values["share"] * 100, values["low"], values["high"], color="#bbbbbb", alpha=0.4, lw=0)
+        axes[4].plot(values["share"] * 100, values["ours"], line, color="black", lw=1, label=named(transform))
+    axes[4].set_title(f"e  mean fall in probability\n(n = {n})", fontsize=7)
+    axes[4].set_xlabel("replaced pixels, %")
+    axes[4].tick_params(labelsize=6)
+    axes[4].legend(fontsize=6, frameon=False)
+    for ax in (axes[0], axes[2], axes[3]):
+        ax.set_axis_off()
+    return figure

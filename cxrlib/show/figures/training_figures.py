@@ -1,0 +1,105 @@
+"""Figure of notebook 02: losses."""
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from torch import nn
+
+from cxrlib.show.figures.style import OURS, PAGE_WIDTH, THESIS, sentence_figure
+
+
+def loss_curves(histories: dict[str, pd.DataFrame]) -> Figure:
+    """Figure 20: training and validation loss of each experiment; a dot marks the epoch that was kept."""
+    if all(history["epoch"].max() == 0 for history in histories.values()):
+        return sentence_figure("Nothing was trained: the weights are used as they are.")
+    widths = [max(len(history), 3) ** 0.5 for history in histories.values()]
+    figure, axes = plt.subplots(
+        1, len(histories), figsize=(PAGE_WIDTH, 2.3), sharey=True, squeeze=False, width_ratios=widths
+    )
+    for ax, (name, history) in zip(axes[0], histories.items(), strict=True):
+        ax.plot(history["epoch"], history["train_loss"], "D-", ms=3, color=OURS, label="training")
+        ax.plot(history["epoch"], history["valid_loss"], "s--", ms=2, color=THESIS, label="validation")
+        best = history.loc[history["valid_loss"].idxmin()]
+        ax.plot(best["epoch"], best["valid_loss"], "o", ms=7, mfc="none", mec=THESIS, label="kept")
+        ax.set_title(name, fontsize=8)
+        ax.set(xlabel="epoch", xlim=(0.5, len(history) + 0.5))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes[0][0].set_ylabel("weighted binary cross-entropy")
+    axes[0][0].legend(frameon=False, fontsize=7)
+    return figure
+
+
+BOX = {"boxstyle": "round,pad=0.4", "facecolor": "#f2f2f2", "edgecolor": "#444444", "linewidth": 0.8}
+
+
+ARROW = {"arrowstyle": "-|>", "color": "#444444", "linewidth": 0.8, "shrinkA": 0, "shrinkB": 0}
+
+
+def dot_product(patch: np.ndarray, kernel: np.ndarray) -> Figure:
+    """Figure 3: a patch of the input times a filter, cell by cell, and their sum.
+
+    Args:
+        patch: normalised grey values (k, k).
+        kernel: weights (k, k).
+    """
+    product = patch * kernel
+    figure, axes = plt.subplots(1, 4, figsize=(PAGE_WIDTH, 2.2), width_ratios=[1, 1, 1, 0.7])
+    panels = [
+        (patch, "patch of the input", "normalised grey value"),
+        (kernel, "filter", "weight"),
+        (product, "product, cell by cell", "product"),
+    ]
+    for ax, (values, title, words), sign in zip(axes, panels, ["⊙", "=", "Σ ="], strict=False):
+        limit = np.abs(values).max()
+        shown = ax.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit)
+        bar = figure.colorbar(shown, ax=ax, shrink=0.7, location="bottom", pad=0.03)
+        bar.set_label(words, fontsize=7)
+        bar.ax.tick_params(labelsize=6)
+        ax.spines[:].set_visible(False)
+        ax.set_title(title, fontsize=8)
+        ax.set(xticks=[], yticks=[])
+        ax.text(1.2, 0.5, sign, transform=ax.transAxes, fontsize=14, ha="center", va="center")
+    axes[3].set_axis_off()
+    axes[3].text(0.5, 0.6, f"{product.sum():.3f}", fontsize=12, ha="center", va="center", bbox=BOX)
+    axes[3].text(
+        0.5, 0.25, "first channel's part of\none value of the\nfeature map", fontsize=7, ha="center", va="center"
+    )
+    return figure
+
+
+def residual_block(block: nn.Module) -> Figure:
+    """Figure 6: the layers of a residual block and the connection that skips them."""
+    layers = block_layers(block)
+    words = ["x", *layers, "F(x) + x", "ReLU"]
+    heights = -1.4 * np.arange(len(words))
+    figure, ax = plt.subplots(figsize=(PAGE_WIDTH * 0.5, 0.5 * len(words)))
+    for height, text in zip(heights, words, strict=True):
+        ax.text(0, height, text, ha="center", va="center", fontsize=8, bbox=BOX)
+    for above, below in zip(heights, heights[1:], strict=False):
+        ax.annotate("", (0, below + 0.5), (0, above - 0.5), arrowprops=ARROW)
+    start, end = heights[0], heights[-2]
+    ax.plot([0.2, 1.5, 1.5], [start, start, end], color="#444444", lw=0.8)
+    ax.annotate("", (0.55, end), (1.5, end), arrowprops=ARROW)
+    shortcut = "x, resized by a\n1 × 1 convolution" if getattr(block, "downsample", None) else "x, unchanged"
+    ax.text(1.65, (start + end) / 2, shortcut, ha="left", va="center", fontsize=8)
+    ax.set(xlim=(-1.6, 3.2), ylim=(heights[-1] - 0.6, heights[0] + 0.6))
+    ax.set_axis_off()
+    return figure
+
+
+def block_layers(block: nn.Module) -> list[str]:
+    """The layers on the long way through a torchvision residual block, in order, in words."""
+    words = []
+    for name, module in block.named_children():
+        if isinstance(module, nn.Conv2d):
+            side = module.kernel_size[0]
+            words.append(f"{side} × {side} convolution, {module.in_channels} → {module.out_channels}")
+        elif isinstance(module, nn.BatchNorm2d):
+            words[-1] += "\nbatch norm" + ("" if _is_last(block, name) else ", ReLU")
+    return words
+
+
+def _is_last(block: nn.Module, name: str) -> bool:
+    return name == [key for key, module in block.named_children() if isinstance(module, nn.BatchNorm2d)][-1]

@@ -1,0 +1,25 @@
+"""The report as a result of the run: written when it is out of date, recorded in the manifest."""
+
+from pathlib import Path
+
+from cxrlib.runtime.files import fingerprint, read_json
+from cxrlib.runtime.fingerprints import code_fingerprints
+from cxrlib.workflow.console import timed
+from cxrlib.workflow.manifest import Manifest
+
+
+def keep_report(folder: Path, manifest: Manifest, anew: bool = False) -> None:
+    """Write the report and record it.
+
+    Args:
+        anew: also where the one that is there shows the same results and was written by the same code.
+    """
+    parts = [code_fingerprints(["cxrlib.show.report.page"]), manifest.results(), read_json(folder / "params.json")]
+    version = fingerprint(parts)
+    written = manifest.commands.get("report", {}).get("version")
+    if written == version and not manifest.changed("report") and not anew:
+        return
+    with timed("report"):
+        from cxrlib.show.report.page import write_report
+
+        manifest.keep("report", write_report(folder), version)

@@ -1,0 +1,125 @@
+"""The report's first lines: what was run, on which data, and how it compares."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from cxrlib.data.provenance import NO_DATA, Provenance
+from cxrlib.evaluate.bootstrap import FEWEST, in_words
+from cxrlib.evaluate.boxes import with_union
+from cxrlib.thesis.claims import FAILS, HOLDS, OPEN
+from cxrlib.thesis.reported import thesis_iou, thesis_values
+
+
+def summary(
+    folder: Path, parameters: dict, provenance: Provenance, items: pd.DataFrame, claims: pd.DataFrame
+) -> list[str]:
+    """Sentences that open the report; one that needs a missing table says so.
+
+    Args:
+        folder: the run's folder.
+        parameters: by section.
+        provenance: of the run's cohort; NO_DATA before notebook 01 ran.
+        items: from `coverage`.
+        claims: from `check_all`; empty where they could not be checked.
+    """
+    if provenance == NO_DATA:
+        return ["Notebook 01 has not run yet."]
+    parts = {
+        "Data": lambda: _data(parameters, provenance),
+        "Classification": lambda: _classification(folder, parameters["labels"]["explained"]),
+        "Localisation": lambda: _localisation(folder, with_union("all_pairs", parameters["iou"]["union"])),
+        "Perturbation": lambda: _perturbation(folder),
+        "Reproduction": lambda: _reproduction(items, claims),
+    }
+    lines = []
+    for name, sentence in parts.items():
+        try:
+            lines.append(f"{name}: {sentence()}")
+        except FileNotFoundError as error:
+            lines.append(f"{name}: {Path(error.filename).name} is missing; a notebook has not run yet.")
+    return lines
+
+
+def not_comparable(provenance: Provenance) -> str:
+    """Why a difference from the thesis means nothing on this run's data; empty where it means something."""
+    if provenance.rendered:
+        return "rendered radiographs: a difference from the thesis is no clinical comparison"
+    if provenance.source not in ("vinbigdata", "vinbigdata-resized", "vindr-cxr"):
+        return "another data set than the thesis's: a difference from it is no reproduction"
+    return ""
+
+
+def _data(parameters: dict, provenance: Provenance) -> str:
+    model = parameters["model"]
+    epochs = parameters["training"]["epochs"]
+    return (
+        f"{provenance.description}; {model['architecture']} at {model['input_size']} px, {epochs} "
+        f"{'epoch' if epochs == 1 else 'epochs'}."
+    )
+
+
+def _classification(folder: Path, explained: str) -> str:
+    f1, auroc = (pd.read_csv(folder / "tables" / f"{name}.csv") for name in ("table_03", "auroc"))
+    micro = f1[(f1["experiment"] == explained) & (f1["label"] == "micro avg")].iloc[0]
+    area = auroc.set_index("label").loc["macro avg"]
+    thesis = thesis_values("table_03").query("group == '7 classes' and row == 'micro avg'")["value"].item()
+    return (
+        f"micro F1 {in_words(micro)} (thesis, 7 labels: {thesis:.2f}), macro AUC {in_words(area)} "
+        f"(thesis: 0.93 to 0.99 per label)."
+    )
+
+
+def _localisation(folder: Path, protocol: str) -> str:
+    table = pd.read_csv(folder / "tables" / "table_06.csv").dropna(subset="ours")
+    readers = pd.read_csv(folder / "tables" / "reader_agreement.csv").query("protocol == @protocol")
+    if table.empty:
+        return "no finding is predicted correctly and boxed (n = 0)."
+    best = table.loc[table["ours"].where(table["n"] >= FEWEST, table["ours"] - 1).idxmax()]
+    reported = thesis_iou("table_06").max()
+    ceiling = readers.set_index("class_name")["ours"]
+    name = best["class_name"]
+    beside = (
+        f"thesis {reported[name]:.2f}, two radiologists {ceiling[name]:.2f}"
+        if name in reported
+        else "not in the thesis"
+    )
+    return (
+        f"best is {name}, mean IoU {in_words(best)} at {best['share']:.0%} of the pixels (n = {best['n']:.0f}); "
+        f"random heatmap {best['random_heatmap']:.2f}, {beside}."
+    )
+
+
+def _perturbation(folder: Path) -> str:
+    drops = pd.read_csv(folder / "tables" / "perturbation_cases.csv")
+    if drops.empty:
+        return "no class is predicted surely (n = 0)."
+    top = drops[(drops["transform"] == "mean") & (drops["share"] == drops["share"].max())]
+    own = {name: rows[name].mean() for name, rows in top.groupby("heatmap_class")}
+    falls = sum(value > 0 for value in own.values())
+    most = max(own, key=own.get)
+    return (
+        f"replacing the top {drops['share'].max():.0%} by the mean lowers the class's own probability for {falls} of "
+        f"{len(own)} predicted classes, most for {most} (by {own[most]:.2f})."
+    )
+
+
+def _reproduction(items: pd.DataFrame, claims: pd.DataFrame) -> str:
+    own = items[items["artefact"] != ""]
+    present = int((own["status"] == "present").sum())
+    text = f"{present} of {len(own)} tables and figures are here"
+    if claims.empty:
+        return text + "; the claims wait for the missing notebooks."
+    verdicts = claims["verdict"].value_counts()
+    return (
+        f"{text}; of {len(claims)} claims "
+        + ", ".join(
+            f"{verdicts.get(verdict, 0)} {words}"
+            for verdict, words in (
+                (HOLDS, "hold"),
+                (FAILS, "do not hold"),
+                (OPEN, OPEN),
+            )
+        )
+        + "."
+    )

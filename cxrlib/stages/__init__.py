@@ -1,0 +1,14 @@
+"""What a run keeps: parameters in, files out, resumable."""
+
+from lazy_loader import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    submod_attrs={
+        "explain": ["explain_split", "explain_studies"],
+        "inputs": ["network_inputs"],
+        "predict": ["predict_all"],
+        "prepare": ["prepare_cohort"],
+        "train": ["checkpoint_path", "experiment_order", "train_experiment"],
+    },
+)

@@ -1,0 +1,122 @@
+"""What a run would read, and how much disk and time it needs, for `run_all.py --dry-run`; does not import torch."""
+
+import shutil
+import time
+from pathlib import Path
+
+import pandas as pd
+
+from cxrlib.data.annotations import public_annotations_path, read_annotations
+from cxrlib.data.images import ImageError, read_grey, resize_square
+from cxrlib.data.render.studies import draw_studies
+from cxrlib.params import Data, ParameterError, Params
+from cxrlib.runtime.files import PROJECT_ROOT
+from cxrlib.stages.prepare import open_data
+
+TIMED = 3
+"""Images that are read to know how long one takes."""
+
+
+RENDERED_BYTES, RENDERED_SECONDS = 0.3e6, 0.05
+"""Of one rendered study on one core."""
+
+
+GIGAFLOPS = {"resnet18": 1.8, "resnet34": 3.7, "resnet50": 4.1, "resnet50-xrv": 4.1}
+"""Of one forward pass at 224 px (torchvision)."""
+
+
+WEIGHT_BYTES = {"resnet18": 45e6, "resnet34": 85e6, "resnet50": 94e6, "resnet50-xrv": 94e6}
+
+
+TRAINED_PER_SECOND = 20.0
+"""Forward gigaflops that two CPU cores train in a second (measured with ResNet18 and ResNet50)."""
+
+
+FASTER_WITHOUT_TRAINING = 5.0
+"""A forward pass alone, with fused convolutions, against one training step."""
+
+
+STRIDE_16_COST = 1.6
+"""A last block that works on four times as many cells."""
+
+
+def describe(params: Params, folder: Path) -> list[str]:
+    """Lines that say what would be read, the disk that it takes in `folder`, and about how long the parts take.
+
+    Raises:
+        ParameterError: the data cannot be read; nothing has been written.
+    """
+    try:
+        n_images, found, per_image, rendered = _look(params.data)
+    except (ValueError, OSError) as error:
+        raise ParameterError(str(error)) from error
+    parts = {
+        "rendered files": rendered * RENDERED_BYTES,
+        f"images of {params.data.image_size} px": n_images * params.data.image_size**2,
+        f"the network's input of {params.model.input_size} px": n_images * params.model.input_size**2,
+        "models": len(params.labels.experiments) * WEIGHT_BYTES[params.model.architecture],
+    }
+    sizes = ", ".join(f"{size / 1e9:.1f} GB for {name}" for name, size in parts.items() if size >= 0.05e9)
+    free = shutil.disk_usage(next(path for path in [folder, *folder.parents] if path.exists())).free
+    preparation = n_images * per_image / params.compute.workers
+    return [
+        f"reads {found}",
+        f"disk: {sum(parts.values()) / 1e9:.1f} GB ({sizes}); {free / 1e9:.0f} GB are free",
+        f"time to prepare the data: about {_rounded(preparation)} with {params.compute.workers} processes",
+        f"time of the networks: about {_rounded(_network_seconds(params, n_images))} on two CPU cores",
+    ]
+
+
+def _look(data: Data) -> tuple[int, str, float, int]:
+    """Number of images, what there is in words, seconds to prepare one on one core, and how many are rendered first."""
+    if data.source == "demo":
+        annotations, _ = read_annotations(public_annotations_path())
+        rows = draw_studies(annotations, data.n_studies, data.no_finding_share, data.seed)
+        found = f"{len(rows):,} annotation rows and renders {data.n_studies:,} images"
+        return data.n_studies, found, RENDERED_SECONDS, data.n_studies
+    source = open_data(data, PROJECT_ROOT, workers=1)
+    found = f"{len(source.images):,} images and {len(source.annotations):,} annotation rows of {source.description}"
+    if len(source.skipped):
+        reasons = source.skipped["reason"].value_counts()
+        found += "; sets aside " + ", ".join(f"{count:,} x {reason}" for reason, count in reasons.items())
+    return len(source.images), found, _seconds_per_image(source.images, data.image_size), 0
+
+
+def _seconds_per_image(images: pd.DataFrame, size: int) -> float:
+    """Reading and resizing on one core, measured on a few images."""
+    durations = []
+    for path in images["path"].iloc[:: max(1, len(images) // TIMED)].head(TIMED):
+        begun = time.perf_counter()
+        try:
+            resize_square(read_grey(path), size)
+        except ImageError:
+            continue
+        durations.append(time.perf_counter() - begun)
+    return sorted(durations)[len(durations) // 2] if durations else float("nan")
+
+
+def _network_seconds(params: Params, n_images: int) -> float:
+    """Training, SmoothGrad and perturbation on two CPU cores; the rest is small beside them.
+
+    About one class of an image is taken to be predicted.
+    """
+    model, training, data = params.model, params.training, params.data
+    step = GIGAFLOPS[model.architecture] * (model.input_size / 224) ** 2 / TRAINED_PER_SECOND
+    if model.output_stride == 16:
+        step *= STRIDE_16_COST
+    others = (training.epochs and training.warm_start_epochs) or training.epochs
+    epochs = training.epochs + (len(params.labels.experiments) - 1) * others
+    n_test = round(n_images * data.test_share)
+    passes = min(n_test, params.smoothgrad.n_studies) * params.smoothgrad.samples * len(params.smoothgrad.noise_levels)
+    transforms = len(params.perturbation.shares) * (1 + len(params.perturbation.kernels))
+    passes += min(n_test, params.perturbation.n_studies) * transforms
+    n_train = n_images * (1 - data.test_share - data.valid_share)
+    return step * (n_train * epochs + passes / FASTER_WITHOUT_TRAINING)
+
+
+def _rounded(seconds: float) -> str:
+    if seconds != seconds:  # no image could be read
+        return "an unknown time"
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.0f} h"

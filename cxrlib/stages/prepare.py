@@ -1,0 +1,141 @@
+"""From a source to a cohort: convert, rescale, split, store."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cxrlib.data.annotations import BOX_COLUMNS, clip_boxes, union_labels
+from cxrlib.data.convert import convert_images
+from cxrlib.data.sources.base import Source
+from cxrlib.data.sources.registry import open_source
+from cxrlib.data.split import split_hash, split_studies
+from cxrlib.params import Data, Labels
+from cxrlib.runtime.files import PROJECT_ROOT, file_sha256, fingerprint, whole_file, write_json
+
+
+def open_data(data: Data, rendered_folder: Path, workers: int) -> Source:
+    """Open the source that the parameters name; a relative `data.root` is resolved from the project's root.
+
+    Args:
+        data: the data section.
+        rendered_folder, workers: as in `open_source`.
+
+    Raises:
+        SourceError: the folder does not hold the data set.
+        AnnotationError: its annotations cannot be used.
+    """
+    root = PROJECT_ROOT / data.root if data.root else None
+    drawn = (data.n_studies, data.no_finding_share, data.seed)
+    return open_source(data.source, root, rendered_folder, *drawn, workers)
+
+
+def prepare_cohort(source: Source, folder: Path, data: Data, labels: Labels, workers: int) -> pd.DataFrame:
+    """Convert, rescale, split and store a source in `folder`.
+
+    Returns:
+        Everything that was skipped or changed: columns image_id, row (line of the annotation file or NaN), reason.
+
+    Raises:
+        ValueError: no image could be read, a split has no study of an experiment, or a label of an experiment has no
+            positives in the training split. `folder` then holds no cohort.
+    """
+    _require_known(source.classes, labels)
+    (folder / "cohort.json").unlink(missing_ok=True)  # the last thing written: nobody reads a cohort half changed
+    sizes = convert_images(source.images, folder, data.image_size, workers).set_index("image_id")
+    unreadable = sizes.index[sizes["reason"] != ""]
+    if len(unreadable) == len(sizes):
+        raise ValueError(f"none of the {len(sizes)} images could be read; the first: {sizes['reason'].iloc[0]}")
+    annotations = source.annotations[~source.annotations["image_id"].isin(unreadable)]
+    annotations, clipped = rescale(annotations, sizes, data.image_size, source.box_frame)
+
+    studies = source.images.set_index("image_id")[["patient_id"]].join(sizes[["width", "height"]])
+    table = union_labels(annotations, source.classes).reindex(studies.index, fill_value=0)
+    usable = ~studies.index.isin(unreadable)
+    split = _split(table[usable], studies["patient_id"][usable], source.official_test, data, labels)
+    studies["split"] = split.reindex(studies.index).fillna("unreadable")
+    _require_studies(table, studies["split"], labels)
+    _require_positives(table[studies["split"] == "train"], labels)
+
+    stored = {
+        "source": source.name,
+        "description": source.description,
+        "rendered": source.rendered,
+        "classes": source.classes,
+        "experiments": labels.experiments,
+        "explained": labels.explained,
+        "size": data.image_size,
+        "split": split_hash(split),
+    }
+    # root is where the data happen to lie
+    parts = [data.model_dump(exclude={"root"}), annotations.to_csv(), studies.to_csv()]
+    stored["data"] = fingerprint([stored, *parts, file_sha256(folder / "pixels.npy")])
+    for name, frame in {"studies": studies, "annotations": annotations, "labels": table}.items():
+        with whole_file(folder / f"{name}.csv") as temporary:
+            frame.to_csv(temporary, index=name != "annotations")
+    write_json(folder / "cohort.json", stored)
+
+    failed = pd.DataFrame({"image_id": unreadable, "row": np.nan, "reason": sizes.loc[unreadable, "reason"]})
+    return pd.concat([source.skipped, clipped, failed], ignore_index=True)
+
+
+def _split(
+    table: pd.DataFrame, patients: pd.Series, official_test: frozenset[str] | None, data: Data, labels: Labels
+) -> pd.Series:
+    """The split of every study; a data set's own test split is kept, and validation is drawn from the rest."""
+    explained = labels.experiments[labels.explained]
+    is_test = table.index.isin(official_test or [])
+    test_share = data.test_share if official_test is None else 0.0
+    drawn = split_studies(table[~is_test], patients[~is_test], explained, data.valid_share, test_share, data.seed)
+    return pd.concat([drawn, pd.Series("test", table.index[is_test])]).reindex(table.index).rename("split")
+
+
+def rescale(
+    annotations: pd.DataFrame, sizes: pd.DataFrame, size: int, box_frame: pd.DataFrame | None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Clip boxes to their image and rescale them to the square frame of `size` pixels (thesis, section 4.1).
+
+    Args:
+        annotations: boxes in pixels of `box_frame` or, where that is None, of the file.
+        sizes: width and height of every file in pixels, indexed by image_id.
+        box_frame: width and height behind the boxes, indexed by image_id, where the files were resized.
+
+    Returns:
+        Annotations in the square frame, and what was clipped or removed (image_id, row, reason).
+    """
+    frame = sizes if box_frame is None else box_frame
+    clipped, changed = clip_boxes(annotations, frame["width"], frame["height"])
+    for column in BOX_COLUMNS:
+        side = "width" if column.startswith("x") else "height"
+        clipped[column] *= size / clipped["image_id"].map(frame[side])
+    return clipped, changed
+
+
+def _require_known(classes: list[str], labels: Labels) -> None:
+    """Refuse unknown labels before hours of conversion."""
+    for name, wanted in labels.experiments.items():
+        unknown = [label for label in wanted if label not in classes]
+        if unknown:
+            known = ", ".join(classes)
+            raise ValueError(f"labels.experiments[{name!r}]: unknown label {unknown[0]!r}; known are {known}")
+
+
+def _require_studies(table: pd.DataFrame, split: pd.Series, labels: Labels) -> None:
+    for name, wanted in labels.experiments.items():
+        counts = split[table[wanted].any(axis=1)].value_counts()
+        for part in ("train", "valid", "test"):
+            if not counts.get(part, 0):
+                raise ValueError(
+                    f"labels.experiments[{name!r}]: no {part} study has any of its labels; "
+                    "raise data.n_studies, data.valid_share or data.test_share"
+                )
+
+
+def _require_positives(table: pd.DataFrame, labels: Labels) -> None:
+    for name, wanted in labels.experiments.items():
+        empty = [label for label in wanted if not table[label].any()]
+        if empty:
+            raise ValueError(
+                f"labels.experiments[{name!r}]: no positive training study for {', '.join(empty)}; "
+                "take the label out or raise data.n_studies"
+            )

@@ -1,0 +1,134 @@
+"""DICOM files in every transfer syntax that radiographs come in, against dcmtk, an independent reader."""
+
+import shutil
+import subprocess
+
+import cv2
+import numpy as np
+import pydicom
+import pytest
+from fixtures import write_dicom
+
+from cxrlib.data.images import ImageError, by_table, read_grey
+
+RANDOM = np.random.default_rng(0)
+SMOOTH = cv2.resize(RANDOM.random((5, 6)), (56, 40), interpolation=cv2.INTER_CUBIC).clip(0, 1)
+DEEP = {"BitsStored": 12, "HighBit": 11}
+KINDS = {
+    "8 bit": ((SMOOTH * 255).astype(np.uint8), "MONOCHROME2", {}),
+    "12 bit": ((SMOOTH * 4095).astype(np.uint16), "MONOCHROME2", DEEP),
+    "16 bit": ((SMOOTH * 65535).astype(np.uint16), "MONOCHROME2", {}),
+    "signed, rescaled": (
+        (SMOOTH * 3000 - 1500).astype(np.int16),
+        "MONOCHROME2",
+        {"RescaleSlope": 2, "RescaleIntercept": -100, "RescaleType": "US"},
+    ),
+    "inverted, windowed": (
+        (SMOOTH * 4095).astype(np.uint16),
+        "MONOCHROME1",
+        DEEP | {"WindowCenter": 2000, "WindowWidth": 1500},
+    ),
+}
+# how dcmtk writes each syntax, and which of its programs reads it again
+SYNTAXES = {
+    "ImplicitVRLittleEndian": (["dcmconv", "+ti"], "dcm2pnm"),
+    "ExplicitVRLittleEndian": (["dcmconv", "+te"], "dcm2pnm"),
+    "ExplicitVRBigEndian": (["dcmconv", "+tb"], "dcm2pnm"),
+    "DeflatedExplicitVRLittleEndian": (["dcmconv", "+td"], "dcm2pnm"),
+    "RLELossless": (["dcmcrle"], "dcm2pnm"),
+    "JPEGLosslessSV1": (["dcmcjpeg", "+e1"], "dcmj2pnm"),
+    "JPEGLossless": (["dcmcjpeg", "+el"], "dcmj2pnm"),
+    "JPEGLSLossless": (["dcmcjpls"], "dcml2pnm"),
+}
+
+
+def run(*command):
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def seen_by_dcmtk(program, path, windowed):
+    """Grey values as dcmtk shows the image: through its first window, or stretched from minimum to maximum."""
+    picture = path.with_suffix(".pgm")
+    run(program, *(["+Wi", "1"] if windowed else ["+Wm"]), path, picture)
+    return cv2.imread(str(picture), cv2.IMREAD_UNCHANGED).astype(int)
+
+
+@pytest.mark.skipif(shutil.which("dcmcjpeg") is None, reason="dcmtk is not installed: apt-get install dcmtk")
+@pytest.mark.parametrize("syntax", SYNTAXES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_syntax_looks_as_dcmtk_shows_it(tmp_path, syntax, kind):
+    stored, photometric, tags = KINDS[kind]
+    plain = write_dicom(tmp_path / "plain.dicom", stored, photometric, **tags)
+    write, program = SYNTAXES[syntax]
+    path = tmp_path / "packed.dicom"
+    run(*write, plain, path)
+    assert pydicom.dcmread(path).file_meta.TransferSyntaxUID == getattr(pydicom.uid, syntax)
+    found = read_grey(path)
+    np.testing.assert_array_equal(found, read_grey(plain))
+    expected = seen_by_dcmtk(program, path, "WindowWidth" in tags)
+    assert (found.min(), found.max()) == (0, 255)
+    assert np.abs(found - expected).max() <= 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_jpeg_2000_gives_the_pixels_that_were_compressed(tmp_path, kind):
+    """dcmtk lacks JPEG 2000: OpenJPEG compresses here, and the plain file is the one that the test above compares."""
+    stored, photometric, tags = KINDS[kind]
+    plain = write_dicom(tmp_path / "plain.dicom", stored, photometric, **tags)
+    dataset = pydicom.dcmread(plain)
+    dataset.compress(pydicom.uid.JPEG2000Lossless, encoding_plugin="pylibjpeg")
+    dataset.save_as(tmp_path / "packed.dicom")
+    np.testing.assert_array_equal(read_grey(tmp_path / "packed.dicom"), read_grey(plain))
+
+
+def test_jpeg_2000_is_decoded_in_one_thread_by_a_decoder_that_refuses_damage(tmp_path):
+    dataset = pydicom.dcmread(write_dicom(tmp_path / "plain.dicom", np.arange(4096, dtype=np.uint16).reshape(64, 64)))
+    dataset.compress(pydicom.uid.JPEG2000Lossless, encoding_plugin="pylibjpeg")
+    (frame,) = pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=1)
+    dataset.PixelData = pydicom.encaps.encapsulate([frame[: len(frame) // 4 * 2]])
+    dataset.save_as(tmp_path / "cut.dicom")
+    with pytest.raises(ImageError, match=r"cut\.dicom: not a readable DICOM image") as refusal:
+        read_grey(tmp_path / "cut.dicom")
+    assert "pylibjpeg: " in str(refusal.value) and "gdcm" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("tags", "is_padding"),
+    [
+        ({"PixelPaddingValue": 0}, lambda values: values == 0),
+        ({"PixelPaddingValue": 0, "PixelPaddingRangeLimit": 99}, lambda values: values <= 99),
+        ({"PixelPaddingValue": 4095, "PixelPaddingRangeLimit": 4000}, lambda values: values >= 4000),
+    ],
+)
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_padding_is_black_and_does_not_move_the_other_greys(tmp_path, tags, is_padding, photometric):
+    stored = RANDOM.integers(1000, 3000, (12, 16)).astype(np.uint16)
+    stored[:2], stored[-2:] = [[50], [0]], 4095
+    found = read_grey(write_dicom(tmp_path / "a.dicom", stored, photometric, **DEEP, **tags))
+    padding = is_padding(stored)
+    assert padding.any()
+    assert not found[padding].any()
+    image = stored[~padding].astype(float)
+    expected = np.interp(image, [image.min(), image.max()], [0, 255] if photometric == "MONOCHROME2" else [255, 0])
+    np.testing.assert_allclose(found[~padding], expected, atol=0.51)
+
+
+def test_an_image_of_padding_alone_is_black(tmp_path):
+    stored = np.full((4, 4), 7, np.uint16)
+    assert not read_grey(write_dicom(tmp_path / "a.dicom", stored, PixelPaddingValue=7)).any()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int16, np.int32, np.float32])
+def test_looking_up_equals_computing_every_pixel(dtype):
+    lowest = -100 if np.dtype(dtype).kind != "u" else 0
+    stored = RANDOM.integers(lowest, 120, (9, 7)).astype(dtype)
+    asked = []
+
+    def grey_of(values):
+        assert values.dtype == dtype
+        asked.extend(values.tolist())
+        return ((values.astype(int) * 2) % 256).astype(np.uint8)
+
+    np.testing.assert_array_equal(by_table(stored, grey_of), (stored.astype(int) * 2) % 256)
+    assert sorted(asked) == sorted(set(stored.ravel().tolist()))

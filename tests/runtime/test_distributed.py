@@ -1,0 +1,66 @@
+"""One process and two that torchrun starts, over Gloo on the CPU, must train and explain alike."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browsable import STUDIES, browsable_run
+
+from cxrlib.explain.explanations import load_explanations
+from cxrlib.runtime.files import read_json
+
+SCRIPT = Path(__file__).with_name("two_processes.py")
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run's folder after one process and two have written 1.json, 2.json, maps/1.npz and maps/2.npz there."""
+    folder = browsable_run(tmp_path_factory.mktemp("processes") / "run")
+    for command in ([sys.executable], TORCHRUN):
+        done = subprocess.run([*command, SCRIPT, folder], capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_the_command_fills_the_store_that_notebooks_read(run):
+    store = run / "maps" / "test.npz"
+    expected = store.read_bytes()
+    store.unlink()
+    command = [*TORCHRUN, "-m", "cxrlib.stages.explain", "smoke", "--out", run]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert store.read_bytes() == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "compute.device=cuda"], "compute.device: cuda is not available here"),
+        (["--set", "gradcam.layer=layer9"], "gradcam.layer: the network has no module 'layer9'"),
+        (["--out", __file__], "File exists"),
+    ],
+)
+def test_the_command_refuses_in_one_line(run, arguments, message):
+    command = [sys.executable, "-m", "cxrlib.stages.explain", "smoke", "--out", run, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2
+    assert message in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("loss", ["train_loss", "valid_loss"])
+def test_the_losses_are_the_same(run, loss):
+    one, two = (read_json(run / f"{processes}.json")[loss] for processes in (1, 2))
+    assert len(one) == 3 and len(set(one)) == 3
+    np.testing.assert_allclose(two, one, rtol=1e-6)
+
+
+def test_the_explanations_are_the_same_in_the_same_order(run):
+    one, two, whole = (load_explanations(run / "maps" / f"{name}.npz") for name in ("1", "2", "test"))
+    assert len(one.maps) == STUDIES and one.maps.max() > 0
+    assert (run / "maps" / "1.npz").read_bytes() == (run / "maps" / "2.npz").read_bytes()
+    assert one.probabilities.index.equals(whole.probabilities.index)
+    np.testing.assert_allclose(one.maps, whole.maps, atol=1e-5 * whole.maps.max())
+    assert sorted(path.name for path in (run / "maps").iterdir()) == ["1.npz", "2.npz", "test.npz"]

@@ -1,0 +1,56 @@
+"""Trains a small ResNet and explains the run in the folder argv[1]; run by python or by torchrun.
+
+Writes <processes>.json and maps/<processes>.npz there. Trains in double precision: in single precision, an untrained
+ResNet amplifies the rounding of sums that are split differently.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from cxrlib.data.cohort import load_cohort
+from cxrlib.model.networks import build_resnet
+from cxrlib.model.training import train
+from cxrlib.params import load_params
+from cxrlib.runtime.distributed import join_processes, leave_processes, rank, world_size
+from cxrlib.runtime.files import write_json
+from cxrlib.stages import explain as experiments
+
+
+class InDouble(nn.Module):
+    """A ResNet18 that computes in float64."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.resnet = build_resnet("resnet18", 3, output_stride=16).double()
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.resnet(inputs.double())
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    join_processes(torch.device("cpu"))
+    torch.manual_seed(0)
+    images = torch.randint(0, 256, (45, 1, 32, 32), dtype=torch.uint8)
+    targets = torch.randint(0, 2, (45, 3)).double()
+    network = InDouble()
+    # batches of 7 and a last one of 3: the processes' parts are never alike
+    changes = {"epochs": 3, "batch_size": 7, "flip_probability": 0.5, "rotation_degrees": 45.0}
+    params = load_params("smoke").training.model_copy(update=changes)
+    labelled = (images[:31], targets[:31]), (images[31:], targets[31:])
+    history = train(network, *labelled, params, lambda *_: None)
+    run = Path(sys.argv[1])
+    if rank() == 0:
+        write_json(run / f"{world_size()}.json", history.to_dict("list"))
+    smoke, store = load_params("smoke"), run / "maps" / f"{world_size()}.npz"
+    experiments.SHARD = 5
+    cohort = load_cohort(run / "data")
+    experiments.explain_split(cohort, "test", run / "models", smoke.gradcam, smoke.compute, store)
+    leave_processes()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,278 @@
+"""The heatmap browser in a real browser: mouse and keyboard in JupyterLab and in Voila, pixels from the library."""
+
+import base64
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from browsable import CLASSES
+from playwright.sync_api import Page, expect, sync_playwright
+
+from cxrlib.runtime.files import PROJECT_ROOT
+from cxrlib.show.browse.browsed import load_results
+from cxrlib.show.browse.numbers import localisation_text
+from cxrlib.show.browse.overlay import LINES, Look, render
+from cxrlib.show.browse.perturb import input_jpeg, replace_and_predict
+from cxrlib.show.browse.voila import write_page
+from cxrlib.stages.inputs import network_inputs
+
+CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
+TOKEN = "a-token-for-this-test"
+SCREENSHOTS = os.environ.get("SCREENSHOTS")
+"""A folder to keep screenshots in."""
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (apt-get install chromium)")
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium):
+    context = chromium.new_context(viewport={"width": 1366, "height": 768}, accept_downloads=True)
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.complaints = []
+    page.on("console", lambda message: message.type == "error" and page.complaints.append(message.text))
+    # Voila's template asks a server for an icon font that its scripts bring along
+    page.route("**/cdn.jsdelivr.net/**", lambda route: route.fulfill(status=200, content_type="text/css", body=""))
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    yield page
+    context.close()
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start a server of this interpreter; it and its kernels end with the test. Returns its log."""
+    servers = []
+
+    def begin(*command: str) -> Path:
+        environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
+        environment |= {f"JUPYTER_{kind}_DIR": str(tmp_path / kind) for kind in ("CONFIG", "DATA", "RUNTIME")}
+        environment |= {"PYTHONPATH": str(PROJECT_ROOT), "JUPYTERLAB_SETTINGS_DIR": str(no_news(tmp_path / "settings"))}
+        environment["BROWSER"] = "true"  # a command that opens nothing
+        log = tmp_path / "server.log"
+        with log.open("w") as file:
+            pipes = {"stdout": file, "stderr": file, "start_new_session": True}
+            servers.append(subprocess.Popen([sys.executable, *command], env=environment, cwd=PROJECT_ROOT, **pipes))
+        return log
+
+    yield begin
+    for server in servers:
+        os.killpg(server.pid, signal.SIGINT)
+        os.killpg(server.pid, signal.SIGTERM)
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:  # still busy ending its kernels, which end without it too
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
+
+
+def address_in(log: Path, pattern: str) -> str:
+    """The address that a server prints when it is ready."""
+    for _ in range(600):
+        found = re.search(pattern, log.read_text())
+        if found:
+            return found.group()
+        time.sleep(0.1)
+    raise AssertionError(log.read_text())
+
+
+def no_news(folder: Path) -> Path:
+    """A folder of JupyterLab's settings that keeps it from asking about news."""
+    path = folder / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"fetchNews": "false", "checkForUpdates": false}')
+    return folder
+
+
+def shown(page: Page, place: str = ".cxr-large img") -> bytes:
+    """The bytes of the image that the page shows."""
+    script = """async image => {
+        const bytes = new Uint8Array(await (await fetch(image.src)).arrayBuffer());
+        return btoa(Array.from(bytes, byte => String.fromCharCode(byte)).join(''));
+    }"""
+    return base64.b64decode(page.locator(place).first.evaluate(script))
+
+
+def until_shown(page: Page, expected: bytes, place: str = ".cxr-large img") -> None:
+    """Wait until the page shows exactly these bytes."""
+    for _ in range(100):
+        if page.locator(place).first.get_attribute("src") and shown(page, place) == expected:
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(
+        f"the picture is not what the library draws: {page.locator('.cxr-large figcaption').inner_text()}"
+    )
+
+
+def slider(page: Page, name: str):
+    """A slider and its handle, by the name beside it."""
+    widget = page.locator(".widget-slider").filter(has=page.get_by_text(name, exact=True))
+    return widget, widget.locator(".noUi-handle")
+
+
+def drag(page: Page, name: str, fraction: float) -> float:
+    """Drag a slider's handle to a fraction of its way in many small steps; the number that it then shows."""
+    widget, handle = slider(page, name)
+    way, start = widget.locator(".noUi-base").bounding_box(), handle.bounding_box()
+    page.mouse.move(start["x"] + start["width"] / 2, start["y"] + start["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(way["x"] + fraction * way["width"], start["y"] + start["height"] / 2, steps=25)
+    page.mouse.up()
+    text = widget.locator(".widget-readout").inner_text()
+    return float(text.rstrip("%")) / (100 if text.endswith("%") else 1)
+
+
+def screenshot(page: Page, name: str) -> None:
+    if SCREENSHOTS:
+        page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png")
+
+
+class Expected:
+    """What the library computes for the controls' present state."""
+
+    def __init__(self, folder: Path) -> None:
+        self.results = load_results(folder)
+        self.view = self.results.first_view("study00", CLASSES[0], 0.05)
+        self.look = Look(readers=(True,) * len(LINES))
+
+    def see(self, **changes: object) -> "Expected":
+        self.view = replace(self.view, **changes)
+        return self
+
+    def draw(self, **changes: object) -> "Expected":
+        self.look = replace(self.look, **changes)
+        return self
+
+    @property
+    def image(self) -> bytes:
+        return render(self.results.cohort.images([self.view.image_id])[0], self.results.evidence(self.view), self.look)
+
+    @property
+    def texts(self) -> list[str]:
+        scores = localisation_text(self.results.evidence(self.view), self.results.cohort.size, self.view.class_name)
+        return [*scores.values(), *(f"{p:.3f}" for p in self.results.probabilities.loc[self.view.image_id])]
+
+    def check(self, page: Page) -> None:
+        until_shown(page, self.image)
+        numbers = page.locator(".cxr-numbers").all_inner_texts()
+        for text in self.texts:
+            assert any(text in found for found in numbers), text
+
+
+def drive(page: Page, folder: Path) -> None:
+    """Use every control of the first two tabs by mouse or keyboard."""
+    expected = Expected(folder)
+    expect(page.locator(".cxr-large img").first).to_be_visible(timeout=60_000)
+    expected.check(page)
+
+    page.get_by_label("class").select_option("Cardiomegaly")
+    expected.see(class_name="Cardiomegaly").check(page)
+    page.get_by_role("button", name="next").click()
+    expected.see(image_id="study01").check(page)
+    page.get_by_label("study", exact=True).select_option("study05")
+    expected.see(image_id="study05").check(page)
+
+    page.locator(".cxr-large figure").first.focus()
+    for key in ["ArrowRight"] * 4 + ["ArrowUp"] * 5 + ["ArrowDown", "ArrowLeft", "ArrowLeft", "ArrowLeft"]:
+        page.keyboard.press(key)
+    expected.see(image_id="study06", share=0.09).check(page)
+    page.get_by_label("class").focus()
+    page.keyboard.press("ArrowUp")
+    expected.see(class_name=CLASSES[0]).check(page)
+
+    expected.see(share=drag(page, "top pixels", 0.4)).check(page)
+    for name, fraction in [("opacity", 0.95), ("window", 0.5), ("level", 0.3)]:
+        expected.draw(**{name: drag(page, name, fraction)}).check(page)
+    slider(page, "opacity")[1].focus()
+    page.keyboard.press("ArrowLeft")
+    expected.draw(opacity=round(expected.look.opacity - 0.05, 2)).check(page)
+    page.get_by_label("colours").select_option("viridis")
+    expected.draw(colours="viridis").check(page)
+    page.get_by_text("reader R2 (dashed)").click()
+    expected.draw(readers=(True, False, True, True)).check(page)
+    page.get_by_text("mask", exact=True).click()
+    expected.draw(mask=False).check(page)
+    screenshot(page, f"{page.kind}-heatmap")
+
+    with page.expect_download() as download:
+        page.get_by_role("button", name="save picture").click()
+    assert download.value.suggested_filename == "study06-Aortic_enlargement-Grad-CAM.png"
+
+    page.get_by_role("button", name="perturbation").click()
+    check_perturbation(page, expected)
+
+
+def check_perturbation(page: Page, expected: Expected) -> None:
+    results, view = expected.results, expected.view
+    image = network_inputs(results.cohort, [view.image_id], results.explanations.input_size)[0]
+    for option, kernel in [("mean grey", 0), ("blur, kernel 21", 21)]:
+        page.get_by_label("replace by").select_option(option)
+        mask = torch.from_numpy(results.evidence(view).mask)
+        changed = replace_and_predict(results.network, image, mask, kernel)
+        until_shown(page, input_jpeg(changed.after), ".cxr-small img >> nth=1")
+        after = pd.Series(changed.probabilities, results.classes)
+        table = page.locator(".cxr-numbers").filter(has_text="p after").inner_text()
+        for name, p in results.probabilities.loc[view.image_id].items():
+            assert f"{after[name]:.3f}" in table and f"{after[name] - p:+.3f}" in table
+    screenshot(page, f"{page.kind}-perturbation")
+
+
+def nameless(page: Page) -> list[str]:
+    """Controls of the browser that a screen reader could not name."""
+    script = """places => places.filter(place => place.offsetParent !== null && !(
+        place.getAttribute('aria-label') || place.getAttribute('aria-labelledby') || place.innerText.trim() ||
+        place.labels?.length || place.title)).map(place => place.outerHTML.slice(0, 200))"""
+    controls = ".cxr-browser :is(select, input, button, [role=slider])"
+    return page.locator(controls).evaluate_all(script)
+
+
+def test_the_browser_in_jupyterlab(page, start, browsed_run):
+    write_page(browsed_run)
+    page.kind = "lab"
+    log = start(
+        *("-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", "--ServerApp.port=0"),
+        *(f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={browsed_run}"),
+    )
+    page.goto(f"{address_in(log, 'http://127.0.0.1:[0-9]+/lab')}/tree/browse.ipynb?token={TOKEN}")
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+    choose(page, "Run", "Run All Cells")
+    drive(page, browsed_run)
+    assert nameless(page) == []
+    assert page.complaints == []
+
+    choose(page, "Kernel", "Restart Kernel…")
+    page.get_by_role("button", name="Confirm Kernel Restart").click()
+    expect(page.get_by_text("run this cell again").first).to_be_visible()
+
+
+def choose(page: Page, menu: str, entry: str) -> None:
+    page.get_by_text(menu, exact=True).first.click()
+    page.get_by_text(entry, exact=True).click()
+
+
+def test_the_page_of_its_own_asks_for_its_token(page, start, browsed_run):
+    page.kind = "voila"
+    log = start("run_all.py", "smoke", "--browse", "--out", str(browsed_run))
+    address = address_in(log, r"http://127\.0\.0\.1:\d+/\?token=\w+")
+    assert "login" in urllib.request.urlopen(address.partition("?")[0]).url
+    page.goto(address, wait_until="commit")
+    drive(page, browsed_run)
+    assert nameless(page) == []
+    assert page.complaints == []

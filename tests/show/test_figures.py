@@ -1,0 +1,114 @@
+"""Figures lie where they say: boxes, heatmaps, readers' lines and confusion matrices."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from fixtures import annotation_rows
+from matplotlib import colormaps
+from matplotlib import pyplot as plt
+from matplotlib.colors import to_hex
+
+from cxrlib.data.cohort import Cohort
+from cxrlib.show.figures.classification_figures import confusion_grid
+from cxrlib.show.figures.iou_figures import pair_scores
+from cxrlib.show.figures.panels import (
+    GREY,
+    INSET,
+    OPACITY,
+    colour_bar,
+    show_boxes,
+    show_heatmap,
+    show_radiograph,
+    show_readers,
+)
+from cxrlib.show.figures.style import HEATMAP, READER_LINES
+
+SIZE = 100
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def axes():
+    return plt.subplots()[1]
+
+
+def readers_of(*rows):
+    about = {"experiments": {"all": ["A", "B"]}, "explained": "all", "size": SIZE}
+    return Cohort(None, annotation_rows(*rows), pd.DataFrame(), None, Path(), about)
+
+
+def test_boxes_and_heatmaps_lie_in_the_frame_of_the_image():
+    ax = axes()
+    show_radiograph(ax, np.zeros((20, 20), np.uint8))
+    show_boxes(ax, np.array([[2, 3, 8, 7]]), "green")
+    assert ax.patches[0].get_bbox().extents.tolist() == [2, 3, 8, 7]
+    show_heatmap(ax, np.eye(4), 20)
+    assert list(ax.images[-1].get_extent()) == [0, 20, 20, 0] and ax.images[-1].origin == "upper"
+
+
+def test_a_reader_keeps_the_line_style_in_all_findings_of_an_image():
+    cohort = readers_of(
+        ("i", "A", "R10", 0, 0, 10, 10),
+        ("i", "B", "R9", 20, 0, 30, 10),
+        ("i", "B", "R10", 40, 0, 50, 10),
+        ("i", "C", "R8"),
+    )
+    assert cohort.readers("i") == ["R8", "R9", "R10"]
+    ax = axes()
+    show_readers(ax, cohort, "i", {"A": "red", "B": "blue"})
+    drawn = {(to_hex(p.get_edgecolor()), p.get_x()): p.get_linestyle() for p in ax.patches}
+    _, second, third = READER_LINES
+    assert drawn == {("#ff0000", 0): third, ("#0000ff", 20): second, ("#0000ff", 40): third}
+
+
+def test_a_box_on_top_of_another_is_drawn_inside_it():
+    cohort = readers_of(("i", "A", "R1", 10, 10, 50, 60), ("i", "B", "R1", 10, 10, 50, 60))
+    ax = axes()
+    show_readers(ax, cohort, "i", {"A": "red", "B": "blue"})
+    outer, inner = sorted((p.get_bbox().extents for p in ax.patches), key=lambda box: box[0])
+    assert outer.tolist() == [10, 10, 50, 60]
+    np.testing.assert_allclose(inner - outer, SIZE * INSET * np.array([1, 1, -1, -1]))
+
+
+def test_small_boxes_on_top_of_each_other_stay_boxes():
+    cohort = readers_of(*[("i", name, reader, 10, 10, 13, 12) for name in "AB" for reader in ("R1", "R2", "R3")])
+    ax = axes()
+    show_readers(ax, cohort, "i", {"A": "red", "B": "blue"})
+    assert len(ax.patches) == 6 and all(p.get_width() > 0 and p.get_height() > 0 for p in ax.patches)
+
+
+def test_the_colour_bar_shows_what_a_heatmap_looks_like_over_grey():
+    figure, ax = plt.subplots()
+    grey = np.full((8, 8, 3), GREY)
+    ax.imshow(grey, extent=(0, 8, 8, 0))
+    show_heatmap(ax, np.full((8, 8), 0.5), 8)
+    colour_bar(figure, [ax])
+    bar = figure.axes[1].collections[-1].cmap if figure.axes[1].collections else None
+    expected = OPACITY / 2 * np.array(colormaps[HEATMAP](0.5)[:3]) + (1 - OPACITY / 2) * GREY
+    np.testing.assert_allclose(bar(0.5)[:3], expected, atol=0.01)
+    figure.canvas.draw()
+    box = ax.get_window_extent()
+    row = round(figure.canvas.get_width_height()[1] - (box.y0 + box.y1) / 2)
+    seen = np.asarray(figure.canvas.buffer_rgba())[row, round((box.x0 + box.x1) / 2), :3] / 255
+    np.testing.assert_allclose(seen, expected, atol=0.02)
+
+
+def test_pairs_of_readers_without_an_interval_are_left_out():
+    rows = [("X", "R1", "R2", 0.5, 30, 0.4, 0.6), ("X", "R1", "R3", 0.9, 3, None, None)]
+    pairs = pd.DataFrame(rows, columns=["class_name", "first", "second", "all_pairs", "n", "low", "high"])
+    figure = pair_scores(pairs)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["R1 and R2"]
+    assert figure.axes[0].get_yticklabels()[0].get_text() == "X\nn = 30 to 30 images"
+    assert not pair_scores(pairs[1:]).axes
+
+
+def test_a_confusion_matrix_has_truth_in_rows():
+    ax = confusion_grid({"A": np.array([[5, 1], [2, 3]])}, 11).axes[0]
+    assert [text.get_text() for text in ax.texts] == ["5", "1", "2", "3"]
+    assert (ax.get_ylabel(), ax.get_xlabel()) == ("true", "predicted")

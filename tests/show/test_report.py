@@ -1,0 +1,272 @@
+"""The report: coverage, evidence, tables for reading, and the page itself in a real browser."""
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from PIL import Image
+
+from cxrlib.evaluate.localisation import score_mask
+from cxrlib.explain.masks import top_pixels
+from cxrlib.params import load_params
+from cxrlib.show.report.coverage import coverage
+from cxrlib.show.report.notebook_pages import with_mathml, write_notebook_pages
+from cxrlib.show.report.page import table_cells, write_report
+from cxrlib.show.report.summary import not_comparable, summary
+from cxrlib.thesis.errata import Evidence, errata, sides, thesis_errata, threshold
+from cxrlib.thesis.items import thesis_items
+from cxrlib.thesis.unions import as_area_union, growth, own_growth, readers_needed
+
+THESIS = (
+    [f"Table {n}" for n in range(1, 7)]
+    + [f"Figure {n}" for n in range(1, 26)]
+    + [f"Figure 26 {letter}" for letter in "abcdef"]
+    + [f"Figure {n}" for n in range(27, 32)]
+    + [f"Figure 32 {letter}" for letter in "abcdefg"]
+)
+
+
+def test_every_table_and_figure_of_the_thesis_has_a_notebook_or_a_reason():
+    items = thesis_items()
+    assert items["item"].tolist() == THESIS
+    redrawn = [3, 6, 8]
+    others = {f"Figure {n}" for n in [*range(3, 9), *range(10, 16)] if n not in redrawn}
+    without = items[items["artefact"] == ""]
+    assert set(without["item"]) == others
+    assert without["remark"].str.contains(r"\d{4}; .*not redrawn").all()
+    assert (items.loc[items["artefact"] != "", "notebook"].str.match(r"0[1-7]_\w+")).all()
+
+
+def test_what_a_run_lacks_is_named_with_the_command_that_makes_it(tmp_path):
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "table_01.csv").write_text("a\n1\n")
+    found = coverage(tmp_path, "demo").set_index("item")
+    assert found.loc["Table 1", ["file", "status"]].tolist() == ["tables/table_01.csv", "present"]
+    assert found.loc["Figure 32 c", ["file", "status", "remark"]].tolist() == [
+        "",
+        "missing",
+        "run: python run_all.py demo --only 07",
+    ]
+    assert found.loc["Figure 4", "status"] == "another author's"
+
+
+def test_tables_for_reading_have_one_interval_column_and_equal_decimals():
+    table = pd.DataFrame(
+        {
+            "label": ["A", "3 B"],
+            "difference": ["-0.5", "0"],
+            "low": ["0.1", ""],
+            "high": ["0.25", ""],
+            "n": ["12000", "0"],
+            "images": ["rendered", "rendered"],
+        }
+    )
+    cells = table_cells(table, "no comparison")
+    assert cells["header"] == ["label", "difference †", "95 %", "n"]
+    assert cells["rows"] == [["A", "−0.500", "0.100 to 0.250", "12,000"], ["3 B", "0.000", "", "0"]]
+    assert table_cells(table)["header"][1] == "difference"
+    assert table_cells(pd.DataFrame({"year": ["2017"]}))["rows"] == [["2017"]]
+    assert table_cells(pd.DataFrame({"image_id": ["0012", "1002"]}))["rows"] == [["0012"], ["1002"]]
+
+
+def test_formulas_become_mathml_and_prices_do_not():
+    assert with_mathml("so $x^2$ is").count("<msup>") == 1
+    assert 'display="block"' in with_mathml("$$\\frac{a}{b}$$")
+    assert with_mathml(r"costs \$5 and 5 $ more") == r"costs \$5 and 5 $ more"
+
+
+def test_only_the_thesiss_own_data_set_is_compared_with_it():
+    assert "rendered" in not_comparable({"rendered": True, "source": "demo"})
+    assert "another data set" in not_comparable({"rendered": False, "source": "nih"})
+    assert not_comparable({"rendered": False, "source": "vinbigdata"}) == ""
+
+
+def test_unions_by_hand():
+    assert as_area_union(1 / 3) == pytest.approx(0.5)  # half overlap: intersection 1 of areas 1.5 each
+    assert readers_needed(0.862) == pytest.approx(0.724) and readers_needed(0.4) == 0
+    shares = pd.Index([0.05, 0.1, 0.2])
+    box = 40 * shares.to_numpy()  # in units of the true box, which lies inside: the box grows with the share
+    assert growth(pd.Series(1 / box, shares), by_sum=False) == pytest.approx(1)
+    assert growth(pd.Series(1 / (box + 1), shares), by_sum=True) == pytest.approx(1)
+
+
+def test_a_runs_own_growth_is_that_of_its_single_boxes():
+    """The box of a round spot grows like its area; a heatmap of two spots has two boxes and is left out."""
+    y, x = np.mgrid[-1:1:200j, -1:1:200j]
+    spots = {"round": np.exp(-(x**2 + y**2)), "two": np.exp(-20 * ((np.abs(x) - 0.5) ** 2 + y**2))}
+    rows = []
+    for name, heatmap in spots.items():
+        for share in (0.02, 0.05, 0.1, 0.2):
+            mask = top_pixels(torch.from_numpy(heatmap), share).numpy()
+            scores = score_mask(mask, np.array([[0, 0, 9, 9]]), 200)  # the true box does not matter
+            rows.append({"image_id": name, "class_name": "x", "share": share} | scores)
+    cases = pd.DataFrame(rows)
+    assert cases.loc[cases["image_id"] == "two", "predicted_boxes"].eq(2).all()
+    assert own_growth(cases) == pytest.approx(1, abs=0.05)
+    assert np.isnan(own_growth(cases[cases["image_id"] == "two"]))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A run of which only notebook 01 has left something."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "data").mkdir()
+    (folder / "figures").mkdir()
+    (folder / "tables").mkdir()
+    parameters = load_params("smoke").model_dump()
+    (folder / "params.json").write_text(json.dumps({"profile": "smoke", "parameters": parameters}))
+    about = {"source": "demo", "description": "rendered <script>alert(1)</script>", "rendered": True}
+    (folder / "data" / "cohort.json").write_text(json.dumps(about | {"data": "abc", "split": "def", "explained": "x"}))
+    Image.new("RGB", (1400, 700), "navy").save(folder / "figures" / "figure_01.png")
+    pd.DataFrame({"reference": ["<script>alert(2)</script>"], "year": [2017]}).to_csv(
+        folder / "tables" / "table_01.csv", index=False
+    )
+    sidecar = {"caption": "<script>alert(3)</script>", "notebook": "01_data", "data": {"rendered": False}}
+    for name in ("figures/figure_01", "tables/table_01"):
+        (folder / f"{name}.json").write_text(json.dumps(sidecar))
+    return folder
+
+
+def test_an_unfinished_run_has_a_report_that_says_what_is_missing(folder):
+    page = write_report(folder)[0].read_text()
+    assert "run: python run_all.py smoke --only 06" in page
+    assert "Classification: table_03.csv is missing" in page
+    assert len(pd.read_csv(folder / "tables" / "coverage.csv")) == len(THESIS)
+
+
+def test_labels_and_captions_are_shown_as_text(folder):
+    page = write_report(folder)[0].read_text()
+    assert "<script" not in page and page.count("&lt;script&gt;") >= 3
+
+
+def test_the_page_needs_no_network(folder):
+    page = write_report(folder)[0].read_text()
+    assert not re.findall(r"""(?:src|href)=["'](?:https?:)?//""", page)
+
+
+def test_the_smoke_run_has_every_item_and_evidence_for_every_erratum(smoke):
+    found = coverage(smoke, "smoke")
+    assert found.loc[found["artefact"] != "", "status"].eq("present").all()
+    points = errata(smoke, json.loads((smoke / "params.json").read_text())["parameters"])
+    assert points["point"].tolist() == list(range(1, 14)) == thesis_errata()["point"].tolist()
+    assert points["evidence"].str.len().min() > 30
+    missing = points.loc[2, "evidence"]
+    for text in (
+        "14,925 images against 14,796",
+        "2,300 against 2,168",
+        "6 of the other six counts are equal",
+        "Of 5 simple rules 0 do",
+    ):
+        assert text in missing
+    assert "11,836 / 1,480 / 1,480; the thesis has 11,836 / 1,480 / 1,480" in points.loc[3, "evidence"]
+
+
+def test_tables_beside_the_thesis_have_intervals(smoke):
+    for name in ("table_03", "table_06"):
+        table = pd.read_csv(smoke / "tables" / f"{name}.csv")
+        assert {"thesis", "ours", "difference", "low", "high", "n"} <= set(table.columns)
+        known = table.dropna(subset=["low", "high"])
+        assert len(known) and (known["low"] <= known["ours"]).all() and (known["ours"] <= known["high"]).all()
+    ceiling = pd.read_csv(smoke / "tables" / "reader_agreement.csv").query("protocol == 'all_pairs'")
+    assert ceiling.set_index("class_name")["ours"].round(3).to_dict() == {
+        "Aortic enlargement": 0.683,
+        "Cardiomegaly": 0.730,
+        "Lung Opacity": 0.424,
+        "Pleural effusion": 0.436,
+        "Pleural thickening": 0.270,
+        "Pulmonary fibrosis": 0.366,
+    }
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
+def test_in_a_browser_every_picture_loads_and_nothing_overflows(smoke, width, height):
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium is installed")
+    with sync_api.sync_playwright() as playwright:
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
+        page = browser.new_context(
+            viewport={"width": width, "height": height}, java_script_enabled=True, offline=True
+        ).new_page()
+        page.goto(Path(smoke / "report.html").as_uri())
+        pictures = page.evaluate("Array.from(document.images, i => i.complete && i.naturalWidth > 0)")
+        assert len(pictures) >= 35 and all(pictures)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        outside = page.evaluate(
+            """Array.from(document.querySelectorAll('h1, h2, h3, p, li, img, div.two div'))
+               .filter(e => e.getBoundingClientRect().right > innerWidth + 1).map(e => e.textContent)"""
+        )
+        assert outside == []
+        assert page.locator(".item").count() >= 40
+        browser.close()
+
+
+def test_a_notebooks_page_has_its_formulas_whole_and_no_script(tmp_path):
+    notebook = new_notebook(cells=[new_markdown_cell("where $\\alpha^c_k$ is"), new_code_cell("1 < 2")])
+    nbformat.write(notebook, tmp_path / "04_gradcam.ipynb")
+    (page,) = write_notebook_pages(tmp_path)
+    html = page.read_text()
+    (formula,) = re.findall(r"<math.*?</math>", html, re.DOTALL)
+    assert "<mi>c</mi>" in formula and formula.count("<msubsup>") == 1
+    assert "<script" not in html and "https://cdn" not in html
+    page.write_text(html.replace("</html>", ""))  # damage is no reason to keep a page
+    assert write_notebook_pages(tmp_path) == [page] and page.read_text() == html
+
+
+def test_the_first_lines_say_what_the_tables_hold(tmp_path):
+    (tmp_path / "tables").mkdir()
+
+    def write(name, **columns):
+        pd.DataFrame(columns).to_csv(tmp_path / "tables" / f"{name}.csv", index=False)
+
+    write(
+        "perturbation_cases",
+        image_id=list("abcc"),
+        heatmap_class=list("ABAA"),
+        transform=["mean", "mean", "blur 11", "mean"],
+        share=[0.5, 0.5, 0.5, 0.02],
+        A=[0.3, 0.1, -9, -9],
+        B=[0.2, -0.4, 0, 0],
+    )
+    write(
+        "table_06",
+        share=[0.05, 0.1, 0.1],
+        class_name=["Cardiomegaly", "Cardiomegaly", "Lung Opacity"],
+        ours=[0.3, 0.4, 0.9],
+        low=[0.2, 0.3, None],
+        high=[0.4, 0.5, None],
+        n=[9, 9, 2],
+        random_heatmap=[0.1, 0.12, 0.2],
+    )
+    write("reader_agreement", class_name=["Cardiomegaly", "Lung Opacity"], protocol="all_pairs", ours=[0.73, 0.42])
+    items = pd.DataFrame({"artefact": ["x", "y", ""], "status": ["present", "missing", "present"]})
+    about = {"description": "d", "explained": "7 labels"}
+    text = "\n".join(map(str, summary(tmp_path, load_params("smoke").model_dump(), about, items, pd.DataFrame())))
+    assert "best is Cardiomegaly, mean IoU 0.40 (0.30 to 0.50) at 10% of the pixels (n = 9)" in text
+    assert "random heatmap 0.12" in text and "two radiologists 0.73" in text
+    assert "top 50% by the mean lowers" in text and "for 1 of 2 predicted classes, most for A (by 0.30)" in text
+    assert "1 of 2 tables and figures are here" in text
+
+
+def test_evidence_counts_what_it_says(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "tables").mkdir()
+    boxes = {"class_name": "Cardiomegaly", "x_min": [1, 60, 70], "x_max": [9, 80, 90]}
+    pd.DataFrame(boxes).to_csv(tmp_path / "data" / "annotations.csv")
+    np.save(tmp_path / "data" / "pixels.npy", np.zeros((1, 100, 100), np.uint8))
+    rows = {"experiment": "7 labels", "label": "A", "truth": [1, 1, 0], "probability": [0.7, 0.5, 0.9]}
+    pd.DataFrame(rows).to_csv(tmp_path / "tables" / "predictions.csv")
+    used = {"iou": {"threshold": 0.5}, "labels": {"explained": "7 labels"}, "training": {"flip_probability": 0.5}}
+    ground = Evidence(tmp_path, used, None, None)
+    assert "67% of 3 Cardiomegaly boxes" in sides(ground)
+    assert "Of 2 true findings" in threshold(ground) and "2 reach p = 0.5, 1 reach p = 0.7" in threshold(ground)

@@ -1,0 +1,43 @@
+import pytest
+from fixtures import annotation_rows, kaggle_folder
+
+from cxrlib.params import ParameterError, load_params
+from cxrlib.stages import estimate
+from cxrlib.stages.estimate import describe
+
+ROWS = annotation_rows(("a", "ILD", "R1", 1, 2, 3, 4), ("b", "No finding", "R1"), ("b", "No finding", "R1"))
+
+
+def test_it_tells_what_it_would_read_and_writes_nothing(tmp_path):
+    root = kaggle_folder(tmp_path / "kaggle", ROWS)
+    params = load_params("thesis", [f"data.root={root}"])
+    before = sorted(tmp_path.rglob("*"))
+    lines = describe(params, tmp_path / "not" / "there")
+    assert lines[0].startswith("reads 2 images and 2 annotation rows of VinBigData")
+    assert lines[0].endswith("sets aside 1 x duplicated row; dropped")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_disk_and_time_follow_from_the_number_of_images(tmp_path, monkeypatch):
+    monkeypatch.setattr(estimate, "_look", lambda data: (15_000, "15,000 images", 0.8, 0))
+    _, disk, preparation, networks = describe(load_params("thesis"), tmp_path)
+    assert disk.startswith(
+        "disk: 5.1 GB (3.9 GB for images of 512 px, 0.8 GB for the network's input of 224 px, 0.4 GB for models); "
+    )
+    assert "about 50 min with 4 processes" in preparation  # 15,000 x 0.8 s / 4
+    hours = int(networks.split("about ")[1].split(" h")[0])
+    assert 50 <= hours <= 70  # 80 epochs of 12,000 images at 4.6 images/s, and the explanations
+
+
+def test_the_demo_is_drawn_but_not_rendered(tmp_path):
+    lines = describe(load_params("smoke"), tmp_path / "out")
+    assert "renders 80 images" in lines[0]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("root", "message"), [("nowhere", "nowhere is neither a folder nor a zip"), ("", r"lacks train\.csv, train")]
+)
+def test_data_that_cannot_be_read_are_refused_before_anything_runs(tmp_path, root, message):
+    with pytest.raises(ParameterError, match=message):
+        describe(load_params("thesis", [f"data.root={tmp_path / root}"]), tmp_path)

@@ -1,0 +1,262 @@
+"""Experiments and the store, on a cohort in memory."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from fixtures import SEVEN, annotation_rows, chest_weights
+
+from cxrlib.data.cohort import Cohort
+from cxrlib.explain.batched import explain
+from cxrlib.explain.explanations import Explanations, load_explanations, save_explanations
+from cxrlib.model import weights
+from cxrlib.model.checkpoint import load_checkpoint
+from cxrlib.model.networks import normalise, to_input
+from cxrlib.model.resume import TrainingState
+from cxrlib.params import load_params
+from cxrlib.show.figures.training_figures import loss_curves
+from cxrlib.stages import explain as experiments
+from cxrlib.stages.explain import explain_split
+from cxrlib.stages.inputs import network_inputs
+from cxrlib.stages.predict import predict_all, predict_split
+from cxrlib.stages.train import checkpoint_path, experiment_order, train_experiment
+
+CPU = torch.device("cpu")
+COMPUTE = load_params("smoke").compute
+GRADCAM = load_params("smoke").gradcam
+CLASSES = ["Cardiomegaly", "No finding"]
+
+
+@pytest.fixture
+def cohort(tmp_path):
+    random = np.random.default_rng(0)
+    image_ids = [f"image{number:02}" for number in range(16)]
+    labels = pd.DataFrame(0, image_ids, SEVEN, dtype="uint8")
+    labels.iloc[::2, SEVEN.index("Cardiomegaly")] = 1
+    labels.iloc[1::2, SEVEN.index("No finding")] = 1
+    studies = pd.DataFrame({"patient_id": image_ids, "split": ["train"] * 8 + ["valid"] * 4 + ["test"] * 4}, image_ids)
+    boxes = [(image_id, "Cardiomegaly", "R1", 10, 20, 30, 40) for image_id in image_ids[::2]]
+    about = {"classes": SEVEN, "experiments": {"main": CLASSES, "other": CLASSES}, "explained": "main", "size": 48}
+    about |= {"data": "first", "rendered": True}
+    pixels = random.integers(0, 256, (16, 48, 48), np.uint8)
+    np.save(tmp_path / "pixels.npy", pixels)
+    return Cohort(studies, annotation_rows(*boxes), labels, pixels, tmp_path, about)
+
+
+def train(cohort, folder, experiment="main", model=None, **changes):
+    params = load_params("smoke")
+    network = params.model.model_copy(update=model or {})
+    training = params.training.model_copy(update=changes)
+    return train_experiment(cohort, experiment, network, training, COMPUTE, folder)
+
+
+def test_inputs_beyond_the_first_chunk_are_their_own(cohort, monkeypatch):
+    monkeypatch.setattr("cxrlib.stages.inputs.CHUNK", 5)
+    image_ids = cohort.studies.index.tolist()
+    assert torch.equal(network_inputs(cohort, image_ids, 24)[:], to_input(cohort.images(image_ids), 24))
+
+
+def test_an_unknown_study_is_refused_not_replaced_by_the_last(cohort):
+    for ask in (cohort.images, lambda image_ids: network_inputs(cohort, image_ids, 24)):
+        with pytest.raises(KeyError, match="no study 'other'"):
+            ask(["image00", "other"])
+    store = Explanations(pd.DataFrame({"A": [0.5]}, ["image00"]), torch.zeros(1, 1, 2, 2), 24, "")
+    for image_id, class_name in (("other", "A"), ("image00", "B")):
+        with pytest.raises(KeyError, match=f"no map of {class_name} of study '{image_id}'"):
+            store.maps_of(pd.DataFrame({"image_id": [image_id], "class_name": [class_name]}))
+
+
+def test_all_that_decides_the_maps_makes_them_again(cohort, tmp_path, monkeypatch):
+    train(cohort, tmp_path)
+    half, image_ids = COMPUTE.model_copy(update={"precision": "bfloat16"}), cohort.of("test")
+
+    def explained(image_ids=image_ids, compute=COMPUTE):
+        checkpoint = checkpoint_path(tmp_path, "main")
+        return experiments.explain_studies(cohort, image_ids, checkpoint, GRADCAM, compute, tmp_path / "test.npz")
+
+    seen = [explained(), explained(compute=half), explained(image_ids=image_ids[:2])]
+    assert not seen[1].probabilities.equals(seen[0].probabilities)
+    cohort.provenance.data = "second"
+    seen.append(explained())
+    monkeypatch.setattr(experiments, "CODE", "another")
+    seen.append(explained())
+    assert len({one.identity for one in seen}) == 5
+
+
+def test_a_finished_experiment_is_read_and_a_changed_one_trained_again(cohort, tmp_path):
+    first = train(cohort, tmp_path)
+    path = checkpoint_path(tmp_path, "main")
+    written = path.stat().st_mtime_ns
+    pd.testing.assert_frame_equal(train(cohort, tmp_path), first)
+    assert path.stat().st_mtime_ns == written
+    train(cohort, tmp_path, learning_rate=0.001)
+    assert path.stat().st_mtime_ns > written
+    cohort.provenance.data = "second"
+    train(cohort, tmp_path, learning_rate=0.001)
+    assert load_checkpoint(path, CPU)[1].data == "second"
+
+
+def test_a_crash_before_the_losses_are_written_trains_again(cohort, tmp_path):
+    train(cohort, tmp_path)
+    (tmp_path / "main.csv").unlink()
+    assert len(train(cohort, tmp_path)) == 1
+
+
+def test_an_interrupted_experiment_ends_with_the_same_bytes(cohort, tmp_path, monkeypatch):
+    def files(folder):
+        return {path.name: path.read_bytes() for path in folder.iterdir() if path.name.startswith("main.")}
+
+    train(cohort, tmp_path / "whole", epochs=3)
+    stop = tmp_path / "stopped"
+    real, calls = TrainingState.save, []
+
+    def dying_save(state, *arguments):
+        real(state, *arguments)
+        calls.append(len(state.history))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(TrainingState, "save", dying_save)
+    with pytest.raises(KeyboardInterrupt):
+        train(cohort, stop, epochs=3)
+    assert [*files(stop)] and "main.csv" not in files(stop) and "main.state" in files(stop)
+    train(cohort, stop, epochs=3)
+    assert calls == [1, 2, 3]
+    assert files(stop) == files(tmp_path / "whole")
+    assert sorted(files(stop)) == ["main.csv", "main.safetensors"]
+
+
+def test_other_code_trains_and_explains_again(cohort, tmp_path, monkeypatch):
+    train(cohort, tmp_path)
+    first = load_checkpoint(checkpoint_path(tmp_path, "main"), CPU)[1].recipe
+    monkeypatch.setattr("cxrlib.stages.train.CODE", "another")
+    train(cohort, tmp_path)
+    assert load_checkpoint(checkpoint_path(tmp_path, "main"), CPU)[1].recipe != first
+
+
+def test_weights_with_outputs_for_every_label_are_kept_as_they_are(cohort, tmp_path, monkeypatch):
+    path = chest_weights(tmp_path / "chest")
+    monkeypatch.setattr(weights, "CHEST_FOLDER", path.parent)
+    chest = {"architecture": "resnet50-xrv", "weights": "torchxrayvision"}
+    with pytest.raises(RuntimeError, match="brings no output for No finding; take these out of labels.experiments"):
+        train(cohort, tmp_path, model=chest, epochs=0)
+    cohort.experiments["main"] = ["Lung Opacity", "Cardiomegaly"]
+    history = train(cohort, tmp_path, model=chest, epochs=0, pos_weight=False)
+    assert history["epoch"].tolist() == [0]
+    assert "Nothing was trained" in loss_curves({"main": history}).texts[0].get_text()
+    network, about = load_checkpoint(checkpoint_path(tmp_path, "main"), CPU)
+    assert about.epoch == 0
+    assert about.valid_loss == pytest.approx(history["valid_loss"][0])
+    head = torch.load(path, weights_only=True)["fc.weight"]
+    assert torch.equal(network.fc.weight, head[[16, 10]])  # places of Lung Opacity and Cardiomegaly in its outputs
+    assert len(explain_split(cohort, "test", tmp_path, GRADCAM, COMPUTE, tmp_path / "maps.npz").maps) > 0
+
+
+def test_a_warm_start_goes_on_from_the_explained_backbone(cohort, tmp_path):
+    train(cohort, tmp_path)
+    history = train(cohort, tmp_path, "other", learning_rate=1e-9)
+    assert history["learning_rate"].iloc[0] == pytest.approx(1e-9 * load_params("smoke").training.end_factor)
+    main, other = (load_checkpoint(checkpoint_path(tmp_path, name), CPU)[0] for name in ("main", "other"))
+    torch.testing.assert_close(main.conv1.weight, other.conv1.weight)
+    assert experiment_order(cohort) == ["main", "other"]
+
+
+def test_predictions_are_the_network_s_own(cohort, tmp_path):
+    train(cohort, tmp_path)
+    labels, probabilities = predict_split(
+        cohort, "main", "test", tmp_path, COMPUTE.model_copy(update={"batch_size": 3})
+    )
+    assert labels.index.tolist() == probabilities.index.tolist() == cohort.of("test")
+    network, about = load_checkpoint(checkpoint_path(tmp_path, "main"), CPU)
+    inputs = normalise(to_input(cohort.images(cohort.of("test")), about.input_size))
+    with torch.no_grad():
+        np.testing.assert_allclose(probabilities, network(inputs).sigmoid(), atol=1e-5)
+
+
+def test_one_pass_serves_probabilities_and_maps_until_something_changes(cohort, tmp_path):
+    train(cohort, tmp_path)
+    train(cohort, tmp_path, "other")
+    path = tmp_path / "maps" / "test.npz"
+
+    def explain(gradcam=GRADCAM, compute=COMPUTE):
+        found = explain_split(cohort, "test", tmp_path, gradcam, compute, path)
+        return found, path.stat().st_mtime_ns
+
+    first, written = explain()
+    labels, probabilities = predict_split(cohort, "main", "test", tmp_path, COMPUTE)
+    pd.testing.assert_frame_equal(first.probabilities, probabilities, atol=1e-6, check_names=False)
+    assert first.maps.shape == (4, 2, 3, 3)
+    assert explain(compute=COMPUTE.model_copy(update={"batch_size": 1}))[1] == written
+    results = predict_all(cohort, "test", tmp_path, first, COMPUTE)
+    assert list(results) == ["main", "other"]
+    assert results["main"][1] is first.probabilities
+    pd.testing.assert_frame_equal(results["main"][0], labels, check_names=False)
+
+    deeper, rewritten = explain(GRADCAM.model_copy(update={"layer": "layer3"}))
+    assert rewritten > written and deeper.maps.abs().sum() != first.maps.abs().sum()
+    train(cohort, tmp_path, learning_rate=0.2)
+    assert not explain()[0].probabilities.equals(first.probabilities)
+
+
+def test_an_interrupted_pass_goes_on_from_the_last_shard(cohort, tmp_path, monkeypatch):
+    train(cohort, tmp_path)
+    whole, path, explained = tmp_path / "whole.npz", tmp_path / "test.npz", []
+    monkeypatch.setattr(experiments, "SHARD", 1)
+
+    def dying_explain(network, images, *arguments):
+        if len(explained) == 2:
+            raise KeyboardInterrupt
+        explained.append(len(images))
+        return explain(network, images, *arguments)
+
+    explain_split(cohort, "test", tmp_path, GRADCAM, COMPUTE, whole)
+    monkeypatch.setattr(experiments, "explain", dying_explain)
+    with pytest.raises(KeyboardInterrupt):
+        explain_split(cohort, "test", tmp_path, GRADCAM, COMPUTE, path)
+    assert len(list(path.with_suffix(".shards").iterdir())) == 2 and not path.exists()
+    with pytest.raises(KeyboardInterrupt):  # two of four shards are there and count as explained
+        explain_split(cohort, "test", tmp_path, GRADCAM, COMPUTE, path)
+    monkeypatch.setattr(experiments, "explain", lambda *arguments: explained.append(1) or explain(*arguments))
+    explain_split(cohort, "test", tmp_path, GRADCAM, COMPUTE, path)
+    assert explained == [1, 1, 1, 1]
+    assert path.read_bytes() == whole.read_bytes()
+    assert not path.with_suffix(".shards").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half a zip"])
+def test_a_damaged_store_is_made_again(cohort, tmp_path, content):
+    train(cohort, tmp_path)
+    path = tmp_path / "test.npz"
+    whole = explain_split(cohort, "test", tmp_path, GRADCAM, COMPUTE, path)
+    path.write_bytes(content)
+    assert torch.equal(explain_split(cohort, "test", tmp_path, GRADCAM, COMPUTE, path).maps, whole.maps)
+
+
+def test_inputs_are_stored_once_and_again_when_the_pixels_are_new(cohort, tmp_path):
+    image_ids = cohort.of("test")
+    first = network_inputs(cohort, image_ids, 24)
+    assert torch.equal(first[:], to_input(cohort.images(image_ids), 24))
+    written = first.path.stat().st_mtime_ns
+    assert network_inputs(cohort, image_ids[:1], 24).path.stat().st_mtime_ns == written
+    np.save(tmp_path / "pixels.npy", 255 - cohort.pixels)
+    assert torch.equal(network_inputs(cohort, image_ids, 24)[:], to_input(255 - cohort.images(image_ids), 24))
+
+
+@pytest.fixture
+def explanations():
+    probabilities = pd.DataFrame(
+        [[0.9, 0.1], [0.2, 0.8]], pd.Index(["image00", "image01"], name="image_id"), CLASSES, dtype="float32"
+    )
+    maps = torch.rand(2, 2, 3, 3, generator=torch.Generator().manual_seed(0))
+    return Explanations(probabilities, maps, 48, "first")
+
+
+def test_the_store_gives_back_what_it_took(explanations, tmp_path):
+    save_explanations(explanations, tmp_path / "test.npz")
+    again = load_explanations(tmp_path / "test.npz")
+    pd.testing.assert_frame_equal(again.probabilities, explanations.probabilities)
+    assert (again.identity, again.input_size) == ("first", 48)
+    assert torch.equal(again.maps, explanations.maps)
+    assert torch.equal(again.map("image01", "No finding"), explanations.maps[1, 1])
+    with pytest.raises(FileNotFoundError, match="03_classification"):
+        load_explanations(tmp_path / "absent.npz")

@@ -1,0 +1,315 @@
+"""Fresh or stale: notebooks of a few lines in real kernels, and the code, inputs and packages that they depend on."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cxrlib.params import effective, load_params
+from cxrlib.runtime import fingerprints as dependencies
+from cxrlib.runtime.environment import environment
+from cxrlib.runtime.fingerprints import code_files, code_fingerprints, imported_names
+from cxrlib.workflow import kernels, runner
+from cxrlib.workflow.freshness import input_files, predict, recipe_of, why_stale
+from cxrlib.workflow.manifest import Manifest, verify
+from cxrlib.workflow.notebooks import code_of, find_notebooks
+
+NUMBERS = "import pathlib; pathlib.Path(run_folder, 'numbers.csv').write_text('a\\n1\\n')"
+SUM = """\
+import pandas as pd
+total = pd.read_csv(f"{run_folder}/numbers.csv")["a"].sum()
+"""
+SAVE = "open(f'{run_folder}/sum.txt', 'w').write(str(total))"
+
+
+@pytest.fixture
+def two(tmp_path, write_notebook):
+    """A plan of two notebooks, the second of which reads what the first wrote; run once."""
+    sources = [write_notebook("01_first", NUMBERS), write_notebook("02_second", SUM, SAVE)]
+    plan = runner.Plan("smoke", load_params("smoke"), tmp_path / "out", sources)
+    assert runner.run(plan)
+    return plan
+
+
+def test_what_a_run_reads_and_writes_is_recorded_and_keeps_it_fresh(two, write_notebook, capfd):
+    entries = Manifest(two.folder).notebooks
+    assert [*entries["01_first"]["artefacts"]] == ["notebooks/01_first.ipynb", "numbers.csv"]
+    assert [*entries["02_second"]["reads"]] == ["numbers.csv"]
+    executed = json.loads((two.folder / "notebooks" / "02_second.ipynb").read_text())["cells"]
+    maker = next(cell["id"] for cell in executed if "".join(cell["source"]) == SAVE)
+    assert entries["02_second"]["artefacts"]["sum.txt"]["cell"] == maker
+    assert entries["02_second"]["status"] == "done" and entries["02_second"]["seconds"] > 0
+    assert [path.name for path in (two.folder / ".files").iterdir()] == []
+
+    assert runner.reasons(two) == {"01_first": None, "02_second": None}
+    capfd.readouterr()
+    assert runner.run(two)
+    assert capfd.readouterr().out.startswith("[1/2] 01_first is fresh\n[2/2] 02_second is fresh\n")
+
+    # the first notebook says the same in other words: it runs again, the second sees the same bytes
+    write_notebook("01_first", NUMBERS, "print('now with a word')")
+    assert runner.reasons(two) == {"01_first": "the notebook changed", "02_second": "upstream 01_first runs again"}
+    assert runner.run(two)
+    assert "01_first (the notebook changed) ... " in (out := capfd.readouterr().out) and "02_second is fresh" in out
+
+    write_notebook("01_first", NUMBERS.replace("1", "5"))
+    assert runner.run(two)
+    assert "02_second (upstream 01_first: numbers.csv changed) ... " in capfd.readouterr().out
+    assert (two.folder / "sum.txt").read_text() == "5"
+
+
+def test_where_nothing_can_be_forked_kernels_start_from_nothing(tmp_path, write_notebook, monkeypatch):
+    monkeypatch.setattr(kernels, "FORKS", False)
+    plan = runner.Plan("smoke", load_params("smoke"), tmp_path / "out", [write_notebook("01_first", NUMBERS)])
+    assert runner.run(plan)
+    assert "numbers.csv" in Manifest(plan.folder).notebooks["01_first"]["artefacts"]
+
+
+def test_damage_is_found_and_mended(two):
+    table = two.folder / "sum.txt"
+    table.write_text("7")
+    assert runner.reasons(two)["02_second"] == "sum.txt was changed by hand"
+    lines = verify(Manifest(two.folder))
+    assert len(lines) == 1 and lines[0].startswith("sum.txt has changed since 02_second made it in cell ")
+    table.unlink()
+    assert runner.reasons(two) == {"01_first": None, "02_second": "sum.txt is missing"}
+    (two.folder / "numbers.csv").touch()  # a new time alone is no change
+    assert runner.run(two) and table.read_text() == "1" and verify(Manifest(two.folder)) == []
+    forced = runner.Plan(two.profile, two.params, two.folder, two.notebooks, force=True)
+    assert set(runner.reasons(forced).values()) == {"forced"}
+
+
+def test_damage_is_not_taken_up_as_finished_work(tmp_path, write_notebook):
+    store = (
+        "import pathlib; store = pathlib.Path(run_folder, 'models', 'store.txt'); store.parent.mkdir(exist_ok=True)\n"
+        "if not store.exists(): store.write_text('right')"
+    )
+    plan = runner.Plan("smoke", load_params("smoke"), tmp_path / "out", [write_notebook("01_first", store)])
+    assert runner.run(plan)
+    path = plan.folder / "models" / "store.txt"
+    path.write_text("wrong")
+    assert runner.run(plan) and path.read_text() == "right"
+
+
+def test_what_a_notebook_makes_no_longer_is_deleted(tmp_path, write_notebook):
+    table = "import pathlib; path = pathlib.Path(run_folder, 'tables', 'NAME.csv'); path.parent.mkdir(exist_ok=True)\n"
+    table += "path.write_text('a')"
+    plan = runner.Plan("smoke", load_params("smoke"), tmp_path / "out", [write_notebook("01_first", table)])
+    assert runner.run(plan)
+    write_notebook("01_first", table.replace("NAME", "other"))
+    assert runner.run(plan)
+    assert not (plan.folder / "tables" / "NAME.csv").exists()
+    tables = {path for path in Manifest(plan.folder).hashes() if path.startswith("tables/")}
+    assert tables - {f"tables/{name}.csv" for name in ("claims", "coverage", "errata")} == {"tables/other.csv"}
+
+
+def test_what_is_edited_while_it_runs_runs_again(tmp_path, write_notebook):
+    path = tmp_path / "edit.py"
+    notebook = write_notebook("01_first", f"exec(open({str(path)!r}).read())")
+    path.write_text(f"p = {str(notebook)!r}; t = open(p).read(); open(p, 'w').write(t.replace('exec(', 'exec( '))")
+    plan = runner.Plan("smoke", load_params("smoke"), tmp_path / "out", [notebook])
+    assert runner.run(plan)
+    assert runner.reasons(plan) == {"01_first": "something was edited while it ran"}
+    path.write_text("")
+    assert runner.run(plan) and runner.reasons(plan) == {"01_first": None}
+
+
+def test_what_a_command_made_is_its_own_and_notebooks_follow(two):
+    manifest, numbers = Manifest(two.folder), two.folder / "numbers.csv"
+    manifest.claim("cxrlib.stages.train", [numbers])
+    assert manifest.makers()["numbers.csv"] == "01_first"  # as recorded: nothing to claim
+    numbers.write_text("a\n5\n")
+    manifest.claim("cxrlib.stages.train", [numbers])
+    assert Manifest(two.folder).makers()["numbers.csv"] == "cxrlib.stages.train"
+    expected = "upstream cxrlib.stages.train: numbers.csv changed"
+    assert runner.reasons(two) == {"01_first": expected, "02_second": expected}
+    assert verify(Manifest(two.folder)) == []
+    numbers.write_text("a\n6\n")
+    assert verify(Manifest(two.folder)) == ["numbers.csv has changed since cxrlib.stages.train made it"]
+
+
+def test_parameters_are_recorded_of_what_ran(tmp_path, write_notebook):
+    def plan(*names, **changes):
+        params = load_params("smoke", [f"{section}={value}" for section, value in changes.items()])
+        return runner.Plan("smoke", params, tmp_path / "out", [paths[name] for name in names])
+
+    other = "run_folder = ''\nsmoothgrad = {}"
+    paths = {"01_a": write_notebook("01_a", "pass"), "02_b": write_notebook("02_b", "pass", parameters=other)}
+    assert runner.run(plan("01_a", "02_b"))
+    record = tmp_path / "out" / "params.json"
+    first = json.loads(record.read_text())["parameters"]
+    assert runner.run(plan("01_a", **{"smoothgrad.samples": 7}))
+    assert json.loads(record.read_text())["parameters"] == first
+    assert runner.run(plan("01_a", "02_b", **{"smoothgrad.samples": 7}))
+    assert json.loads(record.read_text())["parameters"]["smoothgrad"]["samples"] == 7
+
+
+def test_a_failed_or_interrupted_notebook_is_stale(two):
+    manifest = Manifest(two.folder)
+    recipe = two.recipes()["01_first"]
+    for status, reason in (("failed", "failed last time"), ("running", "was interrupted"), ("done", None)):
+        manifest.notebooks["01_first"]["status"] = status
+        assert why_stale("01_first", recipe, manifest) == reason
+    assert why_stale("03_third", recipe, manifest) == "not run yet"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"parameters": {"iou": {"union": "sum", "seed": 1}}}, "iou.union changed"),
+        ({"parameters": {"iou": {"union": "areas"}}}, "iou changed"),
+        ({"parameters": {}}, "its parameters changed"),
+        ({"code": {"cxrlib/a.py": "1", "cxrlib/b.py": "3"}}, "cxrlib/b.py changed"),
+        ({"code": {"cxrlib/a.py": "1"}}, "cxrlib/b.py changed"),
+        ({"inputs": {"data.root": "6"}}, "the files of data.root changed"),
+        ({"notebook": "9"}, "the notebook changed"),
+        ({}, None),
+    ],
+)
+def test_every_part_of_the_recipe_counts(tmp_path, change, reason):
+    before = {
+        "notebook": "1",
+        "parameters": {"iou": {"union": "areas", "seed": 1}},
+        "code": {"cxrlib/a.py": "1", "cxrlib/b.py": "2"},
+        "inputs": {"data.root": "5"},
+    }
+    manifest = Manifest(tmp_path)
+    manifest.environments["e"] = environment()
+    entry = {"status": "done", "recipe": before, "environment": "e", "reads": {}, "artefacts": {}}
+    manifest.notebooks["01_a"] = entry
+    assert why_stale("01_a", before | change, manifest) == reason
+    assert predict({"01_a": before | change, "02_b": before}, manifest) == {"01_a": reason, "02_b": "not run yet"}
+    manifest.environments["e"] = environment() | {"torch": "0.1"}
+    assert why_stale("01_a", before, manifest) == f"torch 0.1 became {environment()['torch']}"
+
+
+def test_files_behind_linked_folders_count(tmp_path):
+    (tmp_path / "big").mkdir()
+    (tmp_path / "big" / "a.dicom").write_text("1")
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "train").symlink_to(tmp_path / "big")
+    (tmp_path / "big" / "round").symlink_to(tmp_path / "root")
+    parameters = {"data": {"root": str(tmp_path / "root")}}
+    before = input_files(parameters)
+    (tmp_path / "big" / "a.dicom").write_text("12")
+    assert input_files(parameters) != before
+
+
+def test_code_is_followed_through_the_library_and_no_further(tmp_path):
+    for name, text in {
+        "__init__.py": "",
+        "boxes.py": "import numpy",
+        "plots/__init__.py": "",
+        "plots/curves.py": "def draw():\n    from cxrlib.evaluate.boxes import area",
+        "plots/grid.py": "",
+        "facts/__init__.py": "",
+        "facts/table.csv": "a",
+    }.items():
+        path = tmp_path / "cxrlib" / name
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text(text)
+
+    def behind(source):
+        return {
+            path.relative_to(tmp_path / "cxrlib").as_posix() for path in code_files(imported_names(source), tmp_path)
+        }
+
+    assert behind("import torch") == set()
+    assert behind("from cxrlib.plots.curves import draw") == {
+        "__init__.py",
+        "plots/__init__.py",
+        "plots/curves.py",
+        "boxes.py",
+    }
+    assert behind("from cxrlib import boxes") == {"__init__.py", "boxes.py"}
+    assert behind("import cxrlib.thesis.reported as f") == {"__init__.py", "facts/__init__.py", "facts/table.csv"}
+    before = code_fingerprints(["cxrlib.plots.curves"], tmp_path)
+    (tmp_path / "cxrlib" / "boxes.py").write_text("import numpy as np")
+    after = code_fingerprints(["cxrlib.plots.curves"], tmp_path)
+    assert {name for name in before if before[name] != after[name]} == {"cxrlib/evaluate/boxes.py"}
+
+
+def test_a_plot_module_concerns_the_notebooks_that_draw_with_it_and_no_training():
+    def imported(notebook):
+        return set(code_fingerprints(imported_names(code_of(notebook))))
+
+    drawing = [path.stem for path in find_notebooks() if "cxrlib/show/figures/iou_figures.py" in imported(path)]
+    assert "06_iou" in drawing and "02_training" not in drawing
+    assert not [path for path in code_files(["cxrlib.stages.train"]) if path.parent.name == "plots"]
+    loaded = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys, cxrlib.stages.train; print(*(m for m in sys.modules if m.startswith('cxrlib')))",
+        ],
+        cwd=dependencies.PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+    ).stdout.split()
+    followed = {
+        path.relative_to(dependencies.PROJECT_ROOT).with_suffix("") for path in code_files(["cxrlib.stages.train"])
+    }
+    followed = {".".join(path.parts).removesuffix(".__init__") for path in followed}
+    assert {*loaded} <= followed  # Python's own importing is the oracle
+
+
+def test_a_folder_named_by_a_parameter_counts_by_names_sizes_and_times(tmp_path):
+    folder = tmp_path / "data"
+    (folder / "train").mkdir(parents=True)
+    (folder / "train" / "a.dicom").write_bytes(b"12")
+    os.symlink(tmp_path / "nowhere", folder / "broken")
+    parameters = {"data": {"root": str(folder), "source": "nih", "n": 3}, "model": {"weights": str(tmp_path / "no")}}
+
+    def identity():
+        return input_files(parameters)
+
+    before = identity()
+    assert [*before] == ["data.root"] and identity() == before
+    (folder / "train" / "a.dicom").write_bytes(b"123")
+    longer = identity()
+    assert longer != before
+    shutil.move(folder / "train" / "a.dicom", folder / "train" / "b.dicom")
+    assert identity() != longer
+
+
+def test_the_environment_is_what_is_installed():
+    found = environment()
+    assert found["python"] == sys.version.split()[0]
+    import torch
+
+    assert found["torch"] == torch.__version__.partition("+")[0] or found["torch"] == torch.__version__
+    assert found["pyzmq"]  # nobody names it: jupyter-client brings it
+    assert "captum" not in found and "ruff" not in found
+
+
+def test_the_number_of_workers_is_no_reason():
+    params = load_params("smoke").model_dump()
+    more = load_params("smoke", ["compute.workers=7"]).model_dump()
+    threads = load_params("smoke", ["compute.threads=7"]).model_dump()
+    assert effective(params) == effective(more) != effective(threads)
+    notebook = find_notebooks()[0]
+    sections = ("data", "labels", "compute")
+    recipes = [recipe_of(notebook, {name: values[name] for name in sections}) for values in (params, more)]
+    assert recipes[0] == recipes[1]
+
+
+def test_all_fresh_takes_no_time_and_no_torch(two):
+    code = (
+        "import sys, time, pathlib\n"
+        "begun = time.monotonic()\n"
+        "from cxrlib.workflow import runner; from cxrlib.params import load_params\n"
+        "folder, *paths = map(pathlib.Path, sys.argv[1:])\n"
+        "assert runner.run(runner.Plan('smoke', load_params('smoke'), folder, paths))\n"
+        "slow = {'torch', 'papermill', 'matplotlib', 'pandas', 'nbformat'} & set(sys.modules)\n"
+        "assert not slow, slow\n"
+        "print('seconds', time.monotonic() - begun)"
+    )
+    arguments = [sys.executable, "-c", code, str(two.folder), *map(str, two.notebooks)]
+    done = subprocess.run(arguments, cwd=Path(dependencies.PROJECT_ROOT), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("is fresh") == 2
+    assert float(done.stdout.split()[-1]) < 3

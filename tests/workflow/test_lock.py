@@ -1,0 +1,81 @@
+"""Two runs on one folder, and a run that was killed: processes of their own, real signals."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from cxrlib.params import ParameterError
+from cxrlib.runtime.files import PROJECT_ROOT
+from cxrlib.workflow.lock import locked
+
+HOLD = """
+import subprocess, sys, time
+from pathlib import Path
+from cxrlib.workflow.lock import locked
+with locked(Path(sys.argv[1])) as lock:
+    if len(sys.argv) > 2:  # a kernel, which ends a little later than the run
+        subprocess.Popen(["sleep", sys.argv[2]], pass_fds=[lock], stdout=subprocess.DEVNULL)
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def hold(folder, *more):
+    arguments = [sys.executable, "-c", HOLD, str(folder), *more]
+    process = subprocess.Popen(arguments, cwd=PROJECT_ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def kill(process):
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+
+
+@pytest.mark.parametrize("command", [["run_all.py"], ["-m", "cxrlib.stages.train"], ["-m", "cxrlib.stages.explain"]])
+def test_a_second_run_is_refused_and_told_by_whom(tmp_path, command):
+    process = hold(tmp_path)
+    try:
+        with pytest.raises(ParameterError, match=rf"in use by process {process.pid} on .*--out"), locked(tmp_path):
+            pass
+        arguments = [sys.executable, *command, "smoke", "--out", str(tmp_path)]
+        second = subprocess.run(arguments, cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=60)
+        assert second.returncode == 2 and second.stdout == ""
+        assert f"in use by process {process.pid}" in second.stderr and "Traceback" not in second.stderr
+        assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    finally:
+        kill(process)
+
+
+def test_the_lock_of_a_killed_run_is_free(tmp_path):
+    kill(hold(tmp_path))
+    begun = time.monotonic()
+    with locked(tmp_path):
+        assert time.monotonic() - begun < 1
+    with locked(tmp_path):
+        pass
+
+
+def test_what_a_killed_process_had_half_written_is_removed(tmp_path):
+    process = hold(tmp_path / "run")
+    kill(process)
+    (tmp_path / "run" / "tables").mkdir()
+    kept = [f".table_03.cxr-{os.getpid()}.csv", ".notes.99999.csv", "table.cxr-99999.csv"]
+    for name in (f".table_02.cxr-{process.pid}.csv", f".table_02.cxr-{process.pid}", *kept):
+        (tmp_path / "run" / "tables" / name).write_text("half")
+    with locked(tmp_path / "run"):
+        assert {path.name for path in (tmp_path / "run" / "tables").iterdir()} == {*kept}
+
+
+def test_a_kernel_that_outlives_its_killed_run_is_waited_for(tmp_path, capsys):
+    begun = time.monotonic()
+    process = hold(tmp_path, "2")
+    kill(process)
+    with locked(tmp_path):
+        assert time.monotonic() - begun > 1.5
+    assert f"process {process.pid}, which was killed" in capsys.readouterr().out

@@ -1,0 +1,240 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+
+import run_all
+from cxrlib.params import ParameterError, load_params
+from cxrlib.runtime.files import PROJECT_ROOT
+from cxrlib.workflow import notebooks, runner
+from cxrlib.workflow.failures import NotebookFailed
+from cxrlib.workflow.kernels import Kernels
+
+
+def plan(tmp_path: Path, *notebooks: Path) -> runner.Plan:
+    overrides = ["iou.union=sum"]
+    return runner.Plan("smoke", load_params("smoke", overrides), tmp_path / "out", list(notebooks))
+
+
+REPORT = """\
+import json, os, pathlib, sys
+report = {"run_folder": run_folder, "iou": iou, "cwd": os.getcwd(), "executable": sys.executable}
+pathlib.Path(run_folder, "report.json").write_text(json.dumps(report))
+"""
+FIGURE = """\
+import matplotlib.pyplot as plt
+plt.plot([0, 1]);
+"""
+
+
+def test_a_notebook_gets_its_parameters_this_interpreter_and_its_figures(tmp_path, write_notebook, monkeypatch, capfd):
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    stray = tmp_path / "jupyter" / "kernels" / "python3" / "kernel.json"
+    stray.parent.mkdir(parents=True)
+    stray.write_text(json.dumps({"argv": ["false"], "display_name": "a stray one", "language": "python"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+
+    this = plan(tmp_path, write_notebook("01_first", REPORT, FIGURE))
+    assert runner.run(this)
+
+    report = json.loads((this.folder / "report.json").read_text())
+    assert report == {
+        "run_folder": str(this.folder),
+        "iou": this.params.iou.model_dump(),
+        "cwd": str(PROJECT_ROOT),
+        "executable": sys.executable,
+    }
+    record = json.loads((this.folder / "params.json").read_text())
+    assert record["profile"] == "smoke"
+    assert record["parameters"] == this.params.model_dump()
+    executed = nbformat.read(this.folder / "notebooks" / "01_first.ipynb", as_version=4)
+    assert any("image/png" in output.get("data", {}) for output in executed.cells[-1].outputs)
+    assert {path.name for path in (this.folder / "notebooks").iterdir()} == {"01_first.ipynb", "01_first.html"}
+    output, errors = capfd.readouterr()
+    assert output.startswith("[1/1] 01_first ... ") and output.count("\n") == 3
+    assert "Warning" not in errors and "Traceback" not in errors
+
+
+def test_a_failure_stops_the_run_and_keeps_the_half_executed_copy(tmp_path, write_notebook, capfd):
+    first = write_notebook("01_first", "print('before')", "numbers = []\nnumbers[3]", "print('after')")
+    this = plan(tmp_path, first, write_notebook("02_second", "print('never')"))
+    assert not runner.run(this)
+
+    kept = this.folder / "notebooks" / "failed" / "01_first.ipynb"
+    assert [path.name for path in (this.folder / "notebooks").iterdir()] == ["failed"]
+    assert [path.name for path in kept.parent.iterdir()] == ["01_first.ipynb"]
+    text = kept.read_text()
+    assert "IndexError" in text and "before" in text
+    output, errors = capfd.readouterr()
+    assert "[1/2] 01_first ... failed after" in output and "02_second" not in output
+    assert "numbers[3]" in errors and "IndexError: list index out of range" in errors and str(kept) in errors
+    assert "cell In [4]" in errors  # papermill's injected cell counts
+    assert "\x1b" not in errors
+
+    write_notebook("01_first", "print('repaired')")
+    assert runner.run(this)
+    assert not kept.exists()
+
+
+def test_a_dying_kernel_is_a_failure(tmp_path, write_notebook, capfd):
+    this = plan(tmp_path, write_notebook("01_first", "import os\nos._exit(1)  # as if out of memory"))
+    assert not runner.run(this)
+    assert (this.folder / "notebooks" / "failed" / "01_first.ipynb").exists()
+    errors = capfd.readouterr().err
+    assert "DeadKernelError" in errors and "as if out of memory" in errors
+
+
+def test_a_dead_kernel_server_is_told_in_a_sentence(tmp_path, write_notebook):
+    notebook = write_notebook("01_first")
+    with (tmp_path / "lock").open("w") as lock, Kernels([notebook], lock.fileno()) as kernels:
+        if not kernels.server:
+            pytest.skip("kernels are forked on Linux only")
+        kernels.server.kill()
+        kernels.server.wait()
+        with pytest.raises(NotebookFailed, match="the process that starts the kernels has ended"):
+            kernels.start(notebook, {})
+
+
+def test_an_unknown_parameter_is_refused_before_anything_runs(tmp_path, write_notebook):
+    good = write_notebook("01_first")
+    this = plan(tmp_path, good, write_notebook("02_second", parameters='run_folder = "x"\nuoi = {}'))
+    with pytest.raises(ParameterError, match=r"02_second\.ipynb.*'uoi'.*run_folder, data, .*iou"):
+        runner.run(this)
+    assert not this.folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ("iou = {}", "run_folder is missing"),
+        ('run_folder = "out" + "puts"', "literals"),
+        ("import os", "literals"),
+    ],
+)
+def test_a_wrong_parameters_cell_is_refused(write_notebook, parameters, message):
+    with pytest.raises(ParameterError, match=message):
+        notebooks.sections_of(write_notebook("01_first", parameters=parameters))
+
+
+def test_parameters_are_those_papermill_finds(write_notebook):
+    plain = 'run_folder = "outputs/smoke"\ndata = {\n    "seed": 1,\n    "root": None,\n}\niou = {"union": "areas"}\n'
+    notebook = write_notebook("01_first", parameters=plain)
+    assert list(notebooks.declared_parameters(notebook)) == list(papermill.inspect_notebook(notebook))
+    assert notebooks.declared_parameters(notebook)["data"] == {"seed": 1, "root": None}
+
+
+def test_a_second_equals_sign_hides_no_parameter(write_notebook):
+    notebook = write_notebook("01_first")
+    assert notebooks.declared_parameters(notebook)["iou"] == {"union": "areas", "seed": 1}
+    assert notebooks.sections_of(notebook) == ["iou"]
+
+
+def test_notebooks_are_found_in_order_with_their_titles(write_notebook):
+    for name in ("02_b", "10_c", "01_a", "draft"):
+        last = write_notebook(name)
+    found = notebooks.find_notebooks(last.parent)
+    assert [path.stem for path in found] == ["01_a", "02_b", "10_c"]
+    assert notebooks.title_of(found[0]) == "Title of 01_a"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, "01 02 03 04"),
+        ({"only": "03"}, "03"),
+        ({"only": "4, 02"}, "02 04"),
+        ({"first": "03"}, "03 04"),
+        ({"last": "2"}, "01 02"),
+        ({"first": "02", "last": "03"}, "02 03"),
+    ],
+)
+def test_selection(options, expected):
+    paths = [Path(f"{number:02}_x.ipynb") for number in range(1, 5)]
+    assert " ".join(path.name[:2] for path in notebooks.select_notebooks(paths, **options)) == expected
+
+
+@pytest.mark.parametrize(
+    "options", [{"only": "05"}, {"only": ""}, {"only": "01,x"}, {"first": "9"}, {"first": "03", "last": "02"}]
+)
+def test_wrong_selection_is_refused(options):
+    paths = [Path(f"{number:02}_x.ipynb") for number in range(1, 5)]
+    with pytest.raises(ParameterError):
+        notebooks.select_notebooks(paths, **options)
+
+
+def test_an_unknown_number_lists_the_numbers():
+    with pytest.raises(ParameterError, match=r"--only: no notebook 07; choose 01, 02$"):
+        notebooks.select_notebooks([Path("01_a.ipynb"), Path("02_b.ipynb")], only="07")
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess:
+    """Run run_all.py from another folder; fail if it imported a slow library."""
+    code = (
+        "import sys, run_all\n"
+        "try: code = run_all.main(sys.argv[1:])\n"
+        "except SystemExit as stop: code = stop.code\n"
+        "slow = {'torch', 'papermill', 'matplotlib', 'nbformat'} & set(sys.modules)\n"
+        "sys.exit(f'imported {slow}' if slow else code)"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_help_and_list_are_light():
+    assert command("--help").returncode == 0
+    listed = command("--list")
+    assert listed.returncode == 0, listed.stderr
+    assert all(name in listed.stdout for name in ("demo", "smoke", "thesis", "nih", "06_iou"))
+
+
+def test_dry_run_shows_the_plan_and_writes_nothing(tmp_path):
+    out = tmp_path / "elsewhere"
+    shown = command("smoke", "--dry-run", "--only", "04,06", "--set", "iou.union=sum", "--out", str(out))
+    assert shown.returncode == 0, shown.stderr
+    assert str(out) in shown.stdout and 'iou.union="sum"' in shown.stdout
+    assert "04_gradcam" in shown.stdout and "06_iou" in shown.stdout and "05_" not in shown.stdout
+    assert "renders 80 images" in shown.stdout and "disk: " in shown.stdout
+    assert not out.exists()
+
+
+def test_the_notebook_across_data_sets_waits_for_another_run():
+    assert "08_transfer" not in command("smoke", "--dry-run").stdout
+    shown = command("smoke", "--dry-run", "--only", "08", "--set", "transfer.run=outputs/demo")
+    assert "08_transfer" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--only", "08"], ["08_transfer", "transfer.run"]),
+        (["--only", "06,08"], ["08_transfer", "transfer.run"]),
+        (["thesis", "--set", "data.root=nowhere"], ["data.root", "nowhere is neither a folder nor a zip"]),
+        (["dmo"], ["dmo", "demo"]),
+        (["--set", "iou.uion=sum"], ["iou.uion", "union"]),
+        (["--set", "iou.union=both"], ["iou.union", "areas", "sum"]),
+        (["--set", "training.learning_rate=1e-3"], ["training.learning_rate", "number"]),
+        (["--only", "12"], ["12", "01", "07"]),
+        (["--only", "02", "--from", "03"], ["--only", "--from"]),
+        (["--frm", "02"], ["--frm"]),
+    ],
+)
+def test_wrong_usage_exits_2_and_names_what_is_allowed(arguments, named):
+    result = command("--dry-run", *arguments)
+    assert result.returncode == 2
+    assert all(word in result.stderr for word in named), result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(("code", "expected"), [("print('fine')", 0), ("1 / 0", 1)])
+def test_exit_code_of_a_run(tmp_path, write_notebook, monkeypatch, code, expected):
+    notebook = write_notebook("01_first", code)
+    monkeypatch.setattr(run_all, "find_notebooks", lambda: [notebook])
+    assert run_all.main(["smoke", "--out", str(tmp_path / "out")]) == expected
