@@ -252,7 +252,7 @@ def test_leaves_a_folder_with_other_files_alone(annotations, tmp_path):
 
 def test_importing_it_is_light():
     code = "import sys, cxrlib.data.render.studies; print({'torch', 'matplotlib'} & set(sys.modules))"
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
     assert result.stdout.strip() == "set()"
 

@@ -9,7 +9,7 @@ from cxrlib.data.annotations import NO_FINDING, AnnotationError
 from cxrlib.data.sources.registry import SourceError, open_nih, open_vinbigdata
 from cxrlib.stages.prepare import rescale
 
-NIH_COPY = Path(__file__).resolve().parents[2] / "shared" / "nih-cxr"
+NIH_COPY = Path(__file__).resolve().parents[3] / "shared" / "nih-cxr"
 ENTRIES = """Image Index,Finding Labels,Follow-up #,Patient ID
 00000001_000.png,Cardiomegaly|Infiltration,0,1
 00000001_001.png,No Finding,1,1

@@ -7,7 +7,8 @@ from cxrlib.evaluate.stability import lit_pixels, map_agreement
 from cxrlib.explain.batched import explain_smooth
 from cxrlib.explain.gradcam import gradcam
 from cxrlib.explain.gradients import vanilla_gradient
-from cxrlib.explain.smoothgrad import smooth_gradient, smoothgrad
+from cxrlib.explain.gradients import smooth_gradient
+from cxrlib.explain.smoothgrad import smoothgrad
 from cxrlib.model.networks import normalise
 from cxrlib.params import Smoothgrad
 
