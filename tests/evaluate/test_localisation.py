@@ -1,14 +1,11 @@
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from fixtures import annotation_rows
+from fixtures import annotation_rows, small_cohort
 from torchvision.ops import box_iou
 
 from cxrlib.data.annotations import BOX_COLUMNS, union_labels
-from cxrlib.data.cohort import Cohort
 from cxrlib.evaluate.bootstrap import study_weights
 from cxrlib.evaluate.localisation import boxed_cases, correct_cases, hit, score_maps, score_mask, shared_regions
 from cxrlib.explain.explanations import Explanations
@@ -33,8 +30,7 @@ def cohort():
         ("b", "Cardiomegaly", "R1", 1, 1, 2, 2),
     )
     labels = union_labels(annotations, CLASSES)
-    about = {"classes": CLASSES, "experiments": {"all": CLASSES}, "explained": "all", "size": SIZE}
-    return Cohort(pd.DataFrame(index=labels.index), annotations, labels, np.empty(0), Path(), about)
+    return small_cohort(CLASSES, annotations, labels, pd.DataFrame(index=labels.index), size=SIZE)
 
 
 def falling(x0, y0, x1, y1):
