@@ -4,6 +4,7 @@ import zlib
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from cxrlib.data.archive import Root
@@ -33,20 +34,22 @@ VINBIGDATA_CLASSES = [
 
 
 NO_FILE_NAME = r"[/\\\x00]|^\.{1,2}$"
-"""Image ids that would lead out of the folder of images."""
+"""Image ids that cannot be the name of a file, and that would lead out of the folder of images."""
 
 
 BOX_COLUMNS = ["x_min", "y_min", "x_max", "y_max"]
+"""Corners of a box in pixels: x to the right, y downwards. The minima are inside the box, the maxima are not."""
 
 
 COLUMNS = ["image_id", "class_name", "rad_id", *BOX_COLUMNS]
+"""One row per box, or per label without a box, and reader."""
 
 
 PUBLIC_ANNOTATIONS = Provenance(
     "vinbigdata annotations",
     "train.csv of the VinBigData Chest X-ray Abnormalities Detection, as torchxrayvision carries it",
 )
-"""Of what needs the real annotations only."""
+"""The provenance of tables and figures that need the real annotations and no radiograph."""
 
 
 class AnnotationError(ValueError):
@@ -63,7 +66,11 @@ def public_annotations_path() -> Path:
 
 
 def reader_order(rad_id: str) -> tuple[int, str]:
-    """Sort key of readers: R8 before R10."""
+    """Sort key of readers, by which R8 comes before R10.
+
+    >>> sorted(["R10", "R8"], key=reader_order)
+    ['R8', 'R10']
+    """
     return len(rad_id), rad_id
 
 
@@ -124,8 +131,15 @@ def read_rows(path: Root, columns: list[str]) -> pd.DataFrame:
 def check_annotations(frame: pd.DataFrame, classes: list[str], name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Refuse unknown classes; set aside duplicated rows and impossible boxes, keeping the reader's label.
 
-    A box is impossible when it is inverted, has no area or lies partly undefined. Its row stays as a label
-    without a box: the reader did see the finding.
+    A box is impossible when it is inverted, has no area or lacks a corner. Its row stays as a label without a box,
+    because the reader saw the finding.
+
+    >>> rows = pd.DataFrame([("a", "ILD", "R1", 5, 1, 2, 9), ("a", "ILD", "R2", 1, 1, 2, 9)], columns=COLUMNS)
+    >>> annotations, skipped = check_annotations(rows.astype({"x_min": float}), ["ILD"], "train.csv")
+    >>> annotations["x_min"].tolist()
+    [nan, 1.0]
+    >>> skipped["reason"].tolist()
+    ['inverted or empty box; label kept without it']
 
     Args:
         frame: rows with the columns of `COLUMNS`; the index is the row's line in its file.
@@ -172,8 +186,28 @@ def check_annotations(frame: pd.DataFrame, classes: list[str], name: str) -> tup
     return frame[~duplicated], skipped[reasons.notna()].reset_index(drop=True)
 
 
+def box_centres(boxes: np.ndarray) -> np.ndarray:
+    """Centres (x, y) of boxes: `((x_min + x_max) / 2, (y_min + y_max) / 2)`.
+
+    >>> box_centres(np.array([[2.0, 3.0, 8.0, 7.0]]))
+    array([[5., 5.]])
+
+    Args:
+        boxes: (..., 4), columns as in BOX_COLUMNS.
+
+    Returns:
+        (..., 2) in the units of the boxes.
+    """
+    return (boxes[..., :2] + boxes[..., 2:]) / 2
+
+
 def clip_boxes(annotations: pd.DataFrame, width: pd.Series, height: pd.Series) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Clip boxes to their image; a box wholly outside is removed and its label kept.
+    """Clip boxes to their image. A box wholly outside is removed, and its label is kept.
+
+    >>> rows = pd.DataFrame([("a", "ILD", "R1", -3.0, 1, 4, 9), ("a", "ILD", "R2", 12, 1, 14, 9)], columns=COLUMNS)
+    >>> size = pd.Series({"a": 10})
+    >>> clip_boxes(rows, size, size)[0]["x_min"].tolist()
+    [0.0, nan]
 
     Args:
         annotations: as `read_annotations` returns them, boxes in pixels of the original image.
@@ -199,6 +233,15 @@ def clip_boxes(annotations: pd.DataFrame, width: pd.Series, height: pd.Series) -
 def union_labels(annotations: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     """Labels by union of readers: an image has a label if any reader gave it (thesis, section 4.1).
 
+    >>> rows = pd.DataFrame([("a", "ILD", "R1"), ("a", "ILD", "R2"), ("b", "Nodule", "R1")], columns=COLUMNS[:3])
+    >>> union_labels(rows, ["ILD", "Nodule"]).to_numpy()
+    array([[1, 0],
+           [0, 1]], dtype=uint8)
+
+    Args:
+        annotations: columns image_id and class_name.
+        classes: the columns of the result. Other classes are left out.
+
     Returns:
         uint8 table, one row per image_id in order of first appearance, one column per class.
     """
@@ -208,5 +251,13 @@ def union_labels(annotations: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
 
 
 def reader_counts(annotations: pd.DataFrame) -> pd.DataFrame:
-    """Number of readers who gave each label: int table, image_id by class_name."""
+    """Number of readers who gave each label: int table, image_id by class_name.
+
+    >>> rows = pd.DataFrame([("a", "ILD", "R1"), ("a", "ILD", "R1"), ("a", "ILD", "R2")], columns=COLUMNS[:3])
+    >>> int(reader_counts(rows).at["a", "ILD"])  # R1 drew two boxes
+    2
+
+    Args:
+        annotations: columns image_id, class_name and rad_id.
+    """
     return annotations.groupby(["image_id", "class_name"])["rad_id"].nunique().unstack(fill_value=0)

@@ -11,18 +11,27 @@ SPLITS = ["train", "valid", "test"]
 
 
 def split_sizes(n: int, valid_share: float, test_share: float) -> dict[str, int]:
-    """Sizes by the thesis's rule: valid and test are rounded shares, train is the rest.
+    """Sizes by the thesis's rule: `valid = round(valid_share * n)`, `test = round(test_share * n)`, train is the rest.
 
-    0.1 and 0.1 of 14,796 give 11,836 / 1,480 / 1,480 (thesis, Table 2). Halves go to the even number.
+    Halves are rounded to the even number.
+
+    >>> split_sizes(14_796, 0.1, 0.1)  # thesis, Table 2
+    {'train': 11836, 'valid': 1480, 'test': 1480}
     """
     valid, test = round(valid_share * n), round(test_share * n)
     return {"train": n - valid - test, "valid": valid, "test": test}
 
 
 def stratified_split(labels: pd.DataFrame, valid_share: float, test_share: float, seed: int) -> pd.Series:
-    """Assign every row to a split, each label in proportion (Sechidis et al. 2011), sizes exact.
+    """Assign every row to a split: sizes as in `split_sizes`, every label in proportion (Sechidis et al. 2011).
 
-    Exact sizes cost the stratifier some balance, which swaps of rows between splits win back.
+    Iterative stratification balances the labels and meets the sizes approximately. Random rows are then moved until the
+    sizes are exact, and pairs of rows are swapped until no swap improves the balance.
+
+    >>> labels = pd.DataFrame({"ILD": [1] * 10 + [0] * 10})
+    >>> split = stratified_split(labels, valid_share=0.2, test_share=0.2, seed=0)
+    >>> labels.groupby(split)["ILD"].agg(["size", "sum"]).loc[SPLITS].values.tolist()  # half of each split
+    [[12, 6], [4, 2], [4, 2]]
 
     Args:
         labels: 0/1 table, one row per unit (study or patient), one column per class.
@@ -43,7 +52,7 @@ def stratified_split(labels: pd.DataFrame, valid_share: float, test_share: float
 
 
 def _move_surplus(assigned: np.ndarray, sizes: list[int], random: np.random.RandomState) -> None:
-    """The stratifier meets sizes only approximately: move random rows, in place, until they are exact."""
+    """Move random rows from splits that are too large to splits that are too small, in place, until sizes are exact."""
     for short in range(len(sizes)):
         while (missing := sizes[short] - np.sum(assigned == short)) > 0:
             surplus = [np.sum(assigned == i) - size for i, size in enumerate(sizes)]
@@ -53,22 +62,30 @@ def _move_surplus(assigned: np.ndarray, sizes: list[int], random: np.random.Rand
 
 
 def _swap_rows(assigned: np.ndarray, present: np.ndarray, shares: np.ndarray) -> None:
-    """Swap two rows of different splits, in place and best pair first, while that brings labels closer to their shares.
+    """Swap two rows of different splits, in place and best pair first, until no swap brings labels closer to their shares.
 
-    The distance is the sum over splits and labels of (count - share * total)^2 / total.
+    The distance from the shares is `D = sum_split,label (count - share * total)^2 / total`. With the excess
+    `e = count - share * total` of two splits a and b, swapping row r of a for row s of b changes D by
+    `2 * sum_label ((s - r) (e_a - e_b) + (s - r)^2) / total`. Rows with the same labels change D alike, so that pairs
+    of kinds of rows are compared, not pairs of rows.
+
+    Args:
+        assigned: number of the split of each row.
+        present: boolean (rows, labels).
+        shares: of each split, sum 1.
     """
     present = present[:, present.any(axis=0)].astype(np.float64)
     totals = present.sum(axis=0)
     kinds, kind_of = np.unique(present, axis=0, return_inverse=True)
-    likeness = (kinds / totals) @ kinds.T
-    difference = np.diag(likeness)[:, None] + np.diag(likeness) - 2 * likeness
+    products = (kinds / totals) @ kinds.T
+    squares = np.diag(products)[:, None] + np.diag(products) - 2 * products  # sum of (s - r)^2 / total, kind by kind
     improved = True
     while improved:
         improved = False
         for one, other in combinations(range(len(shares)), 2):
             excess = [present[assigned == i].sum(axis=0) - shares[i] * totals for i in (one, other)]
-            gain = kinds @ ((excess[0] - excess[1]) / totals)
-            change = gain - gain[:, None] + difference
+            pull = kinds @ ((excess[0] - excess[1]) / totals)
+            change = pull - pull[:, None] + squares  # half the change of D; r by s
             change[np.setdiff1d(kind_of, kind_of[assigned == one])] = np.inf
             change[:, np.setdiff1d(kind_of, kind_of[assigned == other])] = np.inf
             leaving, coming = np.unravel_index(np.argmin(change), change.shape)
@@ -87,10 +104,16 @@ def split_studies(
     test_share: float,
     seed: int,
 ) -> pd.Series:
-    """Split studies by patient, so that nobody is in two splits.
+    """Split studies by patient with `stratified_split`, so that no patient is in two splits.
 
-    Studies with one of the explained labels are split by the exact rule; the others, which only wider
-    experiments use, are split by the same rule among themselves. A patient counts as explained if any study is.
+    Patients with a study that has one of the explained labels are split first. The other patients, whom only
+    experiments with more labels use, are split by the same rule among themselves.
+
+    >>> labels = pd.DataFrame({"ILD": 1}, [f"s{number}" for number in range(20)])
+    >>> patients = pd.Series([f"p{number // 2}" for number in range(20)], labels.index)  # two studies each
+    >>> split = split_studies(labels, patients, ["ILD"], valid_share=0.2, test_share=0.2, seed=0)
+    >>> split.value_counts().loc[SPLITS].tolist(), int(split.groupby(patients).nunique().max())
+    ([12, 4, 4], 1)
 
     Args:
         labels: 0/1 table, image_id by class.
@@ -111,6 +134,10 @@ def split_studies(
 
 
 def split_hash(split: pd.Series) -> str:
-    """Short fingerprint of a split: the first 12 hex digits of the sha256 of its sorted "image_id split" lines."""
+    """Fingerprint of a split: the first 12 hex digits of the sha256 of its sorted lines "image_id split".
+
+    >>> split_hash(pd.Series({"b": "test", "a": "train"}))  # of "a train", a line break, "b test"
+    'a2228ce69f57'
+    """
     lines = "\n".join(f"{image_id} {name}" for image_id, name in split.sort_index().items())
     return hashlib.sha256(lines.encode()).hexdigest()[:12]

@@ -1,4 +1,7 @@
-"""Boxes: from masks, and how far they overlap. A box is x_min, y_min, x_max, y_max in pixels, the maxima excluded."""
+"""Boxes from masks, and the overlap of boxes and of masks: IoU and IoBB.
+
+A box is x_min, y_min, x_max, y_max in pixels. The minima are inside the box, the maxima are not.
+"""
 
 from typing import Literal
 
@@ -6,15 +9,28 @@ import cv2
 import numpy as np
 
 Union = Literal["areas", "sum"]
+"""What an intersection is divided by: the area of the union, or the thesis's sum of both areas."""
 
 
 def with_union(protocol: str, union: Union) -> str:
-    """Column that holds a protocol's score with the given union."""
+    """Column of `score_mask` that holds a protocol's score with the given union.
+
+    >>> with_union("all_pairs", "areas"), with_union("all_pairs", "sum")
+    ('all_pairs', 'all_pairs_sum')
+    """
     return protocol + ("_sum" if union == "sum" else "")
 
 
 def boxes_from_mask(mask: np.ndarray, size: int) -> np.ndarray:
     """Bounding boxes of a mask's outer contours after resizing (thesis, Table 4).
+
+    The mask is resized bilinearly to the frame of the readers' boxes. Every pixel that has a part of the mask counts.
+    Each connected group of such pixels gets one box.
+
+    >>> mask = np.zeros((8, 8), bool)
+    >>> mask[2:5, 1:3] = True  # rows 2 to 4, columns 1 and 2
+    >>> boxes_from_mask(mask, 8)
+    array([[1., 2., 3., 5.]])
 
     Args:
         mask: boolean (height, width) in the heatmap's frame.
@@ -30,8 +46,18 @@ def boxes_from_mask(mask: np.ndarray, size: int) -> np.ndarray:
 
 
 def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
-    """A boolean mask in a square frame of `size` pixels, of the same share of the pixels: set where bilinear resizing
-    leaves at least half; boxes are made, as in the thesis, where it leaves anything."""
+    """A boolean mask in a square frame of `size` pixels: set where bilinear resizing leaves at least half of the mask.
+
+    The mask keeps its share of the pixels. `boxes_from_mask` is wider: it takes every pixel that has a part of the
+    mask, as in the thesis.
+
+    >>> mask = np.array([[True, False], [False, False]])
+    >>> resize_mask(mask, 4).astype(int)
+    array([[1, 1, 0, 0],
+           [1, 1, 0, 0],
+           [0, 0, 0, 0],
+           [0, 0, 0, 0]])
+    """
     return _resized(mask, size) > 127
 
 
@@ -40,7 +66,16 @@ def _resized(mask: np.ndarray, size: int) -> np.ndarray:
 
 
 def mask_of_boxes(boxes: np.ndarray, size: int) -> np.ndarray:
-    """Boolean (size, size): the pixels whose centres lie in any of the boxes (n, 4), of a box at least one."""
+    """Boolean (size, size): the pixels whose centres lie in any of the boxes (n, 4).
+
+    A box smaller than a pixel covers one pixel.
+
+    >>> mask_of_boxes(np.array([[1, 0, 3, 2]]), 4).astype(int)
+    array([[0, 1, 1, 0],
+           [0, 1, 1, 0],
+           [0, 0, 0, 0],
+           [0, 0, 0, 0]])
+    """
     mask = np.zeros((size, size), bool)
     for x_min, y_min, x_max, y_max in np.ceil(np.asarray(boxes) - 0.5).clip(0, size).astype(int):
         left, top = min(x_min, size - 1), min(y_min, size - 1)
@@ -49,18 +84,30 @@ def mask_of_boxes(boxes: np.ndarray, size: int) -> np.ndarray:
 
 
 def areas(boxes: np.ndarray) -> np.ndarray:
-    """Areas of boxes (n, 4) in square pixels, (n,)."""
+    """Areas of boxes (n, 4) in square pixels, (n,): `(x_max - x_min) * (y_max - y_min)`.
+
+    >>> areas(np.array([[2, 3, 8, 7]]))
+    array([24])
+    """
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
 def pairwise_iou(first: np.ndarray, second: np.ndarray, union: Union = "areas") -> np.ndarray:
     """Intersection over union of every pair of boxes (thesis, section 3.4.1).
 
+    With `I` the area of the intersection and `A`, `B` the areas of the boxes:
+    union "areas" is `I / (A + B - I)` (formula 8); union "sum" is `I / (A + B)` (step 5), which never exceeds 0.5.
+
+    >>> heatmap, reader = np.array([[0, 0, 4, 2]]), np.array([[2, 0, 6, 2]])  # 8 square pixels each, 4 in common
+    >>> pairwise_iou(heatmap, reader)  # 4 / (8 + 8 - 4)
+    array([[0.33333333]])
+    >>> pairwise_iou(heatmap, reader, "sum")  # 4 / (8 + 8)
+    array([[0.25]])
+
     Args:
         first: (n, 4).
         second: (m, 4).
-        union: "areas" divides by the area of the union (formula 8); "sum" by area1 + area2, as step 5 of the thesis
-            has it, which never exceeds 0.5.
+        union: what the intersection is divided by.
 
     Returns:
         float64 (n, m) in 0..1.
@@ -69,17 +116,56 @@ def pairwise_iou(first: np.ndarray, second: np.ndarray, union: Union = "areas") 
         ValueError: a box is inverted or has no area.
     """
     intersection, first_areas, second_areas = _intersections(first, second)
-    total = first_areas[:, None] + second_areas[None, :]
-    return intersection / (total - intersection if union == "areas" else total)
+    return over_union(intersection, first_areas[:, None] + second_areas[None, :], union)
+
+
+def over_union(intersection: np.ndarray, both: np.ndarray, union: Union) -> np.ndarray:
+    """IoU from areas: `I / (A + B - I)` for the union "areas", `I / (A + B)` for the union "sum".
+
+    >>> over_union(4, 16, "areas"), over_union(4, 16, "sum")
+    (0.3333333333333333, 0.25)
+
+    Args:
+        intersection: I, in square pixels.
+        both: A + B, the sum of both areas, in square pixels.
+        union: what I is divided by.
+    """
+    return intersection / (both - intersection if union == "areas" else both)
+
+
+def as_sum_union(iou: np.ndarray) -> np.ndarray:
+    """`I / (A + B)` of two boxes or masks whose `I / (A + B - I)` is `iou`: `iou / (1 + iou)`.
+
+    >>> as_sum_union(1 / 3)
+    0.25
+    """
+    return iou / (1 + iou)
+
+
+def as_area_union(by_sum: np.ndarray) -> np.ndarray:
+    """`I / (A + B - I)` of two boxes or masks whose `I / (A + B)` is `by_sum`: `by_sum / (1 - by_sum)`.
+
+    >>> as_area_union(0.25)
+    0.3333333333333333
+    """
+    return by_sum / (1 - by_sum)
 
 
 def pairwise_iobb(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Intersection over the area of the predicted box, for every pair (IoBB of ChestX-ray8, Wang et al. 2017).
+    """Intersection over the area of the predicted box, `I / A`, for every pair (IoBB of ChestX-ray8, Wang et al. 2017).
 
-    Args, errors: as `pairwise_iou`.
+    >>> pairwise_iobb(np.array([[0, 0, 4, 2]]), np.array([[2, 0, 9, 9]]))  # 4 of the 8 square pixels
+    array([[0.5]])
+
+    Args:
+        predicted: (n, 4).
+        true: (m, 4).
+
+    Raises:
+        ValueError: a box is inverted or has no area.
 
     Returns:
-        float64 (predicted, true) in 0..1.
+        float64 (n, m) in 0..1.
     """
     intersection, predicted_areas, _ = _intersections(predicted, true)
     return intersection / predicted_areas[:, None]
@@ -97,7 +183,13 @@ def _intersections(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, n
 
 
 def all_pairs_iou(predicted: np.ndarray, true: np.ndarray, union: Union = "areas") -> float:
-    """Mean IoU over all pairs, the thesis's protocol; 0 where nothing is predicted.
+    """Mean `pairwise_iou` over all pairs of a predicted and a true box, the thesis's protocol.
+
+    The mean is 0 where nothing is predicted.
+
+    >>> heatmap, readers = np.array([[0, 0, 4, 2]]), np.array([[0, 0, 4, 2], [8, 8, 9, 9]])
+    >>> all_pairs_iou(heatmap, readers)  # (1 + 0) / 2
+    0.5
 
     Raises:
         ValueError: there is no true box.
@@ -107,7 +199,13 @@ def all_pairs_iou(predicted: np.ndarray, true: np.ndarray, union: Union = "areas
 
 
 def best_match_iou(predicted: np.ndarray, true: np.ndarray, union: Union = "areas") -> float:
-    """Mean over the true boxes of the best IoU that a predicted box reaches; 0 where nothing is predicted.
+    """Mean over the true boxes of the best IoU that a predicted box reaches: `mean_j max_i IoU_ij`.
+
+    The mean is 0 where nothing is predicted.
+
+    >>> heatmap, reader = np.array([[0, 0, 4, 2], [8, 8, 9, 9]]), np.array([[0, 0, 4, 2]])
+    >>> best_match_iou(heatmap, reader)
+    1.0
 
     Raises:
         ValueError: there is no true box.
@@ -117,7 +215,11 @@ def best_match_iou(predicted: np.ndarray, true: np.ndarray, union: Union = "area
 
 
 def mask_iou(predicted: np.ndarray, true: np.ndarray, union: Union = "areas") -> float:
-    """IoU of two masks of one shape, pixel by pixel; 0 where nothing is predicted.
+    """IoU of two masks of one shape, counted in pixels; 0 where nothing is predicted.
+
+    >>> heatmap, readers = np.array([True, True, False, False]), np.array([False, True, True, False])
+    >>> float(mask_iou(heatmap, readers))  # 1 pixel in both, 3 in any
+    0.3333333333333333
 
     Args:
         predicted: boolean, e.g. the heatmap's top pixels.
@@ -128,14 +230,19 @@ def mask_iou(predicted: np.ndarray, true: np.ndarray, union: Union = "areas") ->
         ValueError: `true` is empty.
     """
     _require_true(np.flatnonzero(true))
-    intersection, total = np.count_nonzero(predicted & true), np.count_nonzero(predicted) + np.count_nonzero(true)
-    return intersection / (total - intersection if union == "areas" else total)
+    both = np.count_nonzero(predicted) + np.count_nonzero(true)
+    return over_union(np.count_nonzero(predicted & true), both, union)
 
 
 def union_iou(first: np.ndarray, second: np.ndarray) -> float:
-    """Mask IoU of two sets of boxes (n, 4) and (m, 4), exact: of the areas that each set covers together.
+    """IoU of the area that one set of boxes (n, 4) covers and the area that another set (m, 4) covers.
 
-    The boxes' corners cut the plane into cells that lie wholly inside or outside every box.
+    The lines through all corners cut the plane into cells. Every cell lies wholly inside or wholly outside each box, so
+    the areas are exact sums of cells.
+
+    >>> two, one = np.array([[0, 0, 4, 2], [2, 0, 6, 2]]), np.array([[0, 0, 3, 2]])
+    >>> union_iou(two, one)  # 6 of the 12 square pixels
+    0.5
     """
     corners = np.concatenate([first, second])
     x, y = np.unique(corners[:, [0, 2]]), np.unique(corners[:, [1, 3]])

@@ -1,4 +1,4 @@
-"""How often the classifier is right, label by label: F1, area under the ROC curve, curves and confusions."""
+"""Scores of the classifier, label by label: F1, area under the ROC curve, ROC curves and confusion matrices."""
 
 import numpy as np
 import pandas as pd
@@ -7,6 +7,12 @@ from sklearn import metrics
 
 def predictions(results: dict[str, tuple[pd.DataFrame, pd.DataFrame]]) -> pd.DataFrame:
     """Every prediction in one long table: experiment, image_id, label, truth (0/1), probability.
+
+    >>> labels = pd.DataFrame({"ILD": [1, 0]}, ["a", "b"])
+    >>> predictions({"one label": (labels, labels * 0.5)})
+      experiment image_id label  truth  probability
+    0  one label        a   ILD      1          0.5
+    1  one label        b   ILD      0          0.0
 
     Args:
         results: experiment -> labels and probabilities, image_id by class.
@@ -19,14 +25,37 @@ def predictions(results: dict[str, tuple[pd.DataFrame, pd.DataFrame]]) -> pd.Dat
 
 
 def roc_curves(labels: pd.DataFrame, probabilities: pd.DataFrame) -> dict[str, tuple]:
-    """False and true positive rates of each label that has both outcomes."""
+    """False and true positive rates of each label that has positives and negatives, at every threshold.
+
+    >>> truth = pd.DataFrame({"ILD": [0, 1], "Nodule": [0, 0]})
+    >>> roc_curves(truth, truth.assign(ILD=[0.2, 0.7]))
+    {'ILD': (array([0., 0., 1.]), array([0., 1., 1.]))}
+
+    Args:
+        labels: 0/1, image_id by class.
+        probabilities: the same shape, 0..1.
+
+    Returns:
+        Label -> (false positive rates, true positive rates), each from 0 to 1 and of the same length.
+    """
     return {
         name: metrics.roc_curve(labels[name], probabilities[name])[:2] for name in labels if labels[name].nunique() == 2
     }
 
 
 def confusion_matrices(labels: pd.DataFrame, probabilities: pd.DataFrame, threshold: float = 0.5) -> dict:
-    """2x2 counts of each label: rows true no/yes, columns predicted no/yes."""
+    """2x2 counts of studies of each label: rows true no/yes, columns predicted no/yes.
+
+    >>> truth = pd.DataFrame({"ILD": [0, 0, 0, 1]})
+    >>> confusion_matrices(truth, pd.DataFrame({"ILD": [0.1, 0.2, 0.9, 0.5]}))
+    {'ILD': array([[2, 1],
+           [0, 1]])}
+
+    Args:
+        labels: 0/1, image_id by class.
+        probabilities: the same shape, 0..1.
+        threshold: a label is predicted where its probability reaches this.
+    """
     predicted = probabilities >= threshold
     return {name: metrics.confusion_matrix(labels[name], predicted[name], labels=[0, 1]) for name in labels}
 
@@ -35,6 +64,13 @@ def f1_samples(
     labels: pd.DataFrame, probabilities: pd.DataFrame, weights: np.ndarray, threshold: float = 0.5
 ) -> np.ndarray:
     """F1 of each label and, in the last column, the micro average, in every resample.
+
+    `F1 = 2 TP / (2 TP + FP + FN)`; the micro average adds up TP, FP and FN over the labels first (thesis, Table 3).
+
+    >>> truth = pd.DataFrame({"ILD": [1, 1, 0], "Nodule": [0, 1, 0]})
+    >>> probabilities = pd.DataFrame({"ILD": [0.9, 0.1, 0.8], "Nodule": [0.1, 0.6, 0.2]})
+    >>> f1_samples(truth, probabilities, np.ones((1, 3)))  # 2*1 / (2*1 + 1 + 1), 2*1 / 2, 2*2 / (2*2 + 1 + 1)
+    array([[0.5       , 1.        , 0.66666667]])
 
     Args:
         labels: 0/1, image_id by class.
@@ -50,10 +86,15 @@ def f1_samples(
 
 
 def f1_of_counts(hits: np.ndarray, positives: np.ndarray, guesses: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """F1 of each label and, in the last column, the micro average, in every resample.
+    """`f1_samples` from counts: `F1 = 2 hits / (positives + guesses)`.
+
+    hits is TP, positives TP + FN, guesses TP + FP; each is summed over the studies with their weights.
+
+    >>> f1_of_counts(np.array([[1]]), np.array([[2]]), np.array([[2]]), np.ones((1, 1)))  # 2*1 / (2 + 2)
+    array([[0.5, 0.5]])
 
     Args:
-        hits, positives, guesses: true positives, all true and all predicted ones of each study, (studies, classes).
+        hits, positives, guesses: counts of each study, (studies, classes).
         weights: values of `study_weights`.
 
     Returns:
@@ -66,12 +107,21 @@ def f1_of_counts(hits: np.ndarray, positives: np.ndarray, guesses: np.ndarray, w
 
 
 def auroc_samples(labels: pd.DataFrame, probabilities: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
-    """Area under the ROC curve of each label in every resample, as the Mann-Whitney statistic with ties halved.
+    """Area under the ROC curve of each label in every resample, as the Mann-Whitney statistic.
 
-    Args, shapes: as `f1_samples`.
+    The area is the share of the pairs of a positive and a negative study in which the positive one has the higher
+    probability; a pair of equal probabilities counts one half. A pair weighs as much as both its studies together,
+    `w_i * w_j`.
+
+    >>> truth = pd.DataFrame({"ILD": [0, 0, 1, 1]})
+    >>> auroc_samples(truth, pd.DataFrame({"ILD": [0.1, 0.4, 0.4, 0.8]}), np.ones((1, 4)))  # (1 + 0.5 + 1 + 1) / 4
+    array([[0.875]])
+
+    Args:
+        labels, probabilities, weights: as in `f1_samples`.
 
     Returns:
-        (1 + resamples, classes); NaN where one outcome is absent.
+        (1 + resamples, classes); NaN where a resample lacks positives or negatives.
     """
     return np.column_stack([_auroc(labels[name].to_numpy() > 0, probabilities[name], weights) for name in labels])
 

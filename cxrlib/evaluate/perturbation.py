@@ -1,4 +1,4 @@
-"""Pixel importance: replace the pixels that a heatmap calls important and watch the probabilities (section 3.4.2)."""
+"""Pixel importance (thesis, section 3.4.2): how probabilities change when a heatmap's top pixels are replaced."""
 
 import pandas as pd
 import torch
@@ -14,28 +14,59 @@ from cxrlib.runtime.progress import progress
 
 
 def mean_image(image: torch.Tensor) -> torch.Tensor:
-    """Every pixel replaced by the image's own mean of its channel: uint8 (1, h, w), rounded."""
+    """An image of the same shape whose every pixel is the image's own mean, rounded: uint8 (1, h, w).
+
+    >>> mean_image(torch.tensor([[[0, 100, 200, 100]]], dtype=torch.uint8))
+    tensor([[[100, 100, 100, 100]]], dtype=torch.uint8)
+    """
     mean = image.float().mean(dim=(-2, -1), keepdim=True).round().to(image.dtype)
     return mean.expand_as(image)
 
 
 def blurred_image(image: torch.Tensor, kernel: int) -> torch.Tensor:
-    """Gaussian blur of a uint8 (1, h, w) image; the standard deviation follows OpenCV's rule from the kernel side."""
+    """Gaussian blur of a uint8 (1, h, w) image with the standard deviation `gaussian_sigma(kernel)`.
+
+    >>> dot = torch.zeros(1, 5, 5, dtype=torch.uint8)
+    >>> dot[0, 2, 2] = 160
+    >>> blurred_image(dot, 3)[0, 2]  # sigma 0.8, weights 0.24, 0.52 and 0.24: 160 * 0.52 * (0.24, 0.52, 0.24)
+    tensor([ 0, 20, 44, 20,  0], dtype=torch.uint8)
+
+    Args:
+        image: uint8 (1, h, w).
+        kernel: side of the kernel in pixels, odd.
+    """
     return transforms.gaussian_blur(image, [kernel, kernel], [gaussian_sigma(kernel)])
 
 
 def gaussian_sigma(kernel: int) -> float:
-    """OpenCV's standard deviation for a kernel side in pixels: 2.0 for 11, 3.5 for 21."""
+    """OpenCV's standard deviation in pixels for a kernel of side k: `0.3 * ((k - 1) / 2 - 1) + 0.8`.
+
+    >>> round(gaussian_sigma(11), 1), round(gaussian_sigma(21), 1)
+    (2.0, 3.5)
+    """
     return 0.3 * ((kernel - 1) * 0.5 - 1) + 0.8
 
 
 def replacements(image: torch.Tensor, kernels: list[int]) -> dict[str, torch.Tensor]:
-    """The images that lend their pixels: "mean" and one "blur k" per kernel, each made once, uint8 (1, h, w)."""
+    """The images from which pixels are taken: "mean", and one "blur k" for each kernel k, uint8 (1, h, w).
+
+    >>> list(replacements(torch.zeros(1, 64, 64, dtype=torch.uint8), [11, 21]))
+    ['mean', 'blur 11', 'blur 21']
+    """
     return {"mean": mean_image(image)} | {f"blur {kernel}": blurred_image(image, kernel) for kernel in kernels}
 
 
 def replace_pixels(image: torch.Tensor, mask: torch.Tensor, replacement: torch.Tensor) -> torch.Tensor:
-    """`replacement` where `mask` (..., h, w) is set, `image` elsewhere: uint8 (..., 1, h, w)."""
+    """`replacement` where `mask` is set, `image` elsewhere: uint8 (..., 1, h, w).
+
+    >>> image, mask = torch.tensor([[[10, 20, 30]]]), torch.tensor([[False, True, False]])
+    >>> replace_pixels(image, mask, torch.zeros_like(image))
+    tensor([[[10,  0, 30]]])
+
+    Args:
+        image, replacement: uint8 (1, h, w).
+        mask: boolean (..., h, w).
+    """
     return torch.where(mask[..., None, :, :], replacement, image)
 
 
@@ -50,10 +81,20 @@ def perturb(
     kernels: list[int],
     batch_size: int,
 ) -> pd.DataFrame:
-    """Probabilities of all labels after replacing the top pixels of every predicted class's heatmap.
+    """Change of all labels' probabilities after replacing the top pixels of every predicted class's heatmap.
 
-    Needs images x predicted classes x (1 + kernels) x shares forward passes; the unchanged images'
-    probabilities are given.
+    The change is `p_original - p_replaced`: positive where the probability falls. An image costs
+    `predicted classes * (1 + kernels) * shares` forward passes.
+
+    >>> network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1))
+    >>> images = torch.tensor([0, 0, 0, 200], dtype=torch.uint8).view(1, 1, 2, 2)
+    >>> maps = torch.tensor([0.0, 0.0, 0.0, 1.0]).view(1, 1, 2, 2)  # says that the bright pixel matters
+    >>> with torch.no_grad():
+    ...     _ = network[2].weight.fill_(1.0), network[2].bias.fill_(0.0)
+    ...     p = network(normalise(images)).sigmoid()
+    >>> drops = perturb(network, images, maps, p, threshold=0.0, shares=[0.25], kernels=[], batch_size=1)
+    >>> drops[["transform", "share"]].values.tolist(), bool(drops.at[0, 0] > 0)  # darker, less probable
+    ([['mean', 0.25]], True)
 
     Args:
         network: in evaluation mode, logits (n, classes).
@@ -92,7 +133,18 @@ def perturb(
 
 
 def named_drops(drops: pd.DataFrame, image_ids: list[str], classes: list[str]) -> pd.DataFrame:
-    """The result of `perturb` with names: image_id, heatmap_class, transform, share, one column per class."""
+    """The result of `perturb` with names: image_id, heatmap_class, transform, share, one column per class.
+
+    >>> drops = pd.DataFrame({"image": [0], "heatmap_class": [1], "transform": "mean", "share": 0.1, 0: 0.2, 1: 0.3})
+    >>> named_drops(drops, ["a"], ["ILD", "Nodule"])
+      image_id heatmap_class transform  share  ILD  Nodule
+    0        a        Nodule      mean    0.1  0.2     0.3
+
+    Args:
+        drops: from `perturb`.
+        image_ids: the images, by position.
+        classes: the classes, by position.
+    """
     named = drops.rename(columns=dict(enumerate(classes)) | {"image": "image_id"})
     named["image_id"] = named["image_id"].map(dict(enumerate(image_ids)))
     named["heatmap_class"] = named["heatmap_class"].map(dict(enumerate(classes)))
@@ -100,7 +152,12 @@ def named_drops(drops: pd.DataFrame, image_ids: list[str], classes: list[str]) -
 
 
 def mean_drops(cases: pd.DataFrame, classes: list[str]) -> tuple[pd.DataFrame, pd.Series]:
-    """Mean change per heatmap class, transform and share.
+    """Mean change of the probabilities per heatmap class, transform and share (thesis, Figure 32).
+
+    >>> cases = pd.DataFrame({"image_id": ["a", "b"], "heatmap_class": "ILD", "transform": "mean", "share": 0.1})
+    >>> means, counts = mean_drops(cases.assign(ILD=[0.25, 0.75]), ["ILD"])
+    >>> float(means.at[("ILD", "mean", 0.1), "ILD"]), int(counts["ILD"])
+    (0.5, 2)
 
     Args:
         cases: from `named_drops`.

@@ -1,4 +1,4 @@
-"""How far two maps of the same image agree."""
+"""Agreement of two maps of the same image."""
 
 import pandas as pd
 import torch
@@ -11,7 +11,12 @@ from cxrlib.explain.masks import top_pixels
 def map_agreement(
     first: torch.Tensor, second: torch.Tensor, chosen: torch.Tensor, size: int, share: float = 0.1
 ) -> pd.DataFrame:
-    """How far two sets of maps agree, map by map.
+    """Agreement of two sets of maps, map by map.
+
+    >>> first = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
+    >>> found = map_agreement(first, 2 * first, torch.tensor([[True]]), size=4, share=0.25)
+    >>> found[["rank_correlation", "kept", "outside"]].round(6).values.tolist()  # twice the map, the same order
+    [[1.0, 1.0, 0.0]]
 
     Args:
         first, second: raw maps (n, classes, rows, columns).
@@ -20,9 +25,10 @@ def map_agreement(
         share: fraction of the pixels called strongest.
 
     Returns:
-        One row per chosen map: image and column (positions), rank_correlation (Spearman over the cells), kept (fraction
-        of the first map's strongest pixels among the second's), outside (fraction of all pixels that reach half of the
-        maximum in the second map only).
+        One row per chosen map: image and column (positions), and
+        rank_correlation: Spearman's over the cells of the raw maps, -1..1;
+        kept: the fraction of the first map's `top_pixels` that are among the second map's, 0..1;
+        outside: the fraction of all pixels that are `lit_pixels` of the second map and not of the first, 0..1.
     """
     rows = []
     for image, column in chosen.nonzero().tolist():
@@ -36,5 +42,9 @@ def map_agreement(
 
 
 def lit_pixels(heatmap: torch.Tensor) -> torch.Tensor:
-    """Pixels of one heatmap (h, w) that reach half of its maximum; none where it is zero."""
+    """Pixels of one heatmap (h, w) that reach half of its maximum; no pixel of a heatmap of zeros.
+
+    >>> lit_pixels(torch.tensor([[1.0, 2.0, 4.0]]))
+    tensor([[False,  True,  True]])
+    """
     return (heatmap >= heatmap.max() / 2) & (heatmap > 0)

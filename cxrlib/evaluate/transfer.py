@@ -1,4 +1,4 @@
-"""Does a model hold on another data set? The same scores at home and abroad, over the labels that both have."""
+"""Scores of a model on its own data set ("home") and on another ("abroad"), over the labels that both have."""
 
 from dataclasses import dataclass, replace
 
@@ -31,7 +31,7 @@ class Scored:
 
 
 def shared_labels(home: Cohort, abroad: Cohort) -> list[str]:
-    """Labels of the explained model of `home` that both data sets know.
+    """Labels of the explained model of `home` that both data sets know, in the order of the model.
 
     Raises:
         ValueError: there are none, or a data set has no test study with any of them.
@@ -48,16 +48,16 @@ def shared_labels(home: Cohort, abroad: Cohort) -> list[str]:
 
 
 def with_labels(cohort: Cohort, labels: list[str]) -> Cohort:
-    """The same cohort, in which only studies with one of `labels` count and only these are explained."""
+    """The same cohort with `labels` as its one experiment: only these are explained, and only their studies count."""
     return replace(cohort, experiments={"shared": labels}, experiment="shared")
 
 
 def evaluate_model(cohort: Cohort, explanations: Explanations, shares: list[float], union: Union = "areas") -> Scored:
-    """Score a model on the test studies of a cohort `with_labels`; every boxed finding counts for the IoU.
+    """Labels, probabilities and IoU of a model on a test set: the IoU is that of `score_maps` on all `boxed_cases`.
 
     Args:
-        cohort: of the test set.
-        explanations: of its test studies.
+        cohort: of the test set, `with_labels` that the model knows.
+        explanations: of the cohort's test studies.
         shares: fractions of the pixels that make the mask.
         union: as in `pairwise_iou`.
     """
@@ -72,11 +72,25 @@ def evaluate_model(cohort: Cohort, explanations: Explanations, shares: list[floa
 
 
 def compare(home: Scored, abroad: Scored, share: float, resamples: int, seed: int) -> pd.DataFrame:
-    """Scores at home and abroad and their difference, with 95 % intervals from resampled patients.
+    """Scores at home and abroad and their difference `drop = home - abroad`, with 95 % intervals.
+
+    The scores are AUROC, F1 and the mean IoU over all pairs. The patients of the two test sets are drawn independently,
+    and the interval of the drop is that of the difference, resample by resample.
+
+    >>> truth = pd.DataFrame({"ILD": [0, 1, 0, 1]}, list("abcd"))
+    >>> iou = pd.DataFrame({"image_id": ["b"], "class_name": "ILD", "share": 0.05, "iou": 0.4})
+    >>> home = Scored(truth, truth * 0.9, iou, pd.Series(truth.index, truth.index))
+    >>> table = compare(home, home, share=0.05, resamples=10, seed=0)
+    >>> table.index.tolist()
+    [('ILD', 'AUROC'), ('ILD', 'F1'), ('ILD', 'IoU')]
+    >>> table[["home", "drop", "n_home"]].values.tolist()
+    [[1.0, 0.0, 2.0], [1.0, 0.0, 2.0], [0.4, 0.0, 1.0]]
 
     Args:
+        home, abroad: from `evaluate_model`, with the same labels.
         share: share of pixels whose IoU is compared.
-        resamples, seed: of the bootstrap; the two test sets are drawn independently.
+        resamples: number of resamples.
+        seed: seeds the draws at home; seed + 1 those abroad.
 
     Returns:
         Indexed by label and metric: home, abroad and drop, each with _low and _high, and the number of positive (for
@@ -100,7 +114,12 @@ def compare(home: Scored, abroad: Scored, share: float, resamples: int, seed: in
 
 
 def best_share(tested: Scored) -> float:
-    """The share of pixels with the highest mean IoU; NaN where nothing is boxed."""
+    """The share of pixels with the highest mean IoU; NaN where nothing is boxed.
+
+    >>> iou = pd.DataFrame({"share": [0.02, 0.02, 0.05], "iou": [0.1, 0.3, 0.25]})
+    >>> best_share(Scored(None, None, iou, None))  # 0.2 at 0.02, 0.25 at 0.05
+    0.05
+    """
     means = tested.iou.groupby("share")["iou"].mean()
     return float(means.idxmax()) if len(means) else float("nan")
 

@@ -1,4 +1,4 @@
-"""Explanations of many images, batch by batch: what the stages store."""
+"""Explanations of many images, batch by batch."""
 
 from typing import Literal
 
@@ -23,12 +23,19 @@ def explain_smooth(
     batch_size: int,
     average: Literal["raw", "normalised"] = "raw",
 ) -> torch.Tensor:
-    """SmoothGrad maps of many images, all classes: `samples` forward passes per image.
+    """`smoothgrad` maps of many images, all classes: `samples` forward passes per image.
+
+    >>> from cxrlib.model.pooling import PooledNetwork
+    >>> linear = nn.Linear(3, 2)
+    >>> network = PooledNetwork(nn.Identity(), False, linear, "features")
+    >>> images = torch.zeros(4, 1, 8, 8, dtype=torch.uint8)
+    >>> explain_smooth(network, images, 0.1, samples=2, layer="features", batch_size=2).shape
+    torch.Size([4, 2, 8, 8])
 
     Args:
         network: on its device.
-        images: uint8 (n, 1, h, w) in the network's frame; image i is seeded with i.
-        noise_level, samples, layer, average: as in `smoothgrad`.
+        images: uint8 (n, 1, h, w) in the network's frame; the noise of image i is seeded with i.
+        noise_level, samples, layer, batch_size, average: as in `smoothgrad`.
 
     Returns:
         Raw maps, float32 (n, classes, rows, columns) on the CPU.
@@ -46,11 +53,20 @@ def explain_smooth(
 def explain(
     network: nn.Module, images: torch.Tensor | StoredInputs, layer: str, batch_size: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Grad-CAM of all classes and probabilities for many images: one forward pass per image.
+    """`gradcam` of all classes, and probabilities `sigmoid(logit)`, for many images: one forward pass per image.
+
+    >>> from cxrlib.model.pooling import PooledNetwork
+    >>> linear = nn.Linear(3, 2)
+    >>> network = PooledNetwork(nn.Identity(), False, linear, "features")
+    >>> maps, probabilities = explain(network, torch.zeros(4, 1, 8, 8, dtype=torch.uint8), "features", batch_size=3)
+    >>> maps.shape, probabilities.shape
+    (torch.Size([4, 2, 8, 8]), torch.Size([4, 2]))
 
     Args:
         network: on its device.
         images: uint8 (n, 1, h, w) in the network's frame.
+        layer: as in `gradcam`.
+        batch_size: images per forward pass.
 
     Returns:
         Raw maps, float32 (n, classes, rows, columns), and probabilities (n, classes), both on the CPU.

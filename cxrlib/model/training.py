@@ -1,4 +1,4 @@
-"""Training: the thesis's loop, read from top to bottom (thesis, section 4.3)."""
+"""The training loop (thesis, section 4.3)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,7 +48,13 @@ LabelledImages = tuple[torch.Tensor | StoredInputs, torch.Tensor]
 
 
 def positive_weights(targets: torch.Tensor) -> torch.Tensor:
-    """Negatives / positives of each label, float32 (classes,).
+    """The weight of each label's positives in the loss: `negatives / positives`, float32 (classes,).
+
+    >>> positive_weights(torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0]]))
+    tensor([3.0000, 0.3333])
+
+    Args:
+        targets: float32 0/1, (studies, classes).
 
     Raises:
         ValueError: a label has no positives.
@@ -71,17 +77,21 @@ def train(
 ) -> pd.DataFrame:
     """Train with BCE, SGD and LinearLR; call `keep_best(epoch, valid_loss)` whenever the validation loss is lowest.
 
-    Under torchrun the processes share each batch; losses do not depend on their number, as long as no batch is left
-    out: one of a single image, or of fewer than there are processes.
+    The loss of a label is `-(w t log p + (1 - t) log(1 - p))`, p the sigmoid of the logit, t the target and w from
+    `positive_weights`; it is averaged over labels and images.
+
+    Under torchrun the processes share each batch, and the losses do not depend on the number of processes. A batch of
+    a single image, or of fewer images than there are processes, is left out.
 
     Args:
         network: logits (n, classes), on its device.
         train_set, valid_set: images and targets.
         recipe: how to train.
-        keep_best: stores the network; called inside the loop, so that a crash loses one epoch at most.
-        precision: as in the compute section; "bfloat16" autocasts the forward pass.
-        state_path: where the state is stored after each epoch; what an earlier call stored there is taken up.
-        identity: names data and parameters; a state of another identity is not taken up.
+        keep_best: stores the network. It is called after the epoch, so a crash loses one epoch at most.
+        precision: "bfloat16" runs the forward pass in bfloat16; other values change nothing here.
+        state_path: file in which the state is stored after each epoch. A state that an earlier call stored there is
+            restored, and training goes on after its last epoch.
+        identity: names data and parameters. A stored state of another identity is not restored.
 
     Returns:
         One row per epoch: epoch, train_loss, valid_loss, learning_rate.
@@ -99,7 +109,7 @@ def train(
     optimizer = torch.optim.SGD(network.parameters(), recipe.learning_rate, recipe.momentum)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, recipe.end_factor, total_iters=epochs)
     random = torch.Generator().manual_seed(recipe.seed)
-    # a batch of one image has no variance to normalise with, and every process needs an image
+    # Batch norm needs two images to have a variance, and every process needs one image.
     smallest = max(2, world_size())
     if min(recipe.batch_size, len(images)) < smallest:
         raise ValueError(
@@ -149,7 +159,7 @@ def train(
 
 
 def _kept(state: TrainingState) -> str:
-    """What a failure leaves: the checkpoint of the best epoch."""
+    """The part of an error message that names the checkpoint of the best epoch, if there is one."""
     best = [epoch for epoch, _, valid_loss, _ in state.history if valid_loss == state.best]
     return f" (the checkpoint of epoch {best[0]}, the best so far, is kept)" if best else ""
 
@@ -161,7 +171,7 @@ def measure(
     recipe: Recipe,
     keep_best: Callable[[int, float], None],
 ) -> pd.DataFrame:
-    """As `train` with no epoch at all: the network is kept as it is, with its validation loss as epoch 0."""
+    """The history of `train` without an epoch: the network is kept as it is, with its validation loss as epoch 0."""
     weight = positive_weights(train_set[1]).to(device_of(network)) if recipe.pos_weight else None
     loss = evaluate(network, valid_set, nn.BCEWithLogitsLoss(pos_weight=weight), recipe.batch_size)
     keep_best(0, loss)
@@ -169,7 +179,14 @@ def measure(
 
 
 def evaluate(network: nn.Module, dataset: LabelledImages, loss_of: nn.Module, batch_size: int) -> float:
-    """Mean loss over a data set in evaluation mode."""
+    """Mean loss over a data set in evaluation mode.
+
+    Args:
+        network: logits (n, classes), on its device.
+        dataset: images and targets.
+        loss_of: logits and targets to their mean loss.
+        batch_size: images per forward pass.
+    """
     device = device_of(network)
     network.eval()
     images, targets = dataset

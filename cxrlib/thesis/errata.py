@@ -7,14 +7,23 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrlib.data.annotations import NO_FINDING, public_annotations_path, read_annotations, reader_counts, union_labels
+from cxrlib.data.annotations import (
+    BOX_COLUMNS,
+    NO_FINDING,
+    box_centres,
+    public_annotations_path,
+    read_annotations,
+    reader_counts,
+    union_labels,
+)
 from cxrlib.data.split import split_sizes
+from cxrlib.evaluate.perturbation import gaussian_sigma
 from cxrlib.thesis.reported import thesis_iou, thesis_values
 from cxrlib.thesis.unions import union_evidence
 
 
 def thesis_errata() -> pd.DataFrame:
-    """Where the thesis is unclear or wrong: point, thesis, decision, parameter."""
+    """Where the thesis is unclear or wrong: point (number), key (word), thesis, decision, parameter."""
     return pd.read_csv(Path(__file__).with_name("errata.csv"))
 
 
@@ -22,10 +31,10 @@ HEART = "Cardiomegaly"
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What the points are judged by.
+class Ground:
+    """What the points are judged by: a run and the real annotations.
 
-    Args:
+    Attributes:
         folder: the run's folder.
         parameters: of the run, by section.
         labels: 0/1 of all real studies, image_id by class.
@@ -43,32 +52,33 @@ class Evidence:
 
 
 def errata(folder: Path, parameters: dict) -> pd.DataFrame:
-    """All thirteen points: point, thesis, decision, parameter, evidence.
+    """All thirteen points with their evidence, one row each: point, thesis, decision, parameter, evidence.
 
     Args:
-        folder: of a finished run.
-        parameters: its parameters by section.
+        folder: the folder of a finished run.
+        parameters: the run's parameters by section.
     """
     annotations, _ = read_annotations(public_annotations_path())
     labels = union_labels(annotations, sorted(annotations["class_name"].unique()))
-    ground = Evidence(folder, parameters, labels, reader_counts(annotations))
-    return thesis_errata().assign(evidence=[find(ground) for find in EVIDENCE])
+    ground = Ground(folder, parameters, labels, reader_counts(annotations))
+    points = thesis_errata()
+    return points.assign(evidence=[EVIDENCE[key](ground) for key in points["key"]]).drop(columns="key")
 
 
-def union(ground: Evidence) -> str:
-    """Point 1: what the two unions allow."""
+def union(ground: Ground) -> str:
+    """What the two unions allow."""
     return union_evidence(ground.table("reader_agreement_cases"), ground.table("iou_cases"))
 
 
-def fifth_label(ground: Evidence) -> str:
-    """Point 2: the most frequent labels that its five lack."""
+def fifth_label(ground: Ground) -> str:
+    """The most frequent labels that its five lack."""
     listed = thesis_values("table_03").query("group == '5 classes' and row != 'micro avg'")["row"].tolist()
     left = ground.labels.drop(columns=listed).sum().sort_values(ascending=False)
     return f"Listed: {', '.join(listed)}. Most frequent of the others: {_counts(left.head(3))}."
 
 
-def missing_images(ground: Evidence) -> str:
-    """Point 3: every simple rule that would take labels of Cardiomegaly away, with what it takes."""
+def missing_images(ground: Ground) -> str:
+    """Every simple rule that would take labels of Cardiomegaly away, with what it takes."""
     seven = [name for name in thesis_values("table_02")["row"] if name in ground.labels]
     kept = ground.labels.loc[ground.labels[seven].any(axis=1), seven]
     reported = thesis_values("table_02").set_index("row")["value"]
@@ -97,15 +107,15 @@ def missing_images(ground: Evidence) -> str:
     )
 
 
-def split_rule(ground: Evidence) -> str:
-    """Point 4: what the rule gives for the thesis's own count."""
+def split_rule(ground: Ground) -> str:
+    """What the rule gives for the thesis's own count."""
     reported = thesis_values("table_02").set_index("row")["value"][["Train", "Valid", "Test"]].astype(int)
     sizes = split_sizes(int(reported.sum()), 0.1, 0.1)
     return f"For {reported.sum():,} images the rule gives {_sizes(sizes.values())}; the thesis has {_sizes(reported)}."
 
 
-def threshold(ground: Evidence) -> str:
-    """Point 6: true findings that reach each threshold."""
+def threshold(ground: Ground) -> str:
+    """True findings that reach each threshold."""
     used, cases = ground.parameters["iou"]["threshold"], ground.table("predictions")
     experiment = ground.parameters["labels"]["explained"]
     true = cases[(cases["experiment"] == experiment) & (cases["truth"] == 1) & (cases["label"] != NO_FINDING)]
@@ -117,8 +127,8 @@ def threshold(ground: Evidence) -> str:
     )
 
 
-def protocols(ground: Evidence) -> str:
-    """Point 7: how often there are several boxes, and what each protocol makes of them."""
+def protocols(ground: Ground) -> str:
+    """How often there are several boxes, and what each protocol makes of them."""
     cases = ground.table("iou_cases")
     cases = cases[cases["share"] == 0.05]
     if cases.empty:
@@ -131,8 +141,8 @@ def protocols(ground: Evidence) -> str:
     )
 
 
-def zeros(ground: Evidence) -> str:
-    """Point 8: stored maps that are mostly or wholly zero."""
+def zeros(ground: Ground) -> str:
+    """Stored maps that are mostly or wholly zero."""
     with np.load(ground.folder / "maps" / "test.npz") as store:
         lit = (store["maps"] > 0).mean(axis=(2, 3)).ravel()
     few = int((lit < 0.2).sum())
@@ -140,26 +150,26 @@ def zeros(ground: Evidence) -> str:
     return f"{few:,} of {len(lit):,} stored maps are above zero in fewer than 20 % of their cells, {none:,} in none."
 
 
-def own_mean(ground: Evidence) -> str:
-    """Point 10: the range of the images' own means."""
+def own_mean(ground: Ground) -> str:
+    """The range of the images' own means."""
     pixels = np.load(ground.folder / "data" / "pixels.npy", mmap_mode="r")
     means = [float(image.mean()) for image in pixels[:200]]
     return f"The means of the first {len(means)} images range from {min(means):.0f} to {max(means):.0f} grey levels."
 
 
-def printed_row(ground: Evidence) -> str:
-    """Point 12: the shares of its other tables."""
+def printed_row(ground: Ground) -> str:
+    """The shares of its other tables."""
     shares = ", ".join(f"{share:g}" for share in thesis_iou("table_06").index)
     return f"Table 6 and Figure 30 have the shares {shares}; the row printed as 0.8 stands between 0.05 and 0.1."
 
 
-def sides(ground: Evidence) -> str:
-    """Point 13: on which side heart and aorta lie."""
+def sides(ground: Ground) -> str:
+    """On which side heart and aorta lie."""
     boxes = pd.read_csv(ground.folder / "data" / "annotations.csv").dropna(subset=["x_min"])
     size = np.load(ground.folder / "data" / "pixels.npy", mmap_mode="r").shape[1]
     parts = []
     for name in ("Aortic enlargement", HEART):
-        x = boxes.loc[boxes["class_name"] == name, ["x_min", "x_max"]].mean(axis=1)
+        x, _ = box_centres(boxes.loc[boxes["class_name"] == name, BOX_COLUMNS].to_numpy()).T
         if len(x):
             parts.append(f"{(x > size / 2).mean():.0%} of {len(x):,} {name} boxes")
     used = ground.parameters["training"]["flip_probability"]
@@ -167,14 +177,14 @@ def sides(ground: Evidence) -> str:
     return f"{found} have their centre in the right half of the image. This run flips with probability {used:g}."
 
 
-def _used(section: str, name: str) -> Callable[[Evidence], str]:
+def _used(section: str, name: str) -> Callable[[Ground], str]:
     return lambda ground: f"Nothing in the data decides it; this run uses {ground.parameters[section][name]}."
 
 
-def blur(ground: Evidence) -> str:
-    """Point 9: the standard deviation of every kernel."""
+def blur(ground: Ground) -> str:
+    """The standard deviation of every kernel."""
     kernels = ground.parameters["perturbation"]["kernels"]
-    return "; ".join(f"kernel {side}: {0.3 * ((side - 1) * 0.5 - 1) + 0.8:.1f} pixels" for side in kernels) + "."
+    return "; ".join(f"kernel {side}: {gaussian_sigma(side):.1f} pixels" for side in kernels) + "."
 
 
 def _counts(counts: pd.Series) -> str:
@@ -185,18 +195,19 @@ def _sizes(sizes: Iterable[int]) -> str:
     return " / ".join(f"{size:,}" for size in sizes)
 
 
-EVIDENCE: list[Callable[[Evidence], str]] = [
-    union,
-    fifth_label,
-    missing_images,
-    split_rule,
-    _used("training", "momentum"),
-    threshold,
-    protocols,
-    zeros,
-    blur,
-    own_mean,
-    _used("smoothgrad", "average"),
-    printed_row,
-    sides,
-]
+EVIDENCE: dict[str, Callable[[Ground], str]] = {
+    "union": union,
+    "fifth_label": fifth_label,
+    "missing_images": missing_images,
+    "split_rule": split_rule,
+    "momentum": _used("training", "momentum"),
+    "threshold": threshold,
+    "protocols": protocols,
+    "zeros": zeros,
+    "blur": blur,
+    "own_mean": own_mean,
+    "average": _used("smoothgrad", "average"),
+    "printed_row": printed_row,
+    "sides": sides,
+}
+"""The evidence on each point, by the key that errata.csv gives the point."""
