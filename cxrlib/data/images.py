@@ -1,4 +1,4 @@
-"""Radiograph files to 8-bit grey arrays."""
+"""Radiograph files as 8-bit grey arrays."""
 
 import errno
 from collections.abc import Callable
@@ -20,7 +20,8 @@ MACHINE_ERRORS = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE, errno.
 
 
 JPEG2000_DECODER = "pylibjpeg"
-"""Decodes in one thread: GDCM, pydicom's first choice, takes every core for one file, and more of their time in all."""
+"""The plugin that decodes in one thread. GDCM, pydicom's first choice, uses all cores for one file and more time in
+all."""
 
 
 class ImageError(ValueError):
@@ -94,7 +95,11 @@ def _grey_of_stored(stored: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray:
 
 
 def by_table(stored: np.ndarray, grey_of: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """`grey_of` applied to an array, but only once to each value that occurs in it: a radiograph has few.
+    """`grey_of` applied to an array, once to each value that occurs in it: a radiograph has few different values.
+
+    >>> by_table(np.array([[3, 5], [5, 3]], np.uint16), lambda values: (10 * values).astype(np.uint8))
+    array([[30, 50],
+           [50, 30]], dtype=uint8)
 
     Args:
         stored: any shape; values of up to 16 bits are looked up, others sorted.
@@ -106,7 +111,7 @@ def by_table(stored: np.ndarray, grey_of: Callable[[np.ndarray], np.ndarray]) ->
     if stored.dtype.kind not in "iu" or stored.dtype.itemsize > 2:
         values, positions = np.unique(stored, return_inverse=True)
         return grey_of(values)[positions].reshape(stored.shape)
-    codes = stored.view(f"u{stored.dtype.itemsize}")  # the bits of a signed value, as a place in the table
+    codes = stored.view(f"u{stored.dtype.itemsize}")  # a signed value's bits, read as an unsigned place in the table
     present = np.flatnonzero(np.bincount(codes.ravel()))
     table = np.zeros(present[-1] + 1, np.uint8)
     table[present] = grey_of(present.astype(codes.dtype).view(stored.dtype))
@@ -137,7 +142,10 @@ def _read_picture(content: bytes, path: str) -> np.ndarray:
 
 
 def to_uint8(values: np.ndarray, inverted: bool = False) -> np.ndarray:
-    """Stretch grey values linearly to 0..255 between minimum and maximum; a constant image becomes 0.
+    """Stretch grey values linearly to 0..255: `255 * (v - min) / (max - min)`, rounded. A constant image becomes 0.
+
+    >>> to_uint8(np.array([100, 200, 300])), to_uint8(np.array([100, 200, 300]), inverted=True)
+    (array([  0, 128, 255], dtype=uint8), array([255, 128,   0], dtype=uint8))
 
     Args:
         values: array of any real dtype.

@@ -1,4 +1,4 @@
-"""Which data a result comes from, as every table and figure says it."""
+"""The description of the data behind a table or figure."""
 
 from dataclasses import dataclass
 
@@ -23,4 +23,4 @@ class Provenance:
 
 
 NO_DATA = Provenance()
-"""Of what shows no data set: a textbook drawing, a table from the literature."""
+"""The provenance of a table or figure that shows no data set, e.g. a textbook drawing."""

@@ -62,7 +62,7 @@ def _move_surplus(assigned: np.ndarray, sizes: list[int], random: np.random.Rand
 
 
 def _swap_rows(assigned: np.ndarray, present: np.ndarray, shares: np.ndarray) -> None:
-    """Swap two rows of different splits, in place and best pair first, until no swap brings labels closer to their shares.
+    """Swap rows of different splits in place, best pair first, while a swap brings labels nearer to their shares.
 
     The distance from the shares is `D = sum_split,label (count - share * total)^2 / total`. With the excess
     `e = count - share * total` of two splits a and b, swapping row r of a for row s of b changes D by

@@ -33,6 +33,14 @@ class Scored:
 def shared_labels(home: Cohort, abroad: Cohort) -> list[str]:
     """Labels of the explained model of `home` that both data sets know, in the order of the model.
 
+    >>> from pathlib import Path
+    >>> from cxrlib.data.provenance import NO_DATA
+    >>> labels, studies = pd.DataFrame({"ILD": [1], "Nodule": [1]}, ["a"]), pd.DataFrame({"split": ["test"]}, ["a"])
+    >>> experiments = {"both": ["ILD", "Nodule"]}
+    >>> home = Cohort(studies, pd.DataFrame(), labels, np.empty(0), Path(), NO_DATA, experiments, "both")
+    >>> shared_labels(home, replace(home, labels=labels[["Nodule"]]))
+    ['Nodule']
+
     Raises:
         ValueError: there are none, or a data set has no test study with any of them.
     """
@@ -48,7 +56,10 @@ def shared_labels(home: Cohort, abroad: Cohort) -> list[str]:
 
 
 def with_labels(cohort: Cohort, labels: list[str]) -> Cohort:
-    """The same cohort with `labels` as its one experiment: only these are explained, and only their studies count."""
+    """The same cohort with `labels`, e.g. the `shared_labels`, as its one experiment.
+
+    Only these labels are explained, and only studies with one of them count.
+    """
     return replace(cohort, experiments={"shared": labels}, experiment="shared")
 
 

@@ -1,4 +1,4 @@
-"""Too little memory on the device: smaller batches where they change nothing, a clear refusal where they would."""
+"""Smaller batches when the memory of the device is too small."""
 
 import functools
 import gc
@@ -9,18 +9,23 @@ from collections.abc import Callable
 import torch
 
 SIGNS = ("out of memory", "can't allocate memory", "not enough memory")
-"""What torch's CPU, CUDA and MPS allocators say."""
+"""Words in the errors of torch's CPU, CUDA and MPS allocators."""
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an allocator of torch gave up."""
+    """Whether an error of torch says that memory is too small.
+
+    >>> is_out_of_memory(RuntimeError("can't allocate memory: you tried to allocate 8 bytes"))
+    True
+    """
     return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in SIGNS)
 
 
 def smaller_batches(function: Callable) -> Callable:
-    """Call `function` again with half its `batch_size`, and say so, for as long as memory does not suffice.
+    """Decorator: call `function` again with half its `batch_size`, with a warning, while memory is too small.
 
-    For functions whose result does not depend on batch_size beyond rounding, and that do not talk to other processes.
+    It is meant for functions whose result does not depend on `batch_size` beyond rounding, and that do not communicate
+    with other processes.
     """
     signature = inspect.signature(function)
 

@@ -1,4 +1,4 @@
-"""Where the thesis is unclear or wrong: each point with what the data say about it."""
+"""The points where the thesis is unclear or wrong, each with the evidence of a run and of the real annotations."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -66,19 +66,19 @@ def errata(folder: Path, parameters: dict) -> pd.DataFrame:
 
 
 def union(ground: Ground) -> str:
-    """What the two unions allow."""
+    """Whether the reported IoU values fit the area of the union or the sum of both areas (`union_evidence`)."""
     return union_evidence(ground.table("reader_agreement_cases"), ground.table("iou_cases"))
 
 
 def fifth_label(ground: Ground) -> str:
-    """The most frequent labels that its five lack."""
+    """The four labels of the thesis's "5 classes", and the most frequent labels that are not among them."""
     listed = thesis_values("table_03").query("group == '5 classes' and row != 'micro avg'")["row"].tolist()
     left = ground.labels.drop(columns=listed).sum().sort_values(ascending=False)
     return f"Listed: {', '.join(listed)}. Most frequent of the others: {_counts(left.head(3))}."
 
 
 def missing_images(ground: Ground) -> str:
-    """Every simple rule that would take labels of Cardiomegaly away, with what it takes."""
+    """How many images and labels of Cardiomegaly the thesis lacks, and what five simple rules would have removed."""
     seven = [name for name in thesis_values("table_02")["row"] if name in ground.labels]
     kept = ground.labels.loc[ground.labels[seven].any(axis=1), seven]
     reported = thesis_values("table_02").set_index("row")["value"]
@@ -108,14 +108,14 @@ def missing_images(ground: Ground) -> str:
 
 
 def split_rule(ground: Ground) -> str:
-    """What the rule gives for the thesis's own count."""
+    """The sizes that `split_sizes` gives for the thesis's number of images, and the thesis's sizes."""
     reported = thesis_values("table_02").set_index("row")["value"][["Train", "Valid", "Test"]].astype(int)
     sizes = split_sizes(int(reported.sum()), 0.1, 0.1)
     return f"For {reported.sum():,} images the rule gives {_sizes(sizes.values())}; the thesis has {_sizes(reported)}."
 
 
 def threshold(ground: Ground) -> str:
-    """True findings that reach each threshold."""
+    """How many true findings reach each threshold of the probability."""
     used, cases = ground.parameters["iou"]["threshold"], ground.table("predictions")
     experiment = ground.parameters["labels"]["explained"]
     true = cases[(cases["experiment"] == experiment) & (cases["truth"] == 1) & (cases["label"] != NO_FINDING)]
@@ -128,7 +128,7 @@ def threshold(ground: Ground) -> str:
 
 
 def protocols(ground: Ground) -> str:
-    """How often there are several boxes, and what each protocol makes of them."""
+    """How often the heatmap or the readers have several boxes, and the mean IoU by each protocol."""
     cases = ground.table("iou_cases")
     cases = cases[cases["share"] == 0.05]
     if cases.empty:
@@ -142,7 +142,7 @@ def protocols(ground: Ground) -> str:
 
 
 def zeros(ground: Ground) -> str:
-    """Stored maps that are mostly or wholly zero."""
+    """How many stored maps are zero in most or in all cells."""
     with np.load(ground.folder / "maps" / "test.npz") as store:
         lit = (store["maps"] > 0).mean(axis=(2, 3)).ravel()
     few = int((lit < 0.2).sum())
@@ -151,20 +151,20 @@ def zeros(ground: Ground) -> str:
 
 
 def own_mean(ground: Ground) -> str:
-    """The range of the images' own means."""
+    """The range of the mean grey values of 200 images."""
     pixels = np.load(ground.folder / "data" / "pixels.npy", mmap_mode="r")
     means = [float(image.mean()) for image in pixels[:200]]
     return f"The means of the first {len(means)} images range from {min(means):.0f} to {max(means):.0f} grey levels."
 
 
 def printed_row(ground: Ground) -> str:
-    """The shares of its other tables."""
+    """The shares of Table 6 and Figure 30, among which the misprinted share of Table 5 stands."""
     shares = ", ".join(f"{share:g}" for share in thesis_iou("table_06").index)
     return f"Table 6 and Figure 30 have the shares {shares}; the row printed as 0.8 stands between 0.05 and 0.1."
 
 
 def sides(ground: Ground) -> str:
-    """On which side heart and aorta lie."""
+    """The share of the boxes of heart and aorta whose centre lies in the right half of the image."""
     boxes = pd.read_csv(ground.folder / "data" / "annotations.csv").dropna(subset=["x_min"])
     size = np.load(ground.folder / "data" / "pixels.npy", mmap_mode="r").shape[1]
     parts = []
@@ -182,7 +182,7 @@ def _used(section: str, name: str) -> Callable[[Ground], str]:
 
 
 def blur(ground: Ground) -> str:
-    """The standard deviation of every kernel."""
+    """The standard deviation of every kernel of the run (`gaussian_sigma`)."""
     kernels = ground.parameters["perturbation"]["kernels"]
     return "; ".join(f"kernel {side}: {gaussian_sigma(side):.1f} pixels" for side in kernels) + "."
 

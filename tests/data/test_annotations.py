@@ -7,6 +7,7 @@ from cxrlib.data.annotations import (
     BOX_COLUMNS,
     VINBIGDATA_CLASSES,
     AnnotationError,
+    box_centres,
     clip_boxes,
     public_annotations_path,
     read_annotations,
@@ -169,3 +170,8 @@ def test_boxes_are_clipped_to_their_image_and_every_change_is_listed():
     assert changed["row"].tolist() == [3, 7, 8]
     assert changed["reason"].str.contains("clipped").tolist() == [True, False, True]
     assert "label kept without it" in changed["reason"][1]
+
+
+def test_centres_of_boxes_by_hand():
+    assert box_centres(np.array([[2.0, 3.0, 8.0, 7.0], [0, 0, 1, 5]])).tolist() == [[5, 5], [0.5, 2.5]]
+    assert box_centres(np.array([2.0, 3.0, 8.0, 7.0])).tolist() == [5, 5]

@@ -1,4 +1,4 @@
-"""The interface of a data source."""
+"""The interface of a data source, and the steps that sources share."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ PICTURES = (".png", ".jpg", ".jpeg")
 
 
 SHOWN = 8
-"""Names of a wrong folder's content that an error lists."""
+"""Number of names that an error lists of the content of a wrong folder."""
 
 
 class SourceError(ValueError):
