@@ -16,14 +16,13 @@ from cxrlib.data.cohort import Cohort, load_cohort
 from cxrlib.data.provenance import Provenance
 from cxrlib.evaluate.bootstrap import study_weights
 from cxrlib.explain.explanations import Explanations, load_explanations
-from cxrlib.model.checkpoint import Checkpoint, load_checkpoint
+from cxrlib.model.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
 from cxrlib.model.inference import inference_copy
 from cxrlib.params import check_params, effective, load_params
 from cxrlib.runtime.device import inference_dtype, use_device
 from cxrlib.runtime.files import PROJECT_ROOT, fingerprint, read_json, whole_file, write_json
 from cxrlib.runtime.fingerprints import code_fingerprints, imported_names
 from cxrlib.show.figures.style import set_style
-from cxrlib.stages.train import checkpoint_path
 from cxrlib.workflow.filelog import RUN_ID
 from cxrlib.workflow.notebooks import NOTEBOOKS, code_of
 

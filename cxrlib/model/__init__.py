@@ -5,7 +5,7 @@ from lazy_loader import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     submod_attrs={
-        "checkpoint": ["load_checkpoint"],
+        "checkpoint": ["checkpoint_path", "load_checkpoint"],
         "inference": ["inference_copy"],
         "networks": ["build_resnet", "normalise"],
         "training": ["positive_weights"],

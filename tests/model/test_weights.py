@@ -191,8 +191,8 @@ def test_chest_network_gives_the_logits_of_torchxrayvision(chest_network, chest_
 
 
 def test_chest_checkpoint_comes_back(chest_network, tmp_path, inputs):
-    about = Checkpoint("resnet50-xrv", CLASSES, 64, 32, data="d", recipe="r", epoch=0, valid_loss=0.5)
-    save_checkpoint(chest_network, about, tmp_path / "chest.safetensors")
+    checkpoint = Checkpoint("resnet50-xrv", CLASSES, 64, 32, epoch=0, valid_loss=0.5)
+    save_checkpoint(chest_network, checkpoint, tmp_path / "chest.safetensors")
     loaded, _ = load_checkpoint(tmp_path / "chest.safetensors", torch.device("cpu"))
     torch.testing.assert_close(loaded(inputs), chest_network(inputs), rtol=1e-4, atol=1e-5)
 

@@ -17,11 +17,10 @@ from cxrlib.evaluate.localisation import hit
 from cxrlib.explain.explanations import Explanations, load_explanations, save_explanations
 from cxrlib.explain.maps import upscale
 from cxrlib.explain.masks import top_pixels
-from cxrlib.model.checkpoint import load_checkpoint
+from cxrlib.model.checkpoint import checkpoint_path, load_checkpoint
 from cxrlib.model.inference import inference_copy
 from cxrlib.runtime.device import pick_device
 from cxrlib.runtime.files import read_json
-from cxrlib.stages.train import checkpoint_path
 
 GRADCAM = "Grad-CAM"
 
