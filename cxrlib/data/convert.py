@@ -54,6 +54,7 @@ def convert_images(images: pd.DataFrame, folder: Path, size: int, workers: int) 
         return pd.read_csv(sizes_path, keep_default_na=False, dtype={"image_id": str})
 
     work = work_on(pixels_path, request)
+    pixels_path.unlink(missing_ok=True)  # the disk need not hold two arrays
     partial_pixels, journal = work / pixels_path.name, work / "journal.jsonl"
     if not partial_pixels.exists():
         journal.unlink(missing_ok=True)

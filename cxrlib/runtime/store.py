@@ -50,8 +50,8 @@ def working_folder(path: Path, identity: str) -> Path:
 def work_on(path: Path, identity: str) -> Path:
     """Make ready and return the working folder of `identity`.
 
-    What is whole of a damaged store of the same identity is moved back into the folder. The store of another identity
-    and the unfinished work on it are deleted.
+    Unfinished work of another identity is deleted. What another identity has finished stays until `keep` replaces it.
+    What is whole of a damaged store of the same identity is moved back into the folder.
     """
     work = working_folder(path, identity)
     for other in _unfinished(path):
@@ -59,20 +59,21 @@ def work_on(path: Path, identity: str) -> Path:
             shutil.rmtree(other)
     work.mkdir(parents=True, exist_ok=True)
     made_by, files = _read(path)
-    for file, facts in files.items():
-        if made_by == identity and _is_whole(file, facts):
-            _move(file, work / file.relative_to(path.parent))
-        else:
-            file.unlink(missing_ok=True)
-    _record(path).unlink(missing_ok=True)
+    if made_by == identity:
+        for file, facts in files.items():
+            if _is_whole(file, facts):
+                _move(file, work / file.relative_to(path.parent))
+            else:
+                file.unlink(missing_ok=True)
+        _record(path).unlink(missing_ok=True)
     return work
 
 
 def keep(path: Path, identity: str, names: Iterable[str] = ()) -> None:
     """Record finished files as made by `identity`, move them to their place and delete the working folder.
 
-    The record is written before the files move, and `path` moves last. After a kill in between the store is not whole,
-    and `work_on` finds every file again.
+    What was kept there before is replaced. The record is written before the files move, and `path` moves last. After a
+    kill in between the store is not whole, and `work_on` finds every file again.
 
     Args:
         path: the file by which the store is called. It lies in the working folder or in its place already.
@@ -83,6 +84,8 @@ def keep(path: Path, identity: str, names: Iterable[str] = ()) -> None:
     made = {name: work / name for name in [*names, path.name]}
     files = {name: file if file.is_file() else path.parent / name for name, file in made.items()}
     facts = {name: {"bytes": file.stat().st_size, "sha256": _sha256(file)} for name, file in files.items()}
+    for outdated in _read(path)[1].keys() - {path.parent / name for name in files}:
+        outdated.unlink(missing_ok=True)
     write_json(_record(path), {"identity": identity, "files": facts})
     for name, file in files.items():
         if file == made[name]:

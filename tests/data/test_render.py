@@ -254,20 +254,28 @@ def test_a_killed_rendering_goes_on_and_another_begins_anew(annotations, tmp_pat
         render_study(task, donors)
 
     monkeypatch.setattr(studies_module, "render_study", dying_render)
+
+    def render(seed):
+        rendered.clear()
+        return render_cohort(annotations, tmp_path / "cohort", 6, 0.3, seed, workers=1)
+
     stops = {4}
     with pytest.raises(KeyboardInterrupt):
-        render_cohort(annotations, tmp_path / "cohort", 6, 0.3, seed=9, workers=1)
-    assert not (tmp_path / "cohort" / "train").exists()
+        render(seed=9)
+    assert len(rendered) == 4 and not (tmp_path / "cohort" / "train").exists()
     stops.clear()
-    render_cohort(annotations, tmp_path / "cohort", 6, 0.3, seed=9, workers=1)
-    assert len(rendered) == len(set(rendered)) == 6
-    stops.add(7)
+    render(seed=9)
+    assert len(rendered) == 2
+    stops.add(3)
     with pytest.raises(KeyboardInterrupt):
-        render_cohort(annotations, tmp_path / "cohort", 6, 0.3, seed=10, workers=1)
+        render(seed=10)
     stops.clear()
-    rendered.clear()
-    render_cohort(annotations, tmp_path / "cohort", 6, 0.3, seed=9, workers=1)
+    render(seed=9)
+    assert len(rendered) == 0  # the finished cohort stays until another is finished
+    render(seed=11)
     assert len(rendered) == 6
+    render(seed=10)
+    assert len(rendered) == 6  # what was unfinished has been deleted by the other request
 
 
 def test_all_that_decides_a_cohort_renders_it_again(annotations, monkeypatch):

@@ -112,7 +112,8 @@ def test_a_record_cannot_delete_files_elsewhere(path, absolute):
     content["files"][str(other) if absolute else "../other"] = {"bytes": 1, "sha256": ""}
     record.write_text(json.dumps(content))
     assert not is_kept(path, "one")
-    work_on(path, "two")
+    work_on(path, "one")
+    make(path, "two")
     assert other.exists()
 
 
@@ -124,11 +125,17 @@ def test_unfinished_work_is_found_again_by_the_same_identity_alone(path):
     assert not working_folder(path, "one").exists()
 
 
-def test_another_identity_deletes_what_was_kept_and_nothing_else(path):
+def test_what_another_identity_has_finished_stays_until_it_is_replaced(path):
     make(path)
+    before = contents(path.parent)
     (path.parent / "notes.txt").write_text("mine")
-    work_on(path, "two")
-    assert contents(path.parent) == {"notes.txt": b"mine"}
+    work = work_on(path, "two")
+    assert before.items() <= contents(path.parent).items() and is_kept(path, "one")
+    (work / path.name).write_bytes(b"new")
+    keep(path, "two")
+    found = {name: content for name, content in contents(path.parent).items() if not name.startswith(".")}
+    assert found == {"a.npy": b"new", "notes.txt": b"mine"}
+    assert is_kept(path, "two")
 
 
 def test_what_is_whole_of_a_damaged_store_is_used_again(path):
