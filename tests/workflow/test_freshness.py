@@ -247,7 +247,9 @@ def test_all_fresh_takes_no_time_and_no_torch(two):
     code = (
         "import sys, time, pathlib\n"
         "begun = time.monotonic()\n"
-        "from cxrlib.show.report.keep import keep_report; from cxrlib.workflow import runner; from cxrlib.params import load_params\n"
+        "from cxrlib.params import load_params\n"
+        "from cxrlib.show.report.keep import keep_report\n"
+        "from cxrlib.workflow import runner\n"
         "folder, *paths = map(pathlib.Path, sys.argv[1:])\n"
         "assert runner.run(runner.Plan('smoke', load_params('smoke'), folder, paths), keep_report)\n"
         "slow = {'torch', 'papermill', 'matplotlib', 'pandas', 'nbformat'} & set(sys.modules)\n"
