@@ -15,7 +15,8 @@ from torch import nn
 from cxrlib.data.cohort import Cohort, load_cohort
 from cxrlib.data.provenance import Provenance
 from cxrlib.evaluate.bootstrap import study_weights
-from cxrlib.explain.explanations import Explanations, load_explanations
+from cxrlib.explain.explanations import Explanations, load_explanations, save_explanations
+from cxrlib.model.batches import StoredInputs
 from cxrlib.model.checkpoint import Checkpoint, load_checkpoint
 from cxrlib.model.inference import inference_copy
 from cxrlib.params import check_params, effective, load_params
@@ -23,6 +24,7 @@ from cxrlib.runtime.device import inference_dtype, use_device
 from cxrlib.runtime.files import PROJECT_ROOT, fingerprint, read_json, whole_file, write_json
 from cxrlib.runtime.fingerprints import code_fingerprints, imported_names
 from cxrlib.show.figures.style import set_style
+from cxrlib.stages.inputs import network_inputs
 from cxrlib.stages.train import checkpoint_path
 from cxrlib.workflow.filelog import RUN_ID
 from cxrlib.workflow.notebooks import NOTEBOOKS, code_of
@@ -204,3 +206,22 @@ class Run:
                 "run": self.id,
             },
         )
+
+    def inputs(self, image_ids: list[str]) -> StoredInputs:
+        """Images of some studies in the explained network's frame, uint8 (n, 1, size, size), read when indexed."""
+        return network_inputs(self.cohort, image_ids, self.checkpoint.input_size)
+
+    def save_maps(self, method: str, maps: torch.Tensor, image_ids: list[str]) -> Explanations:
+        """Write another method's maps of some test studies to maps/test-METHOD.npz, where the browser finds them.
+
+        Args:
+            method: e.g. "SmoothGrad 0.1".
+            maps: raw, float32 (studies, classes, rows, columns).
+            image_ids: the studies of these maps.
+
+        Returns:
+            The maps with the studies' probabilities.
+        """
+        explanations = self.explanations.with_maps(maps, image_ids)
+        save_explanations(explanations, self.path("maps", f"test-{method}.npz"))
+        return explanations

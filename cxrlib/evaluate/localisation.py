@@ -55,6 +55,11 @@ def score_maps(
     return scores.astype({name: float for name in ("share", *SCORES, *SIZES)})  # also where there is no row
 
 
+def score_cases(cohort: Cohort, explanations: Explanations, cases: pd.DataFrame, shares: list[float]) -> pd.DataFrame:
+    """`score_maps` of the maps that `explanations` hold of the cases."""
+    return score_maps(cohort, cases, explanations.maps_of(cases), explanations.input_size, shares)
+
+
 def score_mask(mask: np.ndarray, true: np.ndarray, size: int) -> dict[str, float]:
     """Scores of one mask against the readers' boxes of one finding.
 

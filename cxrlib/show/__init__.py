@@ -5,9 +5,18 @@ from lazy_loader import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     submod_attrs={
-        "browse.browsed": ["keep_smooth"],
         "browse.sheet": ["show_browser"],
-        "cases": ["labelled", "most_labels", "right_class_wrong_place", "surest", "wrong_class_right_place"],
+        "cases": [
+            "cases_first",
+            "fullest",
+            "labelled",
+            "most_labels",
+            "most_predicted",
+            "right_class_wrong_place",
+            "surest",
+            "surest_cases",
+            "wrong_class_right_place",
+        ],
         "figures.classification_figures": ["confusion_grid", "roc_plot"],
         "figures.data_figures": [
             "agreement_bars",
@@ -27,7 +36,7 @@ __getattr__, __dir__, __all__ = attach(
             "pair_scores",
         ],
         "figures.panels": ["display_map", "explanation_grid"],
-        "figures.perturbation_figures": ["drop_curves", "pipeline", "replaced_grid"],
+        "figures.perturbation_figures": ["drop_panels", "pipeline", "replaced_grid"],
         "figures.smoothgrad_figures": ["method_grid", "taxonomy"],
         "figures.style": ["sentence_figure", "set_style"],
         "figures.training_figures": ["dot_product", "loss_curves", "residual_block"],

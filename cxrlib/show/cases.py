@@ -1,5 +1,7 @@
 """Which radiographs a figure shows: stated rules, never a choice by hand."""
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from cxrlib.data.cohort import Cohort
@@ -33,6 +35,43 @@ def surest(probabilities: pd.DataFrame, truth: pd.DataFrame, classes: list[str],
     fitting = truth[classes].all(axis=1)
     lowest = probabilities.loc[fitting, classes].min(axis=1)
     return lowest.sort_values(ascending=False, kind="stable").index[:count].tolist()
+
+
+def surest_cases(cohort: Cohort, probabilities: pd.DataFrame) -> list[tuple[str, str]]:
+    """The `surest` true study of every finding that any study carries: image id and class name, in the run's order.
+
+    Args:
+        probabilities: image_id by class.
+    """
+    truth = cohort.labels.loc[probabilities.index]
+    carried = [name for name in cohort.findings if truth[name].any()]
+    return [(surest(probabilities, truth, [name], 1)[0], name) for name in carried]
+
+
+def cases_first(cases: list[tuple[str, str]], image_ids: Iterable[str], count: int) -> list[str]:
+    """The studies of all `cases`, then further studies of `image_ids` in their order until there are `count`."""
+    chosen = dict.fromkeys(image_id for image_id, _ in cases)
+    return list(dict.fromkeys([*chosen, *image_ids]))[: max(count, len(chosen))]
+
+
+def most_predicted(counts: pd.Series, probabilities: pd.DataFrame, findings: list[str]) -> tuple[str, str]:
+    """The finding that is predicted most often and the study that is surest of it: image id and class name.
+
+    Where no finding is predicted, another label, such as "No finding", takes its place.
+
+    Args:
+        counts: how many studies are predicted with each class, by class name.
+        probabilities: image_id by class.
+        findings: those of the classes that are findings.
+    """
+    name = counts[findings].idxmax() if counts[findings].any() else counts.idxmax()
+    return probabilities[name].idxmax(), name
+
+
+def fullest(cohort: Cohort, *choices: Iterable[str]) -> str:
+    """The image with most findings, by the rule of `most_labels`, of the first of `choices` that names any image."""
+    without_repeats = (list(dict.fromkeys(image_ids)) for image_ids in choices)
+    return most_labels(cohort, next(filter(None, without_repeats)), cohort.findings, 1)[0]
 
 
 def most_labels(cohort: Cohort, image_ids: list[str], classes: list[str], count: int) -> list[str]:

@@ -5,6 +5,7 @@ from lazy_loader import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     submod_attrs={
+        "abroad": ["explain_home_and_abroad"],
         "explain": ["explain_split", "explain_studies"],
         "inputs": ["network_inputs"],
         "predict": ["predict_all"],
