@@ -15,7 +15,7 @@ __getattr__, __dir__, __all__ = attach(
         "checks": ["box_density", "check_images", "labels_together", "reader_habits", "split_balance"],
         "cohort": ["load_cohort"],
         "labels": ["without_counterpart"],
-        "provenance": ["NO_DATA", "tested_on"],
+        "provenance": ["NO_DATA", "transfer_provenance"],
         "render.frame": ["boxes_as_fractions"],
         "sources.registry": ["open_source"],
     },

@@ -26,7 +26,7 @@ NO_DATA = Provenance()
 """Of what shows no data set: a textbook drawing, a table from the literature."""
 
 
-def tested_on(home: Provenance, abroad: Provenance) -> Provenance:
+def transfer_provenance(home: Provenance, abroad: Provenance) -> Provenance:
     """Of a model that learned from `home` and is tested on `abroad`: rendered as soon as one of the two is."""
     return replace(
         abroad,

@@ -116,7 +116,7 @@ def perturb_studies(
     Returns:
         As `named_drops`.
     """
-    probabilities = torch.as_tensor(explanations.probabilities.to_numpy())
+    probabilities = torch.tensor(explanations.probabilities.to_numpy())
     drops = perturb(network, images, explanations.maps, probabilities, threshold, shares, kernels, batch_size)
     return named_drops(drops, explanations.probabilities.index.tolist(), explanations.classes)
 
