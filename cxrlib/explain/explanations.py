@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from cxrlib.explain.maps import random_maps
 from cxrlib.runtime.files import whole_file
 from cxrlib.runtime.store import identity_of, keep
 
@@ -50,6 +51,24 @@ class Explanations:
         if len(unknown := cases[(rows < 0) | (columns < 0)]):
             raise KeyError(f"no map of {unknown['class_name'].iloc[0]} of study {unknown['image_id'].iloc[0]!r}")
         return self.maps[torch.as_tensor(rows), torch.as_tensor(columns)]
+
+    def first(self, count: int) -> "Explanations":
+        """The first `count` studies, or all where there are fewer."""
+        return replace(self, probabilities=self.probabilities[:count], maps=self.maps[:count])
+
+    def with_maps(self, maps: torch.Tensor, image_ids: list[str] | None = None) -> "Explanations":
+        """The same probabilities with another method's maps, e.g. SmoothGrad's.
+
+        Args:
+            maps: raw, float32 (studies, classes, rows, columns).
+            image_ids: the studies of these maps, in their order; all studies when None.
+        """
+        probabilities = self.probabilities if image_ids is None else self.probabilities.loc[image_ids]
+        return replace(self, probabilities=probabilities, maps=maps)
+
+    def with_random_maps(self, seed: int) -> "Explanations":
+        """The same probabilities with `random_maps`: the control, which knows nothing of the images."""
+        return self.with_maps(random_maps(self.maps.shape, seed))
 
 
 def join(parts: list[Explanations]) -> Explanations:

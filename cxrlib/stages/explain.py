@@ -21,7 +21,7 @@ from cxrlib.workflow.command import run_together
 
 GIVEN = ("cxrlib.data", "cxrlib.params", "cxrlib.workflow", "cxrlib.explain.smoothgrad")
 """What enters by its content, as the cohort does, or by value, as parameters do; SmoothGrad makes no map here."""
-CODE = code_fingerprint(__name__, given=GIVEN)
+CODE = code_fingerprint("cxrlib.stages.explain", given=GIVEN)
 """What explains; taken on loading: a file that is edited while this runs is not what ran."""
 
 

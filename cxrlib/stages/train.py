@@ -29,7 +29,7 @@ from cxrlib.workflow.command import run_together
 
 GIVEN = ("cxrlib.data", "cxrlib.params", "cxrlib.workflow")
 """What enters by its content, as the cohort does, or by value, as parameters do."""
-CODE = code_fingerprint(__name__, given=GIVEN)
+CODE = code_fingerprint("cxrlib.stages.train", given=GIVEN)
 """What trains; taken on loading: a file that is edited while this runs is not what ran."""
 
 

@@ -193,6 +193,7 @@ def test_a_stage_has_the_same_fingerprint_in_every_process():
     """Whatever else is loaded: versions of libraries that only some processes load must not count."""
     names = [module.__name__ for module, *_ in STAGES.values()]
     for name in names:
-        command = [sys.executable, "-c", f"import {name} as stage; print(stage.CODE)"]
+        # under another name, as `python -m` gives it "__main__"
+        command = [sys.executable, "-c", f"import runpy; print(runpy.run_module({name!r}, run_name='started')['CODE'])"]
         done = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True)
         assert done.stdout.strip() == sys.modules[name].CODE, name

@@ -22,7 +22,7 @@ from cxrlib.runtime.workers import worker_pool
 
 GIVEN = ("cxrlib.data.annotations",)
 """What enters by its content."""
-CODE = code_fingerprint(__name__, given=GIVEN)
+CODE = code_fingerprint("cxrlib.data.render.studies", given=GIVEN)
 
 
 @dataclass(frozen=True)
