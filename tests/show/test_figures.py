@@ -1,16 +1,13 @@
 """Figures lie where they say: boxes, heatmaps, readers' lines and confusion matrices."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
-from fixtures import annotation_rows
+from fixtures import annotation_rows, small_cohort
 from matplotlib import colormaps
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
 
-from cxrlib.data.cohort import Cohort
 from cxrlib.show.figures.classification_figures import confusion_grid
 from cxrlib.show.figures.iou_figures import pair_scores
 from cxrlib.show.figures.panels import (
@@ -39,8 +36,7 @@ def axes():
 
 
 def readers_of(*rows):
-    about = {"experiments": {"all": ["A", "B"]}, "explained": "all", "size": SIZE}
-    return Cohort(None, annotation_rows(*rows), pd.DataFrame(), None, Path(), about)
+    return small_cohort(["A", "B"], annotation_rows(*rows), size=SIZE)
 
 
 def test_boxes_and_heatmaps_lie_in_the_frame_of_the_image():

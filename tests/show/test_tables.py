@@ -1,15 +1,12 @@
 """Tables beside the thesis: values by hand, intervals from the bootstrap, n = 0 where a class is absent."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
-from fixtures import FINDINGS, SEVEN
+from fixtures import FINDINGS, SEVEN, small_cohort
 from scipy.stats import bootstrap
 from sklearn import metrics
 
-from cxrlib.data.cohort import Cohort
 from cxrlib.evaluate.bootstrap import in_words, interval, mean_samples, study_weights
 from cxrlib.evaluate.localisation import SCORES
 from cxrlib.evaluate.readers import AGREEMENT
@@ -139,9 +136,8 @@ def test_split_counts_of_a_small_set_of_annotations():
     real = pd.DataFrame(0, [f"r{n}" for n in range(30)], SEVEN)
     real.iloc[:20, 0] = 1
     labels = pd.DataFrame(1, STUDIES[:4], SEVEN)
-    about = {"classes": SEVEN, "experiments": {"x": SEVEN}, "explained": "x"}
     studies = pd.DataFrame({"split": ["train", "train", "valid", "test"]}, STUDIES[:4])
-    cohort = Cohort(studies, pd.DataFrame(), labels, np.empty(0), Path(), about)
+    cohort = small_cohort(SEVEN, labels=labels, studies=studies)
     table = split_counts(real, cohort, 0.1, 0.1, study_weights(real.index, 200, seed=0))
     assert table.loc["Train", ["thesis", "real_annotations", "this_run"]].tolist() == [11_836, 16, 2]
     row = table.loc["Aortic enlargement"]
