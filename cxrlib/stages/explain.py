@@ -20,7 +20,7 @@ from cxrlib.stages.inputs import network_inputs
 from cxrlib.stages.train import checkpoint_path
 from cxrlib.workflow.command import run_together
 
-CODE = code_fingerprint(__name__)
+CODE = code_fingerprint("cxrlib.stages.explain")  # __name__ is "__main__" under torchrun
 """Taken on loading: a file that is edited while this runs is not what ran."""
 
 

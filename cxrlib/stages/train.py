@@ -26,7 +26,7 @@ from cxrlib.runtime.memory import is_out_of_memory
 from cxrlib.stages.inputs import network_inputs
 from cxrlib.workflow.command import run_together
 
-CODE = code_fingerprint(__name__)
+CODE = code_fingerprint("cxrlib.stages.train")  # __name__ is "__main__" under torchrun
 
 
 def experiment_order(cohort: Cohort) -> list[str]:
