@@ -5,7 +5,6 @@ import re
 import shlex
 
 import pytest
-import yaml
 
 import run_all
 from cxrlib.params import load_params, profile_names
@@ -14,7 +13,6 @@ from cxrlib.workflow.command import add_arguments
 
 README = PROJECT_ROOT / "README.md"
 PAGES = [README, PROJECT_ROOT / "outputs" / "README.md", *sorted((PROJECT_ROOT / "docs").glob("*.md"))]
-HABIT = 'pytest -m "not slow"'
 
 
 def named(path):
@@ -109,15 +107,8 @@ def test_the_readme_is_short_and_opens_every_door():
     text = README.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 120
     assert [page for page in PAGES[2:] if f"({named(page)})" not in text] == []
-    assert HABIT in text
 
 
 def test_every_profile_has_its_line_in_the_readme():
     table = README.read_text(encoding="utf-8").partition("## Profiles")[2].partition("\n## ")[0]
     assert sorted(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == profile_names()
-
-
-def test_the_habit_stands_before_every_push():
-    hooks = yaml.safe_load((PROJECT_ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
-    (habit,) = [hook for hook in hooks if "pytest" in hook["entry"]]
-    assert habit["entry"] == HABIT and habit["stages"] == ["pre-push"]
