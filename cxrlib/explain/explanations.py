@@ -1,5 +1,6 @@
 """The explanation store: probabilities and all-class Grad-CAM maps of a split, computed once and read by everyone."""
 
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from zipfile import BadZipFile
@@ -8,7 +9,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from cxrlib.runtime.files import whole_file
+from cxrlib.runtime.errors import Refusal
+from cxrlib.runtime.files import existing, whole_file
+
+DAMAGED = (OSError, KeyError, EOFError, ValueError, BadZipFile, zlib.error)
+"""What reading a file that is no whole npz file raises."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ def stored_identity(path: Path) -> str | None:
     try:
         with np.load(path) as arrays:
             return str(arrays["identity"])
-    except (OSError, KeyError, EOFError, ValueError, BadZipFile):
+    except DAMAGED:
         return None
 
 
@@ -86,16 +91,22 @@ def load_explanations(path: Path) -> Explanations:
     """Read a store.
 
     Raises:
-        FileNotFoundError: nothing has written it.
+        Missing: nothing has written it.
+        Refusal: it is damaged.
     """
-    if not path.exists():
-        raise FileNotFoundError(f"{path} is missing; run notebook 03_classification first")
-    with np.load(path) as arrays:
-        probabilities = pd.DataFrame(arrays["probabilities"], arrays["image_ids"], arrays["classes"])
-        return Explanations(
-            probabilities.rename_axis("image_id"),
-            torch.from_numpy(arrays["maps"]),
-            int(arrays["input_size"]),
-            str(arrays["identity"]),
-            str(arrays["layer"]),
-        )
+    existing(path, "run notebook 03_classification first")
+    try:
+        with np.load(path) as arrays:
+            probabilities = pd.DataFrame(arrays["probabilities"], arrays["image_ids"], arrays["classes"])
+            return Explanations(
+                probabilities.rename_axis("image_id"),
+                torch.from_numpy(arrays["maps"]),
+                int(arrays["input_size"]),
+                str(arrays["identity"]),
+                str(arrays["layer"]),
+            )
+    except DAMAGED as error:
+        raise Refusal(
+            f"{path}: no readable heatmaps ({type(error).__name__}: {error}); delete it and run again the notebook "
+            "that made it"
+        ) from error

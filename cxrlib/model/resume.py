@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load, save_file
+from safetensors.torch import load, save
 from torch import nn
 
 from cxrlib.runtime.files import whole_file
@@ -48,7 +48,7 @@ class TrainingState:
             "best": self.best,
         }
         with whole_file(path) as temporary:
-            save_file(tensors | {"random": self.random.get_state()}, temporary, {"state": json.dumps(about)})
+            temporary.write_bytes(save(tensors | {"random": self.random.get_state()}, {"state": json.dumps(about)}))
 
     def restore(self, path: Path, identity: str) -> bool:
         """Take up what `path` holds; return False, changing nothing, if it is absent, damaged or of something else."""

@@ -13,7 +13,7 @@ from cxrlib.model.inference import inference_copy
 from cxrlib.params import Compute, Gradcam, Params
 from cxrlib.runtime.device import inference_dtype, use_device
 from cxrlib.runtime.distributed import rank, wait_for_all, world_size
-from cxrlib.runtime.files import file_fingerprint, fingerprint
+from cxrlib.runtime.files import existing, file_fingerprint, fingerprint
 from cxrlib.runtime.fingerprints import code_fingerprint
 from cxrlib.runtime.progress import progress
 from cxrlib.stages.inputs import network_inputs
@@ -47,7 +47,7 @@ def explain_studies(
     """
     identity = fingerprint(
         [
-            file_fingerprint(checkpoint),
+            file_fingerprint(existing(checkpoint, "run notebook 02_training first")),
             cohort.provenance.data,
             image_ids,
             gradcam.layer,
