@@ -43,7 +43,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="run_all.py",
         description="Execute the notebooks of the study in order, with the parameters of a profile; "
         "a notebook whose results still stand is skipped.",
-        epilog="Exit codes: 0 all well, 1 a notebook failed or results differ, 2 wrong usage or input.",
+        epilog="Exit codes: 0 all well, 1 a notebook failed or results differ, 2 wrong usage or input in one line; any "
+        "other error shows its traceback and has exit code 1.",
         allow_abbrev=False,
     )
     add_arguments(parser)

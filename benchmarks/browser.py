@@ -4,6 +4,7 @@ A run of the thesis's size is made for it: 1,480 test studies of 512 px, seven c
 frame of 224 px. Its pixels and maps are made up; the time does not depend on what they show.
 """
 
+import argparse
 import statistics
 import tempfile
 import time
@@ -108,4 +109,7 @@ def large_run(folder: Path) -> Path:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(
+        prog="python -m benchmarks.browser", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     main()

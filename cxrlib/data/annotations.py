@@ -124,7 +124,7 @@ def read_rows(path: Root, columns: list[str]) -> pd.DataFrame:
         if wrong.any():
             row = wrong.idxmax()
             raise AnnotationError(
-                f"{path}, row {row}, field {column}: {frame[column][row]!r} is not a number; correct it or leave it empty"
+                f"{path}, row {row}, field {column}: {frame[column][row]!r} is not a number; correct it or empty it"
             )
         frame[column] = numbers.astype("float64")
     return frame

@@ -40,8 +40,8 @@ def shared_labels(home: Cohort, abroad: Cohort) -> list[str]:
     shared = [name for name in home.explained if name in abroad.labels]
     if not shared:
         raise Refusal(
-            f"the model knows {', '.join(home.explained)}; none of these is a label of {abroad.provenance.description}; "
-            "choose another transfer.run or another data.source"
+            f"the model knows {', '.join(home.explained)}; none of these is a label of {abroad.provenance.description}"
+            "; choose another transfer.run or another data.source"
         )
     for cohort in (home, abroad):
         if not cohort.of("test", shared):

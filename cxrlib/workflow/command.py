@@ -10,11 +10,15 @@ from cxrlib.params import Params, load_params, profile_names
 from cxrlib.runtime.errors import EXIT_CODE, Refusal, system_errors_refused
 from cxrlib.runtime.files import PROJECT_ROOT
 
-EPILOG = """\
-Exit codes: 0 all well, 2 wrong usage or input in one line, 1 any other error with its traceback.
+EXIT_CODES = "Exit codes: 0 all well, 2 wrong usage or input in one line, 1 any other error with its traceback."
+EPILOG = f"""\
+The command needs what the notebooks before it have made, and the notebooks after it take up what it makes. What is
+finished is kept: a command that was stopped goes on where it stopped.
 
 Several processes share the work on several GPUs or machines that see the same folder, for example:
-  torchrun --nproc-per-node=4 -m {name} thesis
+  torchrun --nproc-per-node=4 -m {{name}} thesis
+
+{EXIT_CODES}
 """
 
 
@@ -40,7 +44,9 @@ def exit_code(name: str, work: Callable[[], int | None]) -> int:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare PROFILE, --set and --out."""
-    parser.add_argument("profile", nargs="?", default="demo", help=f"{', '.join(profile_names())} (default: demo)")
+    parser.add_argument(
+        "profile", nargs="?", default="demo", help=f"a file of params/: {', '.join(profile_names())} (default: demo)"
+    )
     parser.add_argument(
         "--set",
         dest="overrides",

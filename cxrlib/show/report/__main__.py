@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cxrlib.runtime.errors import Refusal
 from cxrlib.show.report.keep import keep_report
-from cxrlib.workflow.command import add_arguments, exit_code, read_arguments
+from cxrlib.workflow.command import EXIT_CODES, add_arguments, exit_code, read_arguments
 from cxrlib.workflow.lock import locked
 from cxrlib.workflow.manifest import Manifest
 
@@ -18,7 +18,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog=f"python -m {NAME}",
         description=__doc__,
-        epilog="Exit codes: 0 all well, 2 wrong usage or input in one line, 1 any other error with its traceback.",
+        epilog=EXIT_CODES,
         allow_abbrev=False,
     )
     add_arguments(parser)
