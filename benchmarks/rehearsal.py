@@ -76,7 +76,7 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "folder", metavar="FOLDER", type=Path, help="receives images/ and run/; one to reuse or a new one"
+        "folder", metavar="FOLDER", type=Path, help="receives images/ and run/; images that are there are used again"
     )
     folder = parser.parse_args().folder.resolve()
     images = folder / "images"

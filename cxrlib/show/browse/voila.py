@@ -9,7 +9,7 @@ from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import whole_file
 
 CELL = """\
-from cxrlib.browse import open_run
+from cxrlib.show.browse import open_run
 
 open_run({folder!r})"""
 
