@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import PROJECT_ROOT
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -31,7 +32,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 FileName = Annotated[str, Field(pattern=r"^\w[\w .+-]*$", max_length=100)]
 
 
-class ParameterError(ValueError):
+class ParameterError(Refusal):
     """A parameter that is unknown, of the wrong type or out of range; the message names the field."""
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 from cxrlib.data.archive import identity
 from cxrlib.data.images import read_square
 from cxrlib.runtime.environment import environment
+from cxrlib.runtime.errors import Refusal, system_errors_refused
 from cxrlib.runtime.files import fingerprint, whole_file
 from cxrlib.runtime.fingerprints import code_fingerprint
 from cxrlib.runtime.progress import progress
@@ -27,6 +28,7 @@ DECODERS = ("pillow", "pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "p
 """Packages that pydicom calls by itself."""
 
 
+@system_errors_refused()
 def convert_images(images: pd.DataFrame, folder: Path, size: int, workers: int) -> pd.DataFrame:
     """Convert image files into `folder`/pixels.npy, uint8 (rows of `images`, size, size).
 
@@ -44,7 +46,7 @@ def convert_images(images: pd.DataFrame, folder: Path, size: int, workers: int) 
         is empty or says why the image could not be read; such an image's pixels are zero.
 
     Raises:
-        OSError: the disk is too small, and nothing has been written; or it fails on the way, and the next call goes on.
+        Refusal: the disk is too small, and nothing has been written; or it fails on the way, and the next call goes on.
     """
     sources = [identity(path) for path in images["path"]]
     decoders = [environment().get(name) for name in DECODERS]
@@ -93,7 +95,7 @@ def _require_space(folder: Path, partial_pixels: Path, needed: int) -> None:
     written = partial_pixels.stat().st_blocks * 512 if partial_pixels.exists() else 0
     free = shutil.disk_usage(folder).free
     if needed - written > free:
-        raise OSError(
+        raise Refusal(
             f"{folder}: the converted images need {(needed - written) / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
             "free some, choose another folder with --out, or lower data.image_size"
         )

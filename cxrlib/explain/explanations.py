@@ -1,15 +1,21 @@
 """Probabilities and all-class Grad-CAM maps of a split: computed once, stored in one file, read by every notebook."""
 
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
 import torch
 
 from cxrlib.explain.maps import random_maps
-from cxrlib.runtime.files import whole_file
+from cxrlib.runtime.errors import Refusal
+from cxrlib.runtime.files import existing, whole_file
 from cxrlib.runtime.store import identity_of, keep
+
+DAMAGED = (OSError, KeyError, EOFError, ValueError, BadZipFile, zlib.error)
+"""What reading a file that is no whole npz file raises."""
 
 
 @dataclass(frozen=True)
@@ -96,16 +102,22 @@ def load_explanations(path: Path) -> Explanations:
     """Read what `save_explanations` wrote.
 
     Raises:
-        FileNotFoundError: nothing has written it.
+        Missing: nothing has written it.
+        Refusal: it is damaged.
     """
-    if not path.exists():
-        raise FileNotFoundError(f"{path} is missing; run notebook 03_classification first")
-    with np.load(path) as arrays:
-        probabilities = pd.DataFrame(arrays["probabilities"], arrays["image_ids"], arrays["classes"])
-        return Explanations(
-            probabilities.rename_axis("image_id"),
-            torch.from_numpy(arrays["maps"]),
-            int(arrays["input_size"]),
-            identity_of(path) or "",
-            str(arrays["layer"]),
-        )
+    existing(path, "run notebook 03_classification first")
+    try:
+        with np.load(path) as arrays:
+            probabilities = pd.DataFrame(arrays["probabilities"], arrays["image_ids"], arrays["classes"])
+            return Explanations(
+                probabilities.rename_axis("image_id"),
+                torch.from_numpy(arrays["maps"]),
+                int(arrays["input_size"]),
+                identity_of(path) or "",
+                str(arrays["layer"]),
+            )
+    except DAMAGED as error:
+        raise Refusal(
+            f"{path}: no readable heatmaps ({type(error).__name__}: {error}); delete it and run again the notebook "
+            "that made it"
+        ) from error

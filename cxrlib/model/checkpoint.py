@@ -7,12 +7,13 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from cxrlib.model.networks import build_resnet
 from cxrlib.model.weights import read_state
 from cxrlib.runtime.distributed import rank
+from cxrlib.runtime.errors import Missing, Refusal
 from cxrlib.runtime.files import whole_file
 
 
@@ -55,7 +56,7 @@ def save_checkpoint(network: nn.Module, checkpoint: Checkpoint, path: Path) -> N
     """Store weights and description in one safetensors file."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     with whole_file(path) as temporary:
-        save_file(state, temporary, metadata={"checkpoint": json.dumps(asdict(checkpoint), sort_keys=True)})
+        temporary.write_bytes(save(state, {"checkpoint": json.dumps(asdict(checkpoint), sort_keys=True)}))
 
 
 def load_checkpoint(path: Path, device: torch.device) -> tuple[nn.Module, Checkpoint]:
@@ -65,24 +66,24 @@ def load_checkpoint(path: Path, device: torch.device) -> tuple[nn.Module, Checkp
         The network, on `device` and in evaluation mode, and its description.
 
     Raises:
-        RuntimeError: the file is missing, damaged or holds no checkpoint of this project.
+        Refusal: the file is missing, damaged or holds no checkpoint of this project.
     """
     if not path.exists():
-        raise RuntimeError(f"{path}: no such checkpoint; run notebook 02_training first")
+        raise Missing(f"{path}: no such checkpoint; run notebook 02_training first")
     state = read_state(path)
     with safe_open(path, framework="pt") as file:
         text = (file.metadata() or {}).get("checkpoint")
     if text is None:
-        raise RuntimeError(f"{path}: holds weights but no description; it was not written by notebook 02_training")
+        raise Refusal(f"{path}: holds weights but no description; delete it and run notebook 02_training again")
     try:
         checkpoint = Checkpoint(**json.loads(text))
     except (ValueError, TypeError) as error:
-        raise RuntimeError(f"{path}: its description is damaged ({error}); run notebook 02_training again") from None
+        raise Refusal(f"{path}: its description is damaged ({error}); run notebook 02_training again") from None
     try:
         network = build_resnet(checkpoint.architecture, len(checkpoint.classes), checkpoint.output_stride)
         network.load_state_dict(state)
     except (ValueError, RuntimeError):
-        raise RuntimeError(
+        raise Refusal(
             f"{path}: the weights do not fit a {checkpoint.architecture} with {len(checkpoint.classes)} labels, which "
             "the file says that it holds; run notebook 02_training again"
         ) from None

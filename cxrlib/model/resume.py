@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load, save_file
+from safetensors.torch import load, save
 from torch import nn
 
 from cxrlib.runtime.files import whole_file
@@ -47,7 +47,7 @@ class TrainingState:
             "best": self.best,
         }
         with whole_file(path) as temporary:
-            save_file(tensors | {"random": self.random.get_state()}, temporary, {"state": json.dumps(rest)})
+            temporary.write_bytes(save(tensors | {"random": self.random.get_state()}, {"state": json.dumps(rest)}))
 
     def restore(self, path: Path) -> bool:
         """Take up the state that `path` holds; where it is absent or damaged, change nothing and return False."""

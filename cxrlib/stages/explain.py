@@ -12,7 +12,7 @@ from cxrlib.model.inference import inference_copy
 from cxrlib.params import Compute, Gradcam, Params
 from cxrlib.runtime.device import inference_dtype, use_device
 from cxrlib.runtime.distributed import rank, wait_for_all, world_size
-from cxrlib.runtime.files import file_fingerprint, fingerprint
+from cxrlib.runtime.files import existing, file_fingerprint, fingerprint
 from cxrlib.runtime.fingerprints import code_fingerprint
 from cxrlib.runtime.progress import progress
 from cxrlib.runtime.store import is_kept, work_on, working_folder
@@ -47,7 +47,7 @@ def explain_studies(
     (`cxrlib.runtime.store`). Under torchrun the processes share the shards; they must see the same folder, and all
     return the same.
     """
-    model = file_fingerprint(model_path)
+    model = file_fingerprint(existing(model_path, "run notebook 02_training first"))
     identity = fingerprint([model, cohort.provenance.data, image_ids, gradcam.layer, compute.precision, CODE])
     if is_kept(path, identity):
         return load_explanations(path)

@@ -20,6 +20,7 @@ from cxrlib.model.weights import PUBLISHED, load_weights, weights_file
 from cxrlib.params import Compute, Model, Params, Training
 from cxrlib.runtime.device import seed_everything, use_device
 from cxrlib.runtime.distributed import rank, wait_for_all
+from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import PROJECT_ROOT, file_fingerprint, fingerprint, whole_file
 from cxrlib.runtime.fingerprints import code_fingerprint
 from cxrlib.runtime.memory import is_out_of_memory
@@ -103,12 +104,12 @@ def _network_to_train(model: Model, weights: str | None, classes: list[str], epo
     """A network with an output per class and its first weights.
 
     Raises:
-        RuntimeError: nothing will be trained, and the weights have no output for some class.
+        Refusal: nothing will be trained, and the weights have no output for some class.
     """
     network = build_resnet(model.architecture, len(classes), model.output_stride)
     untrained = load_weights(network, weights, classes, suite_names("torchxrayvision")) if weights else classes
     if epochs == 0 and untrained:
-        raise RuntimeError(
+        raise Refusal(
             f"training.epochs=0 uses model.weights={weights} as it is, and that brings no output for "
             f"{', '.join(untrained)}; take these out of labels.experiments, or train"
         )
@@ -142,14 +143,14 @@ def _batches_that_fit(batch_size: int) -> Iterator[None]:
     """Say what to do where a batch does not fit into memory: a smaller one is another training, the user's to choose.
 
     Raises:
-        RuntimeError: instead of torch's own.
+        Refusal: instead of torch's own.
     """
     try:
         yield
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        raise RuntimeError(
+        raise Refusal(
             f"training.batch_size: {batch_size} images at once do not fit into memory; lower it ({error})"
         ) from error
 

@@ -10,6 +10,7 @@ from cxrlib.data import convert
 from cxrlib.data import images as image_files
 from cxrlib.data.convert import convert_images
 from cxrlib.runtime import store
+from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import whole_file
 
 SIDE = 32
@@ -150,7 +151,7 @@ def test_a_full_disk_is_noticed_before_anything_is_written(tmp_path, images, in_
     needed = 5 * SIDE * SIDE
     usage = type("Usage", (), {"free": needed - 1})
     monkeypatch.setattr(convert.shutil, "disk_usage", lambda folder: usage)
-    with pytest.raises(OSError, match=r"out: the converted images need 0\.0 GB, 0\.0 GB are free; free some, .* --out"):
+    with pytest.raises(Refusal, match=r"out: the converted images need 0\.0 GB, 0\.0 GB are free; free some, .* --out"):
         convert_images(images, tmp_path / "out", SIDE, 1)
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()] and not in_process
     usage.free = needed

@@ -14,7 +14,7 @@ from cxrlib.data.convert import convert_images
 from cxrlib.data.labels import label_map, suite_classes, suite_names, without_counterpart
 from cxrlib.data.sources.base import SourceError
 from cxrlib.data.sources.registry import OPENERS
-from cxrlib.params import Data, Labels
+from cxrlib.params import Data, Labels, ParameterError
 from cxrlib.stages.prepare import open_data, prepare_cohort, rescale
 
 ROWS = annotation_rows(
@@ -226,7 +226,7 @@ def test_vindr_says_what_is_missing(vindr_folder):
 def test_labels_that_the_data_lack_are_refused_before_the_conversion(vindr_folder, tmp_path):
     labels = Labels(experiments={"two": ["Cardiomegaly", "Efusion"]}, explained="two")
     with pytest.raises(
-        ValueError, match=r"experiments\['two'\]: unknown label 'Efusion'; known are Aortic enlargement, "
+        ParameterError, match=r"experiments\['two'\]: unknown label 'Efusion'; known are Aortic enlargement, "
     ):
         prepare_cohort(opened("vindr-cxr", vindr_folder), tmp_path / "out", data("vindr-cxr", "x"), labels, workers=1)
     assert not (tmp_path / "out").exists()

@@ -27,6 +27,7 @@ from cxrlib.data.render.frame import BOX_COLUMNS, boxes_as_fractions, estimate_f
 from cxrlib.data.render.lesions import find_lesions
 from cxrlib.data.render.radiograph import render_radiograph
 from cxrlib.data.render.studies import cohort_fingerprint, draw_studies, render_cohort, render_study, study_seed
+from cxrlib.runtime.errors import Refusal
 
 LABELS = [
     "Aortic enlargement",
@@ -192,9 +193,16 @@ def test_draws_the_wanted_numbers_of_real_rows(annotations):
     pd.testing.assert_frame_equal(studies, original)
 
 
-@pytest.mark.parametrize("n_studies, share", [(20_000, 0.3), (10, 1.2), (10, -0.1)])
-def test_refuses_what_it_cannot_draw(annotations, n_studies, share):
-    with pytest.raises(ValueError, match="findings wanted|no_finding_share"):
+@pytest.mark.parametrize(
+    ("n_studies", "share", "error", "message"),
+    [
+        (20_000, 0.3, Refusal, "data.n_studies: 14000 studies with findings wanted, the annotations hold .*; lower it"),
+        (10, 1.2, ValueError, "no_finding_share"),
+        (10, -0.1, ValueError, "no_finding_share"),
+    ],
+)
+def test_refuses_what_it_cannot_draw(annotations, n_studies, share, error, message):
+    with pytest.raises(error, match=message):
         draw_studies(annotations, n_studies, share, seed=0)
 
 
@@ -297,7 +305,7 @@ def test_a_cohort_of_an_earlier_version_is_rendered_again(annotations, tmp_path)
 
 def test_leaves_a_folder_with_other_files_alone(annotations, tmp_path):
     (tmp_path / "train.csv").write_text("somebody's data")
-    with pytest.raises(FileExistsError, match="not a rendered cohort"):
+    with pytest.raises(Refusal, match="not a rendered cohort"):
         render_cohort(annotations, tmp_path, 4, 0.5, seed=0)
     assert contents(tmp_path) == {"train.csv": b"somebody's data"}
 

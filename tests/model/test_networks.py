@@ -9,6 +9,7 @@ from torchvision import models, transforms
 
 from cxrlib.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from cxrlib.model.networks import build_resnet, denormalise, normalise, to_input
+from cxrlib.runtime.errors import Refusal
 
 CPU = torch.device("cpu")
 CHECKPOINT = Checkpoint("resnet18", ["A", "B", "C"], 64, 16, epoch=4, valid_loss=0.25)
@@ -61,15 +62,15 @@ def test_a_checkpoint_comes_back_whole(tmp_path, inputs):
 
 def test_missing_truncated_and_foreign_checkpoints_are_refused(tmp_path):
     path = tmp_path / "best.safetensors"
-    with pytest.raises(RuntimeError, match="no such checkpoint; run notebook 02_training first"):
+    with pytest.raises(Refusal, match="no such checkpoint; run notebook 02_training first"):
         load_checkpoint(path, CPU)
     save_checkpoint(build_resnet("resnet18", 3), CHECKPOINT, path)
     for damaged in (path.read_bytes()[:-1000], path.read_bytes()[:20], b""):
         path.write_bytes(damaged)
-        with pytest.raises(RuntimeError, match=r"best\.safetensors: not a readable safetensors file"):
+        with pytest.raises(Refusal, match=r"best\.safetensors: not a readable safetensors file"):
             load_checkpoint(path, CPU)
     save_file({"weight": torch.zeros(1)}, path)
-    with pytest.raises(RuntimeError, match="holds weights but no description"):
+    with pytest.raises(Refusal, match="holds weights but no description"):
         load_checkpoint(path, CPU)
 
 

@@ -9,6 +9,7 @@ from cxrlib.model.networks import build_resnet, normalise
 from cxrlib.model.training import evaluate, positive_weights, train
 from cxrlib.params import Training
 from cxrlib.runtime.device import pick_device, seed_everything
+from cxrlib.runtime.errors import Refusal
 
 PARAMS = Training(
     epochs=5,
@@ -184,9 +185,9 @@ def test_a_loss_that_is_not_finite_names_epoch_and_batch():
             self.calls += self.training
             return super().forward(inputs) + (float("nan") if self.calls >= 5 else 0)
 
-    with pytest.raises(FloatingPointError, match=r"became nan at epoch 2, batch 1, learning rate 0\.043; lower"):
+    with pytest.raises(Refusal, match=r"became nan at epoch 2, batch 1, learning rate 0\.043; lower"):
         train(Bursting(0.0, 0.0), toy(24), toy(4), PARAMS, ignore)
-    with pytest.raises(FloatingPointError, match=r"lower training\.learning_rate \(the checkpoint of epoch 1, .* kept"):
+    with pytest.raises(Refusal, match=r"lower training\.learning_rate \(the checkpoint of epoch 1, .* kept"):
         train(Bursting(0.0, 0.0), toy(24), toy(4), PARAMS, ignore)
 
 
@@ -201,7 +202,7 @@ def test_a_last_batch_of_one_is_left_out_of_batch_norm():
 def test_batches_too_small_for_anyone_are_refused(monkeypatch, batch_size, processes):
     monkeypatch.setattr("cxrlib.model.training.world_size", lambda: processes)
     refusal = f"training.batch_size: batches of {batch_size} .* too small for {processes} processes"
-    with pytest.raises(ValueError, match=refusal):
+    with pytest.raises(Refusal, match=refusal):
         train(SmallNet(), toy(20), toy(8), with_(batch_size=batch_size), lambda *_: None)
 
 
@@ -217,7 +218,7 @@ def test_evaluation_weighs_every_study_alike():
 def test_devices_are_named():
     assert pick_device("cpu") == torch.device("cpu")
     assert pick_device("auto").type in {"cpu", "cuda", "mps"}
-    with pytest.raises(RuntimeError, match=r"compute\.device: unknown device 'gpu'; choose auto, cpu, cuda or mps"):
+    with pytest.raises(Refusal, match=r"compute\.device: unknown device 'gpu'; choose auto, cpu, cuda or mps"):
         pick_device("gpu")
 
 
@@ -276,5 +277,5 @@ def test_a_damaged_state_is_as_good_as_none(tmp_path):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_an_absent_device_is_refused():
-    with pytest.raises(RuntimeError, match=r"compute\.device: cuda is not available here; choose auto or cpu"):
+    with pytest.raises(Refusal, match=r"compute\.device: cuda is not available here; choose auto or cpu"):
         pick_device("cuda")

@@ -17,6 +17,7 @@ from cxrlib.model.checkpoint import load_checkpoint
 from cxrlib.model.networks import normalise, to_input
 from cxrlib.model.resume import TrainingState
 from cxrlib.params import load_params
+from cxrlib.runtime.errors import Missing, Refusal
 from cxrlib.runtime.store import identity_of
 from cxrlib.show.figures.training_figures import loss_curves
 from cxrlib.stages import explain as explaining
@@ -219,7 +220,7 @@ def test_weights_with_outputs_for_every_label_are_kept_as_they_are(cohort, tmp_p
     path = chest_weights(tmp_path / "chest")
     monkeypatch.setattr(weights, "CHEST_FOLDER", path.parent)
     chest = {"architecture": "resnet50-xrv", "weights": "torchxrayvision"}
-    with pytest.raises(RuntimeError, match="brings no output for No finding; take these out of labels.experiments"):
+    with pytest.raises(Refusal, match="brings no output for No finding; take these out of labels.experiments"):
         train(cohort, tmp_path, model=chest, epochs=0)
     cohort.experiments["main"] = ["Lung Opacity", "Cardiomegaly"]
     history = train(cohort, tmp_path, model=chest, epochs=0, pos_weight=False)
@@ -380,5 +381,5 @@ def test_the_store_gives_back_what_it_took(explanations, tmp_path):
     assert (again.identity, again.input_size) == ("first", 48)
     assert torch.equal(again.maps, explanations.maps)
     assert torch.equal(again.map("image01", "No finding"), explanations.maps[1, 1])
-    with pytest.raises(FileNotFoundError, match="03_classification"):
+    with pytest.raises(Missing, match="03_classification"):
         load_explanations(tmp_path / "absent.npz")

@@ -14,6 +14,7 @@ from cxrlib.data.render.anchors import Anchors, find_donors
 from cxrlib.data.render.dicom_file import write_dicom
 from cxrlib.data.render.frame import boxes_as_fractions
 from cxrlib.data.render.radiograph import boxes_in_pixels, render_radiograph
+from cxrlib.runtime.errors import Refusal, system_errors_refused
 from cxrlib.runtime.files import fingerprint, whole_file
 from cxrlib.runtime.fingerprints import code_fingerprint
 from cxrlib.runtime.progress import progress
@@ -41,7 +42,7 @@ def draw_studies(annotations: pd.DataFrame, n_studies: int, no_finding_share: fl
     `round(n_studies * no_finding_share)` of them have no box, the others at least one. The draw
     depends on `seed` and the set of studies, not on the order of the rows.
 
-    Raises ValueError if the annotations hold too few studies of either kind.
+    Raises Refusal if the annotations hold too few studies of either kind.
     """
     if not 0 <= no_finding_share <= 1:
         raise ValueError(f"no_finding_share is {no_finding_share}: it must lie between 0 and 1")
@@ -54,11 +55,15 @@ def draw_studies(annotations: pd.DataFrame, n_studies: int, no_finding_share: fl
         ("with", has_box.index[has_box], n_studies - n_healthy),
     ):
         if wanted > len(pool):
-            raise ValueError(f"{wanted} studies {kind} findings wanted, the annotations hold {len(pool)}")
+            raise Refusal(
+                f"data.n_studies: {wanted} studies {kind} findings wanted, the annotations hold {len(pool)}; lower it, "
+                "or change data.no_finding_share"
+            )
         chosen += list(rng.choice(pool.to_numpy(dtype=object), wanted, replace=False))
     return annotations[annotations["image_id"].isin(chosen)].reset_index(drop=True)
 
 
+@system_errors_refused()
 def render_cohort(
     annotations: pd.DataFrame, folder: Path, n_studies: int, no_finding_share: float, seed: int, workers: int = 2
 ) -> Path:
@@ -70,7 +75,7 @@ def render_cohort(
     completed, a folder made from other arguments or by other code is rendered anew. From a script, call it under
     `if __name__ == "__main__":`, as workers are spawned.
 
-    Raises FileExistsError if `folder` holds files that are not a rendered cohort's.
+    Raises Refusal if `folder` holds files that are not a rendered cohort's.
     """
     folder = Path(folder)
     table = folder / "train.csv"
@@ -157,4 +162,4 @@ def _require_own(folder: Path, table: Path) -> None:
         table.unlink(missing_ok=True)
         earlier.unlink()
     if folder.exists() and any(folder.iterdir()) and not is_known(table):
-        raise FileExistsError(f"{folder} is not empty and not a rendered cohort: choose another folder or empty it")
+        raise Refusal(f"{folder} is not empty and not a rendered cohort: choose another folder or empty it")

@@ -147,7 +147,8 @@ def load_results(folder: Path, with_network: bool = True) -> Results:
     """Read a run's folder: cohort, model, and maps/test.npz and maps/test-METHOD.npz or test-METHOD@LAYER.npz.
 
     Raises:
-        FileNotFoundError: no cohort or no maps; the message names the notebook that makes them.
+        Missing: no cohort or no maps; the message names the notebook that makes them.
+        Refusal: what is there cannot be used.
     """
     cohort = load_cohort(folder / "data")
     first = load_explanations(folder / "maps" / "test.npz")
