@@ -8,6 +8,7 @@ import pandas as pd
 
 from cxrlib.data.archive import Root
 from cxrlib.data.provenance import Provenance
+from cxrlib.runtime.errors import Refusal
 
 NO_FINDING = "No finding"
 
@@ -49,17 +50,21 @@ PUBLIC_ANNOTATIONS = Provenance(
 """Of what needs the real annotations only."""
 
 
-class AnnotationError(ValueError):
+class AnnotationError(Refusal):
     """An annotation file that cannot be used; the message names the file, the row or column, and the remedy."""
 
 
 def public_annotations_path() -> Path:
-    """Path of VinBigData's real train.csv (15,000 studies), which the torchxrayvision package carries."""
+    """Path of VinBigData's real train.csv (15,000 studies), which the torchxrayvision package carries.
+
+    Raises:
+        Refusal: the installed package does not carry it.
+    """
     name = "torchxrayvision/data/vinbigdata-train.csv.gz"
     for file in metadata.files("torchxrayvision") or []:
         if str(file) == name:
             return Path(str(file.locate()))
-    raise FileNotFoundError(f"torchxrayvision is installed without {name}; run: pip install -U torchxrayvision")
+    raise Refusal(f"torchxrayvision is installed without {name}; run: pip install -U torchxrayvision")
 
 
 def reader_order(rad_id: str) -> tuple[int, str]:
@@ -102,10 +107,12 @@ def read_rows(path: Root, columns: list[str]) -> pd.DataFrame:
     except UnicodeDecodeError as error:
         raise AnnotationError(f"{path} is not UTF-8 text ({error}); save it as CSV in UTF-8") from None
     except (pd.errors.ParserError, EOFError, OSError, zlib.error) as error:
-        raise AnnotationError(f"{path} is not a readable CSV ({' '.join(str(error).split())})") from None
+        raise AnnotationError(f"{path} is not a readable CSV ({error}); save it as CSV in UTF-8") from None
     missing = [column for column in columns if column not in frame.columns]
     if missing:
-        raise AnnotationError(f"{path} lacks the column(s) {', '.join(missing)}; it has {', '.join(frame.columns)}")
+        raise AnnotationError(
+            f"{path} lacks the column(s) {', '.join(missing)}; it has {', '.join(frame.columns)}; rename or add them"
+        )
     if frame.empty:
         raise AnnotationError(f"{path} has a header but no rows; is the download complete?")
     if not isinstance(frame.index, pd.RangeIndex):  # pandas makes an index of what has no header
@@ -116,7 +123,9 @@ def read_rows(path: Root, columns: list[str]) -> pd.DataFrame:
         wrong = frame[column].notna() & numbers.isna()
         if wrong.any():
             row = wrong.idxmax()
-            raise AnnotationError(f"{path}, row {row}, field {column}: {frame[column][row]!r} is not a number")
+            raise AnnotationError(
+                f"{path}, row {row}, field {column}: {frame[column][row]!r} is not a number; correct it or empty it"
+            )
         frame[column] = numbers.astype("float64")
     return frame
 
@@ -143,10 +152,12 @@ def check_annotations(frame: pd.DataFrame, classes: list[str], name: str) -> tup
         raise AnnotationError(
             f"{name}, row {unknown.idxmax()}, field class_name: "
             f"unknown class {frame.loc[unknown, 'class_name'].iloc[0]!r}; "
-            f"known are {', '.join(classes)}"
+            f"known are {', '.join(classes)}; rename the class or drop the row"
         )
     if frame["image_id"].isna().any():
-        raise AnnotationError(f"{name}, row {frame['image_id'].isna().idxmax()}: image_id is empty")
+        raise AnnotationError(
+            f"{name}, row {frame['image_id'].isna().idxmax()}: image_id is empty; fill it in or drop the row"
+        )
     outside = frame["image_id"].str.contains(NO_FILE_NAME)
     if outside.any():
         row = outside.idxmax()
@@ -210,3 +221,17 @@ def union_labels(annotations: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
 def reader_counts(annotations: pd.DataFrame) -> pd.DataFrame:
     """Number of readers who gave each label: int table, image_id by class_name."""
     return annotations.groupby(["image_id", "class_name"])["rad_id"].nunique().unstack(fill_value=0)
+
+
+def unanimous_shares(counts: pd.DataFrame, classes: list[str]) -> pd.Series:
+    """Of the images with a label, the fraction on which all three of their readers gave it.
+
+    Args:
+        counts: readers who gave each label, image_id by class, from `reader_counts`.
+        classes: labels to report, in this order; those without an image are left out.
+
+    >>> unanimous_shares(pd.DataFrame({"A": [3, 3, 1, 0], "B": [0, 0, 2, 1]}), ["B", "A"]).round(2).to_dict()
+    {'B': 0.0, 'A': 0.67}
+    """
+    shares = (counts == 3).sum() / (counts > 0).sum()
+    return shares[[name for name in classes if name in shares]]

@@ -9,6 +9,7 @@ import pandas as pd
 
 from cxrlib.data.annotations import BOX_COLUMNS, NO_FINDING, reader_order
 from cxrlib.data.provenance import NO_DATA, Provenance
+from cxrlib.runtime.errors import Missing, Refusal
 from cxrlib.runtime.files import read_json
 
 
@@ -132,18 +133,25 @@ def load_cohort(folder: Path) -> Cohort:
     """Open what `cxrlib.stages.prepare.prepare_cohort` stored.
 
     Raises:
-        FileNotFoundError: the folder holds no cohort; notebook 01 makes it.
+        Missing: the folder holds no cohort; notebook 01 makes it.
+        Refusal: a file of the cohort is gone or damaged.
     """
     if not (folder / "cohort.json").exists():
-        raise FileNotFoundError(f"{folder} holds no cohort; run notebook 01_data first")
+        raise Missing(f"{folder} holds no cohort; run notebook 01_data first")
     stored = read_json(folder / "cohort.json")
-    return Cohort(
-        studies=read_studies(folder),
-        annotations=pd.read_csv(folder / "annotations.csv", dtype={"image_id": str, "rad_id": str}),
-        labels=pd.read_csv(folder / "labels.csv", index_col="image_id", dtype={"image_id": str}).astype("uint8"),
-        pixels=np.load(folder / "pixels.npy", mmap_mode="r"),
-        folder=folder,
-        provenance=_provenance(stored),
-        experiments=stored["experiments"],
-        experiment=stored["explained"],
-    )
+    try:
+        return Cohort(
+            studies=read_studies(folder),
+            annotations=pd.read_csv(folder / "annotations.csv", dtype={"image_id": str, "rad_id": str}),
+            labels=pd.read_csv(folder / "labels.csv", index_col="image_id", dtype={"image_id": str}).astype("uint8"),
+            pixels=np.load(folder / "pixels.npy", mmap_mode="r"),
+            folder=folder,
+            provenance=_provenance(stored),
+            experiments=stored["experiments"],
+            experiment=stored["explained"],
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise Refusal(
+            f"{folder}: the cohort is damaged or of another version ({type(error).__name__}: {error}); delete the "
+            "folder and run notebook 01_data again"
+        ) from error

@@ -1,6 +1,5 @@
 """Radiograph files to 8-bit grey arrays."""
 
-import errno
 from collections.abc import Callable
 from io import BytesIO
 
@@ -11,19 +10,16 @@ from pydicom.pixels import apply_modality_lut, apply_voi_lut
 from pydicom.uid import JPEG2000TransferSyntaxes
 
 from cxrlib.data.archive import read_bytes
+from cxrlib.runtime.errors import MACHINE_ERRORS, Refusal, refusal_of
 
 DICOM_SUFFIXES = (".dicom", ".dcm")
-
-
-MACHINE_ERRORS = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
-"""Of a disk, a network or a full machine."""
 
 
 JPEG2000_DECODER = "pylibjpeg"
 """Decodes in one thread: GDCM, pydicom's first choice, takes every core for one file, and more of their time in all."""
 
 
-class ImageError(ValueError):
+class ImageError(Refusal):
     """An image file that cannot be used; the message names the file and what is wrong with it."""
 
 
@@ -35,16 +31,14 @@ def read_grey(path: str) -> np.ndarray:
 
     Raises:
         ImageError: the file is missing, unreadable, or holds no single grey or colour image.
-        OSError, MemoryError: the machine is to blame, not the file; another time it may be read.
+        Refusal: the machine is to blame, not the file; another time it may be read.
     """
     try:
         content = read_bytes(str(path))
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file") from None
     except Exception as error:  # a damaged zip raises many types
-        if _passes(error):
-            raise
-        raise ImageError(f"{path}: cannot be read ({type(error).__name__}: {error})") from error
+        raise _refusal(error, path, "cannot be read") from error
     return _read_dicom(content, path) if str(path).lower().endswith(DICOM_SUFFIXES) else _read_picture(content, path)
 
 
@@ -72,9 +66,7 @@ def _read_dicom(content: bytes, path: str) -> np.ndarray:
             raise ValueError(f"expected one grey frame, found shape {stored.shape}")
         return _grey_of_stored(stored, dataset)
     except Exception as error:  # pydicom and its decoders raise many types on damaged files
-        if _passes(error):
-            raise
-        raise ImageError(f"{path}: not a readable DICOM image ({type(error).__name__}: {error})") from error
+        raise _refusal(error, path, "not a readable DICOM image") from error
 
 
 def _grey_of_stored(stored: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray:
@@ -113,9 +105,13 @@ def by_table(stored: np.ndarray, grey_of: Callable[[np.ndarray], np.ndarray]) ->
     return table[codes]
 
 
-def _passes(error: Exception) -> bool:
-    """Whether an error says nothing about the file itself."""
-    return isinstance(error, MemoryError) or getattr(error, "errno", None) in MACHINE_ERRORS
+def _refusal(error: Exception, path: str, problem: str) -> Refusal:
+    """An ImageError, or a plain Refusal where the error says nothing about the file itself."""
+    if isinstance(error, MemoryError):
+        return Refusal(f"{path}: too little memory to read it; lower compute.workers")
+    if isinstance(error, OSError) and error.errno in MACHINE_ERRORS:
+        return refusal_of(error)
+    return ImageError(f"{path}: {problem} ({type(error).__name__}: {error})")
 
 
 def _is_padding(values: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray:

@@ -11,6 +11,7 @@ from cxrlib.evaluate.boxes import Union, with_union
 from cxrlib.evaluate.classification import auroc_samples, f1_samples
 from cxrlib.evaluate.localisation import boxed_cases, score_cases
 from cxrlib.explain.explanations import Explanations
+from cxrlib.runtime.errors import Refusal
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,19 @@ def shared_labels(home: Cohort, abroad: Cohort) -> list[str]:
     """Labels of the explained model of `home` that both data sets know.
 
     Raises:
-        ValueError: there are none, or a data set has no test study with any of them.
+        Refusal: there are none, or a data set has no test study with any of them.
     """
     shared = [name for name in home.explained if name in abroad.labels]
     if not shared:
-        raise ValueError(
+        raise Refusal(
             f"the model knows {', '.join(home.explained)}; none of these is a label of {abroad.provenance.description}"
+            "; choose another transfer.run or another data.source"
         )
     for cohort in (home, abroad):
         if not cohort.of("test", shared):
-            raise ValueError(f"{cohort.provenance.description}: no test study has any of {', '.join(shared)}")
+            raise Refusal(
+                f"{cohort.provenance.description}: no test study has any of {', '.join(shared)}; raise data.test_share"
+            )
     return shared
 
 

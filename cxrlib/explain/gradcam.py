@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from cxrlib.model.pooling import PooledNetwork, pooled_at
+from cxrlib.runtime.errors import Refusal
 
 
 @contextlib.contextmanager
@@ -31,7 +32,9 @@ def explained_activations(network: nn.Module, layer: str) -> Iterator[list[torch
         module = network.get_submodule(layer)
     except AttributeError:
         names = ", ".join(name for name, _ in network.named_children())
-        raise ValueError(f"gradcam.layer: the network has no module {layer!r}; its parts are {names}") from None
+        raise Refusal(
+            f"gradcam.layer: the network has no module {layer!r}; its parts are {names}, choose one of them"
+        ) from None
     recorded: list[torch.Tensor] = []
 
     def record(_module: nn.Module, _inputs: tuple, output: torch.Tensor) -> torch.Tensor:
@@ -63,7 +66,7 @@ def gradcam(
         Maps, float32 (n, len(classes), rows, columns), and logits (n, all classes).
 
     Raises:
-        ValueError: no such layer, or its output is no feature map.
+        Refusal: no such layer, or its output is no feature map.
     """
     activations, weights, logits = channel_weights(network, inputs, layer, classes)
     return weighted_sum(activations, weights), logits
@@ -100,7 +103,7 @@ def closed_form_weights(
     with torch.no_grad():
         activations = network.features(inputs)
         if activations.ndim != 4:
-            raise ValueError(_no_feature_map(network.layer, activations))
+            raise Refusal(_no_feature_map(network.layer, activations))
         logits = network.classify(activations)
         chosen = network.linear.weight if classes is None else network.linear.weight[classes]
         passing = (activations > 0).float() if network.rectified else torch.ones_like(activations[:, :, :1, :1])
@@ -116,7 +119,7 @@ def gradient_weights(
         logits = network(inputs)
         activations = recorded[0]
         if activations.ndim != 4:
-            raise ValueError(_no_feature_map(layer, activations))
+            raise Refusal(_no_feature_map(layer, activations))
         chosen = logits.sum(0) if classes is None else logits.sum(0)[classes]
         try:
             (gradients,) = torch.autograd.grad(
@@ -135,4 +138,5 @@ def weighted_sum(activations: torch.Tensor, weights: torch.Tensor) -> torch.Tens
 
 
 def _no_feature_map(layer: str, output: torch.Tensor) -> str:
-    return f"gradcam.layer: {layer} has output of shape {tuple(output.shape)}, no feature map"
+    shape = tuple(output.shape)
+    return f"gradcam.layer: {layer} has output of shape {shape}, no feature map; choose one before pooling, e.g. layer4"

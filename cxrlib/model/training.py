@@ -15,6 +15,7 @@ from cxrlib.model.networks import device_of, normalise
 from cxrlib.model.resume import TrainingState
 from cxrlib.runtime.device import autocast
 from cxrlib.runtime.distributed import own_part, rank, sum_over_processes, trained_together, world_size
+from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.progress import progress
 
 
@@ -67,7 +68,6 @@ def train(
     keep_best: Callable[[int, float], None],
     precision: str = "float32",
     state_path: Path | None = None,
-    identity: str = "",
 ) -> pd.DataFrame:
     """Train with BCE, SGD and LinearLR; call `keep_best(epoch, valid_loss)` whenever the validation loss is lowest.
 
@@ -80,15 +80,15 @@ def train(
         recipe: how to train.
         keep_best: stores the network; called inside the loop, so that a crash loses one epoch at most.
         precision: as in the compute section; "bfloat16" autocasts the forward pass.
-        state_path: where the state is stored after each epoch; what an earlier call stored there is taken up.
-        identity: names data and parameters; a state of another identity is not taken up.
+        state_path: where the state is stored after each epoch; what an earlier call stored there is taken up. Another
+            recipe or other data need another path.
 
     Returns:
         One row per epoch: epoch, train_loss, valid_loss, learning_rate.
 
     Raises:
-        FloatingPointError: the loss is not finite; names epoch, batch and learning rate.
-        ValueError: a label has no positive training study, or every batch would be left out.
+        Refusal: the loss is not finite, which names epoch, batch and learning rate; or every batch would be left out.
+        ValueError: a label has no positive training study.
     """
     device = device_of(network)
     images, targets = train_set
@@ -102,14 +102,15 @@ def train(
     # a batch of one image has no variance to normalise with, and every process needs an image
     smallest = max(2, world_size())
     if min(recipe.batch_size, len(images)) < smallest:
-        raise ValueError(
+        raise Refusal(
             f"training.batch_size: batches of {recipe.batch_size} from {len(images)} training studies are too small "
-            f"for {world_size()} processes, which need {smallest} images"
+            f"for {world_size()} processes, which need {smallest} images; "
+            "raise it, raise data.n_studies, or start fewer processes"
         )
 
     state = TrainingState(network, optimizer, schedule, random)
     if state_path:
-        state.restore(state_path, identity)
+        state.restore(state_path)
     for epoch in range(len(state.history) + 1, epochs + 1):
         network.train()
         learning_rate, losses = schedule.get_last_lr()[0], []
@@ -124,7 +125,7 @@ def train(
             share = len(inputs) / len(batch)
             loss = sum_over_processes(mean_loss.detach() * share).item()
             if not np.isfinite(loss):
-                raise FloatingPointError(
+                raise Refusal(
                     f"the loss became {loss} at epoch {epoch}, batch {number}, learning rate "
                     f"{learning_rate:g}; lower training.learning_rate{_kept(state)}"
                 )
@@ -135,7 +136,7 @@ def train(
         schedule.step()
         valid_loss = evaluate(network, valid_set, loss_of, recipe.batch_size)
         if not np.isfinite(valid_loss):
-            raise FloatingPointError(
+            raise Refusal(
                 f"the validation loss became {valid_loss} after epoch {epoch}, learning rate {learning_rate:g}; "
                 f"lower training.learning_rate{_kept(state)}"
             )
@@ -144,7 +145,7 @@ def train(
             state.best = valid_loss
             keep_best(epoch, valid_loss)
         if state_path and rank() == 0:
-            state.save(state_path, identity)
+            state.save(state_path)
     return pd.DataFrame(state.history, columns=["epoch", "train_loss", "valid_loss", "learning_rate"])
 
 

@@ -8,6 +8,8 @@ import sys
 import numpy as np
 import torch
 
+from cxrlib.runtime.errors import Refusal
+
 NOTE = "cxrlib.note"
 """The audit event that tells a listener, if there is one, what this process computes with."""
 
@@ -21,7 +23,7 @@ def use_device(name: str = "auto", threads: int = 0, precision: str = "float32")
         precision: "float32", "tf32" or "bfloat16"; only tf32 changes a setting here.
 
     Raises:
-        RuntimeError: the device asked for is not present.
+        Refusal: the device asked for is not present.
     """
     if threads:
         torch.set_num_threads(threads)
@@ -49,15 +51,15 @@ def pick_device(name: str = "auto") -> torch.device:
     Under torchrun, each process of a machine gets the CUDA device of its own number.
 
     Raises:
-        RuntimeError: the device asked for is not present.
+        Refusal: the device asked for is not present.
     """
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         name = next(kind for kind in ("cuda", "mps", "cpu") if present[kind])
     if name not in present:
-        raise RuntimeError(f"compute.device: unknown device {name!r}; choose auto, cpu, cuda or mps")
+        raise Refusal(f"compute.device: unknown device {name!r}; choose auto, cpu, cuda or mps")
     if not present[name]:
-        raise RuntimeError(f"compute.device: {name} is not available here; choose auto or cpu")
+        raise Refusal(f"compute.device: {name} is not available here; choose auto or cpu")
     return torch.device(name, int(os.environ.get("LOCAL_RANK", 0))) if name == "cuda" else torch.device(name)
 
 

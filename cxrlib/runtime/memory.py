@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import torch
 
+from cxrlib.runtime.errors import Refusal
+
 SIGNS = ("out of memory", "can't allocate memory", "not enough memory")
 """What torch's CPU, CUDA and MPS allocators say."""
 
@@ -21,6 +23,7 @@ def smaller_batches(function: Callable) -> Callable:
     """Call `function` again with half its `batch_size`, and say so, for as long as memory does not suffice.
 
     For functions whose result does not depend on batch_size beyond rounding, and that do not talk to other processes.
+    The function raises a Refusal where memory does not suffice for a single image.
     """
     signature = inspect.signature(function)
 
@@ -32,8 +35,13 @@ def smaller_batches(function: Callable) -> Callable:
                 return function(*call.args, **call.kwargs)
             except RuntimeError as error:
                 size = call.arguments["batch_size"]
-                if not is_out_of_memory(error) or size == 1:
+                if not is_out_of_memory(error):
                     raise
+                if size == 1:
+                    raise Refusal(
+                        f"{function.__name__}: a single image does not fit into memory; close other programs, choose "
+                        f"compute.device=cpu, or lower model.input_size ({error})"
+                    ) from error
             call.arguments["batch_size"] = size // 2
             warnings.warn(
                 f"{function.__name__}: {size} images at once do not fit into memory; going on with {size // 2}. "

@@ -101,3 +101,43 @@ def wrong_class_right_place(scores: pd.DataFrame) -> pd.Series | None:
     """
     ordered = scores.sort_values("all_pairs", ascending=False, kind="stable")
     return None if ordered.empty else ordered.iloc[0]
+
+
+def typical_examples(cohort: Cohort) -> list[str]:
+    """At most six training images: of the first two findings together, of each further one, and of the last label,
+    those that are `labelled` with fewest others."""
+    groups = [cohort.findings[:2], *([name] for name in cohort.findings[2:]), cohort.explained[-1:]]
+    found = [image_id for classes in groups for image_id in labelled(cohort, cohort.of("train"), classes, 1)]
+    return found[:6]
+
+
+def first_sure_case(cohort: Cohort, probabilities: pd.DataFrame) -> tuple[str, str]:
+    """The `surest` true study of the first label that any study carries: image id and class name."""
+    truth = cohort.labels.loc[probabilities.index]
+    name = next(name for name in cohort.explained if truth[name].any())
+    return surest(probabilities, truth, [name], 1)[0], name
+
+
+def surest_together(
+    cohort: Cohort, probabilities: pd.DataFrame, classes: list[str], count: int
+) -> list[tuple[str, list[str]]]:
+    """The `count` surest true studies of all `classes` together, as `explanation_grid` takes them."""
+    truth = cohort.labels.loc[probabilities.index]
+    return [(image_id, classes) for image_id in surest(probabilities, truth, classes, count)]
+
+
+def surest_healthy(cohort: Cohort, probabilities: pd.DataFrame, count: int) -> list[tuple[str, list[str]]]:
+    """`surest_together` of "No finding" alone; nothing where the explained model does not have the label."""
+    return surest_together(cohort, probabilities, [cohort.healthy], count) if cohort.healthy else []
+
+
+def contrasting_cases(scores: pd.DataFrame, threshold: float) -> list[tuple[str, list[str]]]:
+    """`right_class_wrong_place` among the findings that reach `threshold`, `wrong_class_right_place` among those below
+    0.5, as `explanation_grid` takes them; a case that does not exist is left out.
+
+    Args:
+        scores: image_id, class_name, all_pairs, probability.
+    """
+    found, missed = scores["probability"] >= threshold, scores["probability"] < 0.5
+    chosen = [right_class_wrong_place(scores[found]), wrong_class_right_place(scores[missed])]
+    return [(case["image_id"], [case["class_name"]]) for case in chosen if case is not None]

@@ -6,10 +6,5 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     submod_attrs={
         "abroad": ["explain_home_and_abroad"],
-        "explain": ["explain_split", "explain_studies"],
-        "inputs": ["network_inputs"],
-        "predict": ["predict_all"],
-        "prepare": ["prepare_cohort"],
-        "train": ["checkpoint_path", "experiment_order", "train_experiment"],
     },
 )

@@ -6,10 +6,10 @@ from typing import NamedTuple
 from cxrlib.data.cohort import Cohort, load_cohort
 from cxrlib.evaluate.transfer import shared_labels, with_labels
 from cxrlib.explain.explanations import Explanations
+from cxrlib.model.checkpoint import checkpoint_path
 from cxrlib.params import Compute, Gradcam
 from cxrlib.runtime.files import PROJECT_ROOT
 from cxrlib.stages.explain import explain_studies
-from cxrlib.stages.train import checkpoint_path
 
 
 class Tested(NamedTuple):

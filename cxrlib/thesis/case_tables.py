@@ -11,6 +11,7 @@ from cxrlib.data.cohort import load_cohort
 from cxrlib.evaluate.bootstrap import FEWEST, mean_samples, study_weights
 from cxrlib.evaluate.boxes import with_union
 from cxrlib.evaluate.classification import auroc_samples, f1_samples
+from cxrlib.runtime.errors import Missing
 from cxrlib.runtime.files import read_json
 
 
@@ -158,18 +159,28 @@ TABLES = {
 }
 
 
+def read_table(folder: Path, name: str, **options: object) -> pd.DataFrame:
+    """One of the tables in a run's folder; `options` are those of pandas.
+
+    Raises:
+        Missing: the notebook that makes it has not run yet.
+    """
+    path = folder / "tables" / f"{name}.csv"
+    if not path.exists():
+        raise Missing(f"{path.name} is missing; a notebook has not run yet")
+    return pd.read_csv(path, **options)
+
+
 def load_results(folder: Path) -> Results:
     """Read the tables of a run.
 
     Raises:
-        FileNotFoundError: a notebook has not run yet.
+        Missing: a notebook has not run yet.
     """
     sections = read_json(folder / "params.json")["parameters"]
     cohort = load_cohort(folder / "data")
     tables = {
-        field: pd.read_csv(folder / "tables" / f"{name}.csv", dtype={"image_id": str}).drop(
-            columns="images", errors="ignore"
-        )
+        field: read_table(folder, name, dtype={"image_id": str}).drop(columns="images", errors="ignore")
         for field, name in TABLES.items()
     }
     return Results(

@@ -9,6 +9,8 @@ import pandas as pd
 
 from cxrlib.data.annotations import NO_FINDING, public_annotations_path, read_annotations, reader_counts, union_labels
 from cxrlib.data.split import split_sizes
+from cxrlib.runtime.files import existing
+from cxrlib.thesis.case_tables import read_table
 from cxrlib.thesis.reported import thesis_iou, thesis_values
 from cxrlib.thesis.unions import union_evidence
 
@@ -39,7 +41,15 @@ class Evidence:
 
     def table(self, name: str) -> pd.DataFrame:
         """One of the run's tables."""
-        return pd.read_csv(self.folder / "tables" / f"{name}.csv", dtype={"image_id": str})
+        return read_table(self.folder, name, dtype={"image_id": str})
+
+    def file(self, *parts: str) -> Path:
+        """One of the run's other files.
+
+        Raises:
+            Missing: the notebook that makes it has not run yet.
+        """
+        return existing(self.folder.joinpath(*parts), "a notebook has not run yet")
 
 
 def errata(folder: Path, parameters: dict) -> pd.DataFrame:
@@ -48,6 +58,9 @@ def errata(folder: Path, parameters: dict) -> pd.DataFrame:
     Args:
         folder: of a finished run.
         parameters: its parameters by section.
+
+    Raises:
+        Missing: a notebook has not run yet.
     """
     annotations, _ = read_annotations(public_annotations_path())
     labels = union_labels(annotations, sorted(annotations["class_name"].unique()))
@@ -133,7 +146,7 @@ def protocols(ground: Evidence) -> str:
 
 def zeros(ground: Evidence) -> str:
     """Point 8: stored maps that are mostly or wholly zero."""
-    with np.load(ground.folder / "maps" / "test.npz") as store:
+    with np.load(ground.file("maps", "test.npz")) as store:
         lit = (store["maps"] > 0).mean(axis=(2, 3)).ravel()
     few = int((lit < 0.2).sum())
     none = int((lit == 0).sum())
@@ -142,7 +155,7 @@ def zeros(ground: Evidence) -> str:
 
 def own_mean(ground: Evidence) -> str:
     """Point 10: the range of the images' own means."""
-    pixels = np.load(ground.folder / "data" / "pixels.npy", mmap_mode="r")
+    pixels = np.load(ground.file("data", "pixels.npy"), mmap_mode="r")
     means = [float(image.mean()) for image in pixels[:200]]
     return f"The means of the first {len(means)} images range from {min(means):.0f} to {max(means):.0f} grey levels."
 
@@ -155,8 +168,8 @@ def printed_row(ground: Evidence) -> str:
 
 def sides(ground: Evidence) -> str:
     """Point 13: on which side heart and aorta lie."""
-    boxes = pd.read_csv(ground.folder / "data" / "annotations.csv").dropna(subset=["x_min"])
-    size = np.load(ground.folder / "data" / "pixels.npy", mmap_mode="r").shape[1]
+    boxes = pd.read_csv(ground.file("data", "annotations.csv")).dropna(subset=["x_min"])
+    size = np.load(ground.file("data", "pixels.npy"), mmap_mode="r").shape[1]
     parts = []
     for name in ("Aortic enlargement", HEART):
         x = boxes.loc[boxes["class_name"] == name, ["x_min", "x_max"]].mean(axis=1)

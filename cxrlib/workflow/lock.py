@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from cxrlib.params import ParameterError
+from cxrlib.runtime.errors import Refusal
 
 PATIENCE = 60
 """Seconds to wait for the kernels of a killed run, which end by themselves."""
@@ -24,10 +24,13 @@ def locked(folder: Path) -> Iterator[int]:
     lock, and its kernels cannot write into the next run. What it had half written is removed.
 
     Raises:
-        ParameterError: another run holds it.
+        Refusal: another run holds it, or there can be no such folder.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise Refusal(f"{folder}: cannot work there ({error}); choose another folder with --out") from error
     try:
         _acquire(descriptor, folder)
         _remove_half_written(folder)
@@ -48,7 +51,7 @@ def _acquire(descriptor: int, folder: Path) -> None:
         except BlockingIOError:
             pid = _dead_holder(descriptor)
             if pid is None or time.monotonic() - begun > PATIENCE:
-                raise ParameterError(_refusal(descriptor, folder)) from None
+                raise Refusal(_refusal(descriptor, folder)) from None
             if time.monotonic() - begun < 0.2:
                 print(f"waiting for the last kernel of process {pid}, which was killed", flush=True)
             time.sleep(0.2)

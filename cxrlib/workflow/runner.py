@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cxrlib.params import Params
+from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import PROJECT_ROOT, from_root, read_json, whole_file, write_json
 from cxrlib.workflow import filelog
 from cxrlib.workflow.console import duration, timed
-from cxrlib.workflow.failures import NotebookFailed, Refused, failure_of
+from cxrlib.workflow.failures import NotebookFailed, failure_of
 from cxrlib.workflow.freshness import NEVER_RUN, predict, recipe_of, run_id, why_stale
 from cxrlib.workflow.kernels import Kernels, stop_kernel
 from cxrlib.workflow.lock import locked
@@ -77,10 +78,8 @@ def run(plan: Plan, finish: Callable[[Path, Manifest], None]) -> bool:
         Whether all notebooks succeeded.
 
     Raises:
-        ParameterError: a notebook declares a parameter that does not exist, or another run works in the folder;
-            nothing has run then.
-        Refused: a notebook cannot use what it was given.
-        OSError: the folder cannot be written.
+        Refusal: a notebook declares a parameter that does not exist, or another run works in the folder, and nothing
+            has run then; or a notebook cannot use what it was given, or the folder cannot be written.
     """
     recipes = plan.recipes()
     begun = time.monotonic()
@@ -124,7 +123,7 @@ def _run_one(notebook: Path, plan: Plan, recipe: dict, manifest: Manifest, kerne
     try:
         parameters = {"run_folder": from_root(plan.folder)} | plan.parameters(notebook)
         execute(notebook, target, parameters, kernels.start(notebook, environment))
-    except (NotebookFailed, Refused):
+    except (NotebookFailed, Refusal):
         manifest.fail(notebook.stem, time.monotonic() - begun)
         raise
     status = DONE if recipe_of(notebook, plan.parameters(notebook)) == recipe else EDITED
@@ -146,7 +145,7 @@ def execute(notebook: Path, target: Path, parameters: dict[str, object], kernel:
     Raises:
         NotebookFailed: a cell failed or the kernel died. `target` is as before, and the half-executed copy lies in
             the folder `failed` beside it.
-        Refused: the same, because of what the notebook was given.
+        Refusal: the same, because of what the notebook was given.
     """
     import papermill  # while the kernel starts
 

@@ -12,9 +12,10 @@ from cxrlib.data.annotations import BOX_COLUMNS, NO_FINDING, VINBIGDATA_CLASSES,
 from cxrlib.data.archive import files_below, identity, open_root, read_bytes
 from cxrlib.data.convert import convert_images
 from cxrlib.data.labels import label_map, suite_classes, suite_names, without_counterpart
-from cxrlib.data.sources.registry import OPENERS, SourceError, open_source
-from cxrlib.params import Data, Labels
-from cxrlib.stages.prepare import prepare_cohort, rescale
+from cxrlib.data.sources.base import SourceError
+from cxrlib.data.sources.registry import OPENERS
+from cxrlib.params import Data, Labels, ParameterError
+from cxrlib.stages.prepare import open_data, prepare_cohort, rescale
 
 ROWS = annotation_rows(
     ("a", "Cardiomegaly", "R1", 20, 10, 60, 30),
@@ -40,7 +41,7 @@ def data(source, root, **changes):
 
 
 def opened(source, root):
-    return open_source(data(source, root), root, workers=1)
+    return open_data(data(source, root), root, workers=1)
 
 
 def pictures(folder, names, side=20, suffix=".png"):
@@ -225,7 +226,7 @@ def test_vindr_says_what_is_missing(vindr_folder):
 def test_labels_that_the_data_lack_are_refused_before_the_conversion(vindr_folder, tmp_path):
     labels = Labels(experiments={"two": ["Cardiomegaly", "Efusion"]}, explained="two")
     with pytest.raises(
-        ValueError, match=r"experiments\['two'\]: unknown label 'Efusion'; known are Aortic enlargement, "
+        ParameterError, match=r"experiments\['two'\]: unknown label 'Efusion'; known are Aortic enlargement, "
     ):
         prepare_cohort(opened("vindr-cxr", vindr_folder), tmp_path / "out", data("vindr-cxr", "x"), labels, workers=1)
     assert not (tmp_path / "out").exists()

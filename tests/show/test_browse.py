@@ -15,7 +15,7 @@ import run_all
 from cxrlib.data.cohort import load_cohort
 from cxrlib.evaluate.boxes import all_pairs_iou, boxes_from_mask
 from cxrlib.evaluate.localisation import score_mask
-from cxrlib.explain.explanations import save_explanations
+from cxrlib.explain.explanations import load_explanations, save_explanations
 from cxrlib.model.networks import to_input
 from cxrlib.params import load_params
 from cxrlib.run import Run
@@ -277,11 +277,14 @@ def test_stored_methods_are_found(own_run):
     maps = torch.rand(1, 3, 4, 4)
     kept = Run("05_smoothgrad", own_run).save_maps("SmoothGrad 0.1", maps, ["study03"])
     assert kept.probabilities.equals(results.probabilities.loc[["study03"]])
-    (own_run / "maps" / "test-SmoothGrad 0.1.npz").rename(own_run / "maps" / "test-SmoothGrad 0.1@layer3.npz")
+    path = own_run / "maps" / "test-SmoothGrad 0.1@layer3.npz"
+    save_explanations(load_explanations(own_run / "maps" / "test-SmoothGrad 0.1.npz"), path)
     found = load_results(own_run).methods["SmoothGrad 0.1"]["layer3"]
     assert found.probabilities.index.tolist() == ["study03"] and torch.equal(found.maps, maps)
     stale = dataclasses.replace(smooth(results, ["study03"]), identity="of another model")
-    save_explanations(stale, own_run / "maps" / "test-SmoothGrad 0.1@layer3.npz")
+    save_explanations(stale, path)
+    assert list(load_results(own_run).methods["SmoothGrad 0.1"]) == ["last block"]
+    path.with_name(".test-SmoothGrad 0.1.npz.made.json").unlink()  # nobody knows any more what made it
     assert list(load_results(own_run).methods) == ["Grad-CAM"]
 
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from cxrlib.params import ParameterError
+from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import PROJECT_ROOT
 from cxrlib.workflow.lock import locked
 
@@ -41,7 +41,7 @@ def kill(process):
 def test_a_second_run_is_refused_and_told_by_whom(tmp_path, command):
     process = hold(tmp_path)
     try:
-        with pytest.raises(ParameterError, match=rf"in use by process {process.pid} on .*--out"), locked(tmp_path):
+        with pytest.raises(Refusal, match=rf"in use by process {process.pid} on .*--out"), locked(tmp_path):
             pass
         arguments = [sys.executable, *command, "smoke", "--out", str(tmp_path)]
         second = subprocess.run(arguments, cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=60)

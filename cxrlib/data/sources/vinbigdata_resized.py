@@ -91,7 +91,9 @@ def _require_sizes(frame: pd.DataFrame, annotations: pd.DataFrame, root: Root) -
     boxed = annotations.loc[annotations["x_min"].notna(), "image_id"]
     unknown = boxed[~boxed.isin(frame.index)]
     if len(unknown):
-        raise AnnotationError(f"{root / META} lacks image {unknown.iloc[0]}, which has a box (row {unknown.index[0]})")
+        raise AnnotationError(
+            f"{root / META} lacks image {unknown.iloc[0]}, which has a box (row {unknown.index[0]}); add its size"
+        )
 
 
 def _require_boxes_inside(annotations: pd.DataFrame, paths: dict[str, str]) -> None:

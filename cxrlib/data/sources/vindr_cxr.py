@@ -48,7 +48,7 @@ def _read_part(folder: Root, part: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     if part == "test":
         boxes["rad_id"] = CONSENSUS
     elif "rad_id" not in boxes:
-        raise AnnotationError(f"{path} lacks the column rad_id; it has {', '.join(boxes.columns)}")
+        raise AnnotationError(f"{path} lacks the column rad_id; it has {', '.join(boxes.columns)}; add it")
     boxes["class_name"] = rename(boxes["class_name"], "vindr-cxr")
     keys = ["image_id", "class_name", "rad_id"]
     labels = _image_labels(folder / f"image_labels_{part}.csv")

@@ -17,11 +17,10 @@ from cxrlib.evaluate.localisation import hit
 from cxrlib.explain.explanations import Explanations, load_explanations
 from cxrlib.explain.maps import upscale
 from cxrlib.explain.masks import top_pixels
-from cxrlib.model.checkpoint import load_checkpoint
+from cxrlib.model.checkpoint import checkpoint_path, load_checkpoint
 from cxrlib.model.inference import inference_copy
 from cxrlib.runtime.device import pick_device
 from cxrlib.runtime.files import read_json
-from cxrlib.stages.train import checkpoint_path
 
 GRADCAM = "Grad-CAM"
 
@@ -148,7 +147,8 @@ def load_results(folder: Path, with_network: bool = True) -> Results:
     """Read a run's folder: cohort, model, and maps/test.npz and maps/test-METHOD.npz or test-METHOD@LAYER.npz.
 
     Raises:
-        FileNotFoundError: no cohort or no maps; the message names the notebook that makes them.
+        Missing: no cohort or no maps; the message names the notebook that makes them.
+        Refusal: what is there cannot be used.
     """
     cohort = load_cohort(folder / "data")
     first = load_explanations(folder / "maps" / "test.npz")

@@ -8,6 +8,7 @@ from torch import nn
 
 from cxrlib.data.cohort import Cohort
 from cxrlib.explain.explanations import Explanations
+from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import PROJECT_ROOT
 from cxrlib.show.browse.browsed import Results, View, browsable_runs, by_method, load_results
 from cxrlib.show.browse.chooser import StudyChooser
@@ -171,7 +172,7 @@ def open_run(folder: str | Path) -> widgets.Widget:
     folder = PROJECT_ROOT / folder
     try:
         results = load_results(folder)
-    except (FileNotFoundError, RuntimeError) as error:
-        return widgets.HTML(sentence(str(error)))
+    except Refusal as refusal:
+        return widgets.HTML(sentence(str(refusal)))
     runs = {name: other for name, other in browsable_runs(folder.parent).items() if other != folder}
     return HeatmapBrowser(results.cohort, results.methods, results.network, runs=runs)

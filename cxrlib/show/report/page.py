@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from cxrlib.data.cohort import read_provenance
+from cxrlib.runtime.errors import Missing
 from cxrlib.runtime.files import read_json, whole_file
 from cxrlib.show.report.coverage import coverage, others
 from cxrlib.show.report.notebook_pages import write_notebook_pages
@@ -103,14 +104,14 @@ def _artefacts(folder: Path, items: pd.DataFrame, caution: str) -> dict[str, obj
 def _claims(folder: Path) -> pd.DataFrame:
     try:
         return check_all(load_results(folder))
-    except FileNotFoundError:
+    except Missing:
         return pd.DataFrame(columns=["claim", "statement", "rule", "margin", "low", "high", "verdict", "because"])
 
 
 def _errata(folder: Path, parameters: dict) -> pd.DataFrame:
     try:
         return errata(folder, parameters)
-    except FileNotFoundError:
+    except Missing:
         return pd.DataFrame(columns=["point", "thesis", "decision", "parameter", "evidence"])
 
 
