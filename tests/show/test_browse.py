@@ -191,7 +191,7 @@ def test_two_browsers_do_not_move_each_other(results):
 def test_an_error_replaces_the_picture_and_is_not_swallowed(browser):
     broken = dataclasses.replace(browser.results.cohort, pixels=None)
     object.__setattr__(browser.results, "cohort", broken)
-    with pytest.raises(TypeError):
+    with pytest.raises(AttributeError):
         browser.share.value = 0.3
     assert browser.heatmap.picture.image == b"" and "could not be drawn" in browser.heatmap.picture.caption
 

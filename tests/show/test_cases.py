@@ -1,11 +1,8 @@
 """The rules that choose what a figure shows, by hand."""
 
-from pathlib import Path
-
 import pandas as pd
-from fixtures import annotation_rows
+from fixtures import annotation_rows, small_cohort
 
-from cxrlib.data.cohort import Cohort
 from cxrlib.show.cases import (
     labelled,
     most_disputed,
@@ -32,7 +29,7 @@ def test_the_rules_that_choose_by_labels_and_boxes():
     rows = [(i, "ILD", f"R{n}", x, 0, x + 10, 10) for i, found in places.items() for n, x in enumerate(found, 1)]
     rows.append(("c", "X", "R1", 0, 0, 1, 1))
     labels = pd.DataFrame({"ILD": [1, 1, 1], "X": [1, 0, 0]}, list("abc"))
-    cohort = Cohort(None, annotation_rows(*rows), labels, None, Path(), {})
+    cohort = small_cohort(["ILD", "X"], annotation_rows(*rows), labels)
     assert most_disputed(cohort, "ILD") == "c"
     assert most_disputed(cohort, "X") is None
     assert labelled(cohort, ["c", "a", "b"], ["ILD"], 2) == ["b", "c"]
