@@ -87,10 +87,11 @@ def test_a_wrong_parameter(capsys, tmp_path, monkeypatch, override, named):
 @pytest.mark.parametrize(
     ("content", "named"),
     [
-        (b"", "expected sections"),
         (b"data\n", "expected sections"),
         (b"data: 3\n", "expected sections"),
-        (b"data: {source: demo}\n", "labels: Field required"),
+        (b"data: [demo]\n", "expected sections"),
+        (b"daat: {source: demo}\n", "daat: unknown section; did you mean data?"),
+        (b"data: {sauce: demo}\n", "data.sauce: unknown parameter; did you mean source?"),
         (b"a: [1\n", "not valid YAML"),
         (b"\xff\xfe\x00", "utf-8"),
         (b"data: !!python/object/apply:os.mkdir ['ran']\n", "not valid YAML"),
@@ -104,10 +105,17 @@ def test_a_wrong_profile(capsys, tmp_path, monkeypatch, content, named):
     assert named in message and "mine" in message and not Path("ran").exists()
 
 
+@pytest.mark.parametrize("content", [b"", b"# only words\n"])
+def test_an_empty_profile_is_the_thesis(tmp_path, monkeypatch, content):
+    (tmp_path / "mine.yaml").write_bytes(content)
+    monkeypatch.setattr(params, "PROFILES", tmp_path)
+    assert params.load_params("mine") == params.Params()
+
+
 NOTEBOOK = """\
 from cxrlib.params import Compute
-from cxrlib.device import use_device
-use_device(Compute(**compute))
+from cxrlib.runtime.device import use_device
+use_device(Compute(**compute).device)
 """
 COMPUTE = 'run_folder = "x"\ncompute = {}\n'
 

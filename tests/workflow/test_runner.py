@@ -195,6 +195,7 @@ def test_help_and_list_are_light():
     assert all(name in listed.stdout for name in ("demo", "smoke", "thesis", "nih", "06_iou"))
 
 
+@pytest.mark.slow
 def test_dry_run_shows_the_plan_and_writes_nothing(tmp_path):
     out = tmp_path / "elsewhere"
     shown = command("smoke", "--dry-run", "--only", "04,06", "--set", "iou.union=sum", "--out", str(out))
@@ -205,6 +206,7 @@ def test_dry_run_shows_the_plan_and_writes_nothing(tmp_path):
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_the_notebook_across_data_sets_waits_for_another_run():
     assert "08_transfer" not in command("smoke", "--dry-run").stdout
     shown = command("smoke", "--dry-run", "--only", "08", "--set", "transfer.run=outputs/demo")
@@ -216,7 +218,11 @@ def test_the_notebook_across_data_sets_waits_for_another_run():
     [
         (["--only", "08"], ["08_transfer", "transfer.run"]),
         (["--only", "06,08"], ["08_transfer", "transfer.run"]),
-        (["thesis", "--set", "data.root=nowhere"], ["data.root", "nowhere is neither a folder nor a zip"]),
+        pytest.param(
+            ["thesis", "--set", "data.root=nowhere"],
+            ["data.root", "nowhere is neither a folder nor a zip"],
+            marks=pytest.mark.slow,
+        ),
         (["dmo"], ["dmo", "demo"]),
         (["--set", "iou.uion=sum"], ["iou.uion", "union"]),
         (["--set", "iou.union=both"], ["iou.union", "areas", "sum"]),
