@@ -101,10 +101,7 @@ def test_a_dead_kernel_server_is_told_in_a_sentence(tmp_path, write_notebook):
 
 
 STOPPED = {
-    "a refusal": (
-        "from cxrlib.data.annotations import read_annotations\nfrom pathlib import Path\nread_annotations(Path('a.csv'))",
-        2,
-    ),
+    "a refusal": ("from cxrlib.runtime.device import pick_device\npick_device('abacus')", 2),
     "a subclass of it": ("from cxrlib.data.images import read_grey\nread_grey('a.dicom')", 2),
     "a refusal because of another error": ("from cxrlib.params import load_params\nload_params('demo', ['a.b=['])", 2),
     "misuse of the library": (
