@@ -76,7 +76,8 @@ def _official_test(root: Root, image_ids: pd.Series) -> frozenset[str] | None:
 def _one_row_per_finding(entries: pd.DataFrame, root: Root) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Labels joined with boxes; a label without a box keeps one row with NaN, a box without its label is set aside."""
     labels = entries[["Image Index", "Finding Labels"]].set_axis(["image_id", "class_name"], axis=1)
-    labels = labels.assign(class_name=labels["class_name"].fillna("").str.split("|"), line=labels.index).explode("class_name")
+    names = labels["class_name"].fillna("").str.split("|")
+    labels = labels.assign(class_name=names, line=labels.index).explode("class_name")
     labels["class_name"] = rename(labels["class_name"], "nih")
     labels = labels.drop_duplicates(["image_id", "class_name"])
     boxes = read_rows(root / BOXES, ["Image Index", "Finding Label"]).iloc[:, :6]
