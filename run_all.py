@@ -111,7 +111,11 @@ def _compare(folder: Path, other: Path) -> int:
     from cxrlib.workflow.compare import compare
 
     other = other if other.is_dir() else other.parent
-    return _tell(compare(_manifest(folder), _manifest(other)), f"the same results as {other}")
+    found = compare(_manifest(folder), _manifest(other))
+    code = _tell(found.differences, f"the same results as {other}")
+    if found.provenance:
+        print(f"only the provenance differs (run id, code) of {len(found.provenance)} files")
+    return code
 
 
 def _manifest(folder: Path) -> Manifest:

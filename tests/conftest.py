@@ -26,6 +26,13 @@ iou: dict = {
 """
 
 
+def pytest_collection_modifyitems(items):
+    """The notebooks, and every test that looks at a finished run, are slow."""
+    for item in items:
+        if item.path.suffix == ".ipynb" or "smoke" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture
 def write_notebook(tmp_path):
     """Write a small notebook: a heading, a parameters cell and code cells."""

@@ -13,6 +13,8 @@ from torch import nn
 from torchvision import models
 
 from cxrlib.data.annotations import COLUMNS
+from cxrlib.data.cohort import Cohort
+from cxrlib.data.provenance import Provenance
 from cxrlib.model.weights import CHEST_URL
 from cxrlib.runtime.files import PROJECT_ROOT
 
@@ -35,6 +37,28 @@ def annotation_rows(*rows: tuple) -> pd.DataFrame:
     """Rows of COLUMNS from tuples (image_id, class_name, rad_id[, x_min, y_min, x_max, y_max])."""
     filled = [(*row, *[np.nan] * (len(COLUMNS) - len(row))) for row in rows]
     return pd.DataFrame(filled, columns=COLUMNS)
+
+
+def small_cohort(
+    classes: list[str],
+    annotations: pd.DataFrame | None = None,
+    labels: pd.DataFrame | None = None,
+    studies: pd.DataFrame | None = None,
+    pixels: np.ndarray | None = None,
+    size: int = 64,
+    **provenance: object,
+) -> Cohort:
+    """A cohort in memory whose one experiment learns `classes`; what is not given is empty, of `size` pixels."""
+    return Cohort(
+        studies=pd.DataFrame() if studies is None else studies,
+        annotations=annotation_rows() if annotations is None else annotations,
+        labels=pd.DataFrame() if labels is None else labels,
+        pixels=np.empty((0, size, size), np.uint8) if pixels is None else pixels,
+        folder=Path("in memory"),
+        provenance=Provenance(**provenance),
+        experiments={"all": classes},
+        experiment="all",
+    )
 
 
 def write_dicom(path: Path, stored: np.ndarray, photometric: str = "MONOCHROME2", **tags: object) -> Path:

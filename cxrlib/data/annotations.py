@@ -232,3 +232,17 @@ def union_labels(annotations: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
 def reader_counts(annotations: pd.DataFrame) -> pd.DataFrame:
     """Number of readers who gave each label: int table, image_id by class_name."""
     return annotations.groupby(["image_id", "class_name"])["rad_id"].nunique().unstack(fill_value=0)
+
+
+def unanimous_shares(counts: pd.DataFrame, classes: list[str]) -> pd.Series:
+    """Of the images with a label, the fraction on which all three of their readers gave it.
+
+    Args:
+        counts: readers who gave each label, image_id by class, from `reader_counts`.
+        classes: labels to report, in this order; those without an image are left out.
+
+    >>> unanimous_shares(pd.DataFrame({"A": [3, 3, 1, 0], "B": [0, 0, 2, 1]}), ["B", "A"]).round(2).to_dict()
+    {'B': 0.0, 'A': 0.67}
+    """
+    shares = (counts == 3).sum() / (counts > 0).sum()
+    return shares[[name for name in classes if name in shares]]

@@ -1,6 +1,6 @@
 """Which data a result comes from, as every table and figure says it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -24,3 +24,12 @@ class Provenance:
 
 NO_DATA = Provenance()
 """Of what shows no data set: a textbook drawing, a table from the literature."""
+
+
+def transfer_provenance(home: Provenance, abroad: Provenance) -> Provenance:
+    """Of a model that learned from `home` and is tested on `abroad`: rendered as soon as one of the two is."""
+    return replace(
+        abroad,
+        description=f"{home.description}; tested on: {abroad.description}",
+        rendered=home.rendered or abroad.rendered,
+    )

@@ -18,7 +18,7 @@ from cxrlib.evaluate.boxes import (
 )
 from cxrlib.evaluate.readers import AGREEMENT
 from cxrlib.explain.explanations import Explanations
-from cxrlib.explain.maps import peaks, upscale
+from cxrlib.explain.maps import lung_shares, peaks, upscale
 from cxrlib.explain.masks import top_pixels_of
 from cxrlib.runtime.progress import progress
 
@@ -53,6 +53,11 @@ def score_maps(
             rows.append(about | {"share": share} | score_mask(mask, true, cohort.size))
     scores = pd.DataFrame(rows, columns=["image_id", "class_name", "share", *SCORES, *SIZES])
     return scores.astype({name: float for name in ("share", *SCORES, *SIZES)})  # also where there is no row
+
+
+def score_cases(cohort: Cohort, explanations: Explanations, cases: pd.DataFrame, shares: list[float]) -> pd.DataFrame:
+    """`score_maps` of the maps that `explanations` hold of the cases."""
+    return score_maps(cohort, cases, explanations.maps_of(cases), explanations.input_size, shares)
 
 
 def score_mask(mask: np.ndarray, true: np.ndarray, size: int) -> dict[str, float]:
@@ -144,3 +149,33 @@ def correct_cases(cohort: Cohort, probabilities: pd.DataFrame, threshold: float)
     """The `boxed_cases` that the model predicts with a probability of at least `threshold`."""
     cases = boxed_cases(cohort, probabilities)
     return cases[cases["probability"] >= threshold].reset_index(drop=True)
+
+
+def score_boxed(cohort: Cohort, explanations: Explanations, classes: list[str], share: float) -> pd.DataFrame:
+    """Scores of every boxed finding of `classes`, predicted or not, at one share of pixels.
+
+    Returns:
+        The columns of `score_maps`, and the probability of each finding.
+    """
+    cases = boxed_cases(cohort, explanations.probabilities)
+    cases = cases[cases["class_name"].isin(classes)].reset_index(drop=True)
+    return score_cases(cohort, explanations, cases, [share]).assign(probability=cases["probability"])
+
+
+def no_finding_places(explanations: Explanations, healthy: str | None, threshold: float) -> pd.DataFrame:
+    """Where the heatmaps of "No finding" lie, on the images that are predicted to have none.
+
+    Args:
+        healthy: what the label is called; None where the model does not have it, which gives no rows.
+        threshold: the label is predicted where its probability reaches this.
+
+    Returns:
+        image_id; left and right, the fractions of the map in the two lung fields (`lung_shares`); x and y, its peak as
+        fractions of the image's width and height (`peaks`).
+    """
+    probabilities = explanations.probabilities
+    chosen = probabilities.index[probabilities[healthy] >= threshold] if healthy else probabilities.index[:0]
+    maps = explanations.maps_of(pd.DataFrame({"image_id": chosen, "class_name": healthy}))
+    shares, places = lung_shares(maps, explanations.input_size), peaks(maps)
+    columns = torch.cat([shares, places], dim=1).numpy()
+    return pd.DataFrame(columns, chosen, ["left", "right", "x", "y"]).reset_index()

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torchvision.transforms.v2 import functional as transforms
 
+from cxrlib.explain.explanations import Explanations
 from cxrlib.explain.maps import upscale
 from cxrlib.explain.masks import top_pixels_of
 from cxrlib.model.batches import StoredInputs, load_batches
@@ -37,6 +38,11 @@ def replacements(image: torch.Tensor, kernels: list[int]) -> dict[str, torch.Ten
 def replace_pixels(image: torch.Tensor, mask: torch.Tensor, replacement: torch.Tensor) -> torch.Tensor:
     """`replacement` where `mask` (..., h, w) is set, `image` elsewhere: uint8 (..., 1, h, w)."""
     return torch.where(mask[..., None, :, :], replacement, image)
+
+
+def replaced_versions(image: torch.Tensor, mask: torch.Tensor, kernels: list[int]) -> dict[str, torch.Tensor]:
+    """One image with the pixels of one mask (h, w) replaced by each of the `replacements`, uint8 (1, h, w) each."""
+    return {name: replace_pixels(image, mask, lent) for name, lent in replacements(image, kernels).items()}
 
 
 @smaller_batches
@@ -89,6 +95,30 @@ def perturb(
     frame = pd.DataFrame(keys, columns=columns)
     values = torch.cat(drops).cpu().numpy() if drops else torch.empty(0, probabilities.shape[1]).numpy()
     return pd.concat([frame, pd.DataFrame(values, columns=range(probabilities.shape[1]))], axis=1)
+
+
+def perturb_studies(
+    network: nn.Module,
+    images: torch.Tensor | StoredInputs,
+    explanations: Explanations,
+    threshold: float,
+    shares: list[float],
+    kernels: list[int],
+    batch_size: int,
+) -> pd.DataFrame:
+    """`perturb` of explained studies, with names.
+
+    Args:
+        network, threshold, shares, kernels, batch_size: as in `perturb`.
+        images: uint8 (n, 1, h, w) of the studies of `explanations`, in their order.
+        explanations: maps and probabilities of the unchanged images.
+
+    Returns:
+        As `named_drops`.
+    """
+    probabilities = torch.tensor(explanations.probabilities.to_numpy())
+    drops = perturb(network, images, explanations.maps, probabilities, threshold, shares, kernels, batch_size)
+    return named_drops(drops, explanations.probabilities.index.tolist(), explanations.classes)
 
 
 def named_drops(drops: pd.DataFrame, image_ids: list[str], classes: list[str]) -> pd.DataFrame:

@@ -4,6 +4,7 @@ import pandas as pd
 import torch
 from scipy.stats import spearmanr
 
+from cxrlib.explain.explanations import Explanations
 from cxrlib.explain.maps import upscale
 from cxrlib.explain.masks import top_pixels
 
@@ -33,6 +34,37 @@ def map_agreement(
         outside = (lit_pixels(large_b) & ~lit_pixels(large_a)).float().mean()
         rows.append((image, column, spearmanr(a.flatten(), b.flatten()).statistic, kept.item(), outside.item()))
     return pd.DataFrame(rows, columns=["image", "column", "rank_correlation", "kept", "outside"])
+
+
+def smoothing_agreement(plain: Explanations, smooth: dict[float, Explanations], threshold: float) -> pd.DataFrame:
+    """`map_agreement` of plain with smoothed maps, for every class that a study is predicted with.
+
+    Args:
+        plain: Grad-CAM's maps.
+        smooth: noise level -> SmoothGrad's maps of some of these studies.
+        threshold: a class is predicted where its probability reaches this.
+
+    Returns:
+        One row per noise level, study and predicted class: image_id, class_name, noise_level, and rank_correlation,
+        kept and outside as in `map_agreement`.
+    """
+    parts = []
+    for level, smoothed in smooth.items():
+        image_ids = smoothed.probabilities.index
+        maps = plain.maps[torch.as_tensor(plain.probabilities.index.get_indexer(image_ids))]
+        predicted = torch.as_tensor(smoothed.probabilities.to_numpy() >= threshold)
+        part = map_agreement(maps, smoothed.maps, predicted, plain.input_size)
+        part.insert(0, "image_id", part.pop("image").map(dict(enumerate(image_ids))))
+        part.insert(1, "class_name", part.pop("column").map(dict(enumerate(smoothed.classes))))
+        part.insert(2, "noise_level", level)
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def mean_agreement(cases: pd.DataFrame) -> pd.DataFrame:
+    """Means of `smoothing_agreement` and the number of cases n, indexed by noise_level and class_name."""
+    groups = cases.groupby(["noise_level", "class_name"])
+    return groups[["rank_correlation", "kept", "outside"]].mean().assign(n=groups.size())
 
 
 def lit_pixels(heatmap: torch.Tensor) -> torch.Tensor:

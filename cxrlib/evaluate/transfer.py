@@ -9,7 +9,7 @@ from cxrlib.data.cohort import Cohort
 from cxrlib.evaluate.bootstrap import interval, mean_samples, study_weights
 from cxrlib.evaluate.boxes import Union, with_union
 from cxrlib.evaluate.classification import auroc_samples, f1_samples
-from cxrlib.evaluate.localisation import boxed_cases, score_maps
+from cxrlib.evaluate.localisation import boxed_cases, score_cases
 from cxrlib.explain.explanations import Explanations
 from cxrlib.runtime.errors import Refusal
 
@@ -67,8 +67,7 @@ def evaluate_model(cohort: Cohort, explanations: Explanations, shares: list[floa
     """
     probabilities = explanations.probabilities[cohort.explained]
     cases = boxed_cases(cohort, probabilities)
-    maps = explanations.maps_of(cases)
-    scores = score_maps(cohort, cases, maps, explanations.input_size, shares)
+    scores = score_cases(cohort, explanations, cases, shares)
     scores = scores.rename(columns={with_union("all_pairs", union): "iou"})
     labels = cohort.labels.loc[probabilities.index, cohort.explained]
     patients = cohort.studies["patient_id"]

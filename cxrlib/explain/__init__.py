@@ -6,11 +6,10 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     submod_attrs={
         "batched": ["explain_smooth"],
-        "explanations": ["load_explanations"],
         "gradcam": ["channel_weights", "weighted_sum"],
-        "gradients": ["vanilla_gradient"],
-        "maps": ["lung_shares", "peaks", "random_maps", "upscale"],
+        "gradients": ["smooth_gradient", "vanilla_gradient"],
+        "maps": ["upscale"],
         "masks": ["top_pixels"],
-        "smoothgrad": ["noisy_copies", "smooth_gradient"],
+        "smoothgrad": ["noisy_copies"],
     },
 )

@@ -70,3 +70,17 @@ def denormalise(inputs: torch.Tensor) -> torch.Tensor:
 def device_of(network: nn.Module) -> torch.device:
     """Where a network's weights lie."""
     return next(network.parameters()).device
+
+
+def feature_map_shape(network: nn.Module, layer: str, size: int) -> tuple[int, ...]:
+    """Shape (k, rows, columns) of what the module `layer` gives for an image of `size` pixels.
+
+    >>> feature_map_shape(build_resnet("resnet18", 2), "layer4", 64)
+    (512, 2, 2)
+    """
+    shapes = []
+    handle = network.get_submodule(layer).register_forward_hook(lambda _, __, output: shapes.append(output.shape[1:]))
+    with torch.no_grad():
+        network.eval()(torch.zeros(1, 3, size, size, device=device_of(network)))
+    handle.remove()
+    return tuple(shapes[0])

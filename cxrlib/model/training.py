@@ -68,7 +68,6 @@ def train(
     keep_best: Callable[[int, float], None],
     precision: str = "float32",
     state_path: Path | None = None,
-    identity: str = "",
 ) -> pd.DataFrame:
     """Train with BCE, SGD and LinearLR; call `keep_best(epoch, valid_loss)` whenever the validation loss is lowest.
 
@@ -81,8 +80,8 @@ def train(
         recipe: how to train.
         keep_best: stores the network; called inside the loop, so that a crash loses one epoch at most.
         precision: as in the compute section; "bfloat16" autocasts the forward pass.
-        state_path: where the state is stored after each epoch; what an earlier call stored there is taken up.
-        identity: names data and parameters; a state of another identity is not taken up.
+        state_path: where the state is stored after each epoch; what an earlier call stored there is taken up. Another
+            recipe or other data need another path.
 
     Returns:
         One row per epoch: epoch, train_loss, valid_loss, learning_rate.
@@ -111,7 +110,7 @@ def train(
 
     state = TrainingState(network, optimizer, schedule, random)
     if state_path:
-        state.restore(state_path, identity)
+        state.restore(state_path)
     for epoch in range(len(state.history) + 1, epochs + 1):
         network.train()
         learning_rate, losses = schedule.get_last_lr()[0], []
@@ -146,7 +145,7 @@ def train(
             state.best = valid_loss
             keep_best(epoch, valid_loss)
         if state_path and rank() == 0:
-            state.save(state_path, identity)
+            state.save(state_path)
     return pd.DataFrame(state.history, columns=["epoch", "train_loss", "valid_loss", "learning_rate"])
 
 

@@ -1,5 +1,8 @@
 """Tables that put the thesis, this run with its intervals, and the controls beside each other."""
 
+import inspect
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
@@ -14,6 +17,11 @@ from cxrlib.thesis.reported import thesis_values
 
 FEWEST_IMAGES = 20
 """Common images below which a pair of readers has no interval."""
+
+
+def source_table(function: Callable) -> pd.DataFrame:
+    """The source text of a function, a line per row: column code."""
+    return pd.DataFrame({"code": inspect.getsource(function).splitlines()})
 
 
 def split_counts(
@@ -109,6 +117,13 @@ def iou_table(
     table = beside_thesis(ours, thesis.stack(future_stack=True).rename("thesis"))
     extra = gain.rename(columns={"ours": "gain", "low": "gain_low", "high": "gain_high"}).drop(columns="n")
     return table.assign(random_heatmap=random["ours"]).join(extra)
+
+
+def best_of_each_finding(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `iou_table` at each finding's best share of pixels, highest mean first; share and class_name are
+    columns. A finding without a case has no row."""
+    known = table.dropna(subset="ours").reset_index().sort_values("ours", ascending=False, kind="stable")
+    return known.drop_duplicates("class_name", ignore_index=True)
 
 
 def one_radiograph_table(

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from fixtures import annotation_rows
+from fixtures import annotation_rows, small_cohort
 
 from cxrlib.data.annotations import BOX_COLUMNS
 from cxrlib.data.checks import (
@@ -16,7 +16,6 @@ from cxrlib.data.checks import (
     split_balance,
     thumbnails,
 )
-from cxrlib.data.cohort import Cohort
 from cxrlib.show.figures.data_figures import density_grid, habits_grid, together_grid
 
 RANDOM = np.random.default_rng(0)
@@ -68,8 +67,7 @@ def cohort():
     studies.loc["s8", "patient_id"] = "s0"
     studies.loc["s3", "width"] = 90
     labels = pd.DataFrame({"A": [1, 0] * 6, "No finding": [0, 1] * 6}, ids).astype("uint8")
-    about = {"classes": ["A", "No finding"], "experiments": {"x": ["A", "No finding"]}, "explained": "x"}
-    return Cohort(studies, annotation_rows(("s0", "A", "R")), labels, pixels, None, about)
+    return small_cohort(["A", "No finding"], annotation_rows(("s0", "A", "R")), labels, studies, pixels)
 
 
 def test_near_duplicates_are_found_whatever_their_brightness(cohort):

@@ -12,9 +12,10 @@ from cxrlib.data.annotations import BOX_COLUMNS, NO_FINDING, VINBIGDATA_CLASSES,
 from cxrlib.data.archive import files_below, identity, open_root, read_bytes
 from cxrlib.data.convert import convert_images
 from cxrlib.data.labels import label_map, suite_classes, suite_names, without_counterpart
-from cxrlib.data.sources.registry import OPENERS, SourceError, open_source
+from cxrlib.data.sources.base import SourceError
+from cxrlib.data.sources.registry import OPENERS
 from cxrlib.params import Data, Labels, ParameterError
-from cxrlib.stages.prepare import prepare_cohort, rescale
+from cxrlib.stages.prepare import open_data, prepare_cohort, rescale
 
 ROWS = annotation_rows(
     ("a", "Cardiomegaly", "R1", 20, 10, 60, 30),
@@ -40,7 +41,7 @@ def data(source, root, **changes):
 
 
 def opened(source, root):
-    return open_source(data(source, root), root, workers=1)
+    return open_data(data(source, root), root, workers=1)
 
 
 def pictures(folder, names, side=20, suffix=".png"):

@@ -1,6 +1,5 @@
 """The rendered radiographs: boxes, findings, files, and that labels cannot be read from anything but the findings."""
 
-import json
 import os
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cxrlib.data.annotations import public_annotations_path
+from cxrlib.data.render import studies as studies_module
 from cxrlib.data.render.anatomy import sample_anatomy
 from cxrlib.data.render.anchors import TYPICAL, anchors_of, centre, complete_anchors, find_donors
 from cxrlib.data.render.dicom_file import dicom_dataset, stored_values
@@ -26,7 +26,7 @@ from cxrlib.data.render.findings import DRAWERS
 from cxrlib.data.render.frame import BOX_COLUMNS, boxes_as_fractions, estimate_frames, fractions_to_pixels
 from cxrlib.data.render.lesions import find_lesions
 from cxrlib.data.render.radiograph import render_radiograph
-from cxrlib.data.render.studies import draw_studies, render_cohort, study_seed
+from cxrlib.data.render.studies import cohort_fingerprint, draw_studies, render_cohort, render_study, study_seed
 from cxrlib.runtime.errors import Refusal
 
 LABELS = [
@@ -238,17 +238,69 @@ def test_any_number_of_workers_gives_the_same_bytes_and_runs_resume(annotations,
     render_cohort(annotations, alone, 6, 0.3, seed=9, workers=1)  # finished: nothing is written
     assert [path.stat().st_mtime_ns for path in files] == times
 
-    record = json.loads((alone / "render.json").read_text())
-    (alone / "render.json").write_text(json.dumps(record | {"finished": False}))  # as if it had been interrupted
-    os.remove(files[2])
+    os.remove(files[2])  # as if it had been interrupted
     os.remove(alone / "train.csv")
+    content = bytearray(files[4].read_bytes())
+    content[-1] ^= 1
+    files[4].write_bytes(content)
     render_cohort(annotations, alone, 6, 0.3, seed=9, workers=1)
     assert contents(alone) == expected
     kept = [path.stat().st_mtime_ns == time for path, time in zip(files, times, strict=True)]
-    assert kept == [True, True, False, True, True, True]
+    assert kept == [True, True, False, True, False, True]
 
     render_cohort(annotations, alone, 4, 0.5, seed=9, workers=1)  # another cohort replaces it
     assert len(list((alone / "train").iterdir())) == 4
+
+
+def test_a_killed_rendering_goes_on_and_another_begins_anew(annotations, tmp_path, monkeypatch):
+    annotations, rendered = annotations.head(3000), []
+
+    def dying_render(task, donors):
+        if len(rendered) in stops:
+            raise KeyboardInterrupt
+        rendered.append(task.image_id)
+        render_study(task, donors)
+
+    monkeypatch.setattr(studies_module, "render_study", dying_render)
+
+    def render(seed):
+        rendered.clear()
+        return render_cohort(annotations, tmp_path / "cohort", 6, 0.3, seed, workers=1)
+
+    stops = {4}
+    with pytest.raises(KeyboardInterrupt):
+        render(seed=9)
+    assert len(rendered) == 4 and not (tmp_path / "cohort" / "train").exists()
+    stops.clear()
+    render(seed=9)
+    assert len(rendered) == 2
+    stops.add(3)
+    with pytest.raises(KeyboardInterrupt):
+        render(seed=10)
+    stops.clear()
+    render(seed=9)
+    assert len(rendered) == 0  # the finished cohort stays until another is finished
+    render(seed=11)
+    assert len(rendered) == 6
+    render(seed=10)
+    assert len(rendered) == 6  # what was unfinished has been deleted by the other request
+
+
+def test_all_that_decides_a_cohort_renders_it_again(annotations, monkeypatch):
+    few = annotations.head(300)
+    calls = [(few, 6, 0.3, 9), (few, 5, 0.3, 9), (few, 6, 0.4, 9), (few, 6, 0.3, 8), (annotations.head(299), 6, 0.3, 9)]
+    found = [cohort_fingerprint(*call) for call in calls]
+    monkeypatch.setattr(studies_module, "CODE", "another")
+    found.append(cohort_fingerprint(*calls[0]))
+    assert len(set(found)) == 6
+
+
+def test_a_cohort_of_an_earlier_version_is_rendered_again(annotations, tmp_path):
+    (tmp_path / "train").mkdir()
+    for name in ("train/old.dicom", "train.csv", "render.json"):
+        (tmp_path / name).write_text("{}")
+    render_cohort(annotations.head(3000), tmp_path, 2, 0.5, seed=0, workers=1)
+    assert len(contents(tmp_path)) == 4 and "train/old.dicom" not in contents(tmp_path)
 
 
 def test_leaves_a_folder_with_other_files_alone(annotations, tmp_path):

@@ -7,7 +7,9 @@ import pytest
 from fixtures import annotation_rows, kaggle_folder
 
 from cxrlib.data.annotations import NO_FINDING, AnnotationError
-from cxrlib.data.sources.registry import SourceError, open_nih, open_vinbigdata
+from cxrlib.data.sources.base import SourceError
+from cxrlib.data.sources.nih import open_nih
+from cxrlib.data.sources.vinbigdata import open_vinbigdata
 from cxrlib.stages.prepare import rescale
 
 NIH_COPY = Path(__file__).resolve().parents[3] / "shared" / "nih-cxr"

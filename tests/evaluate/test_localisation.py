@@ -1,16 +1,21 @@
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from fixtures import annotation_rows
+from fixtures import annotation_rows, small_cohort
 from torchvision.ops import box_iou
 
 from cxrlib.data.annotations import BOX_COLUMNS, union_labels
-from cxrlib.data.cohort import Cohort
 from cxrlib.evaluate.bootstrap import study_weights
-from cxrlib.evaluate.localisation import boxed_cases, correct_cases, hit, score_maps, score_mask, shared_regions
+from cxrlib.evaluate.localisation import (
+    boxed_cases,
+    correct_cases,
+    hit,
+    score_cases,
+    score_maps,
+    score_mask,
+    shared_regions,
+)
 from cxrlib.explain.explanations import Explanations
 from cxrlib.explain.maps import upscale
 from cxrlib.explain.masks import top_pixels
@@ -33,8 +38,7 @@ def cohort():
         ("b", "Cardiomegaly", "R1", 1, 1, 2, 2),
     )
     labels = union_labels(annotations, CLASSES)
-    about = {"classes": CLASSES, "experiments": {"all": CLASSES}, "explained": "all", "size": SIZE}
-    return Cohort(pd.DataFrame(index=labels.index), annotations, labels, np.empty(0), Path(), about)
+    return small_cohort(CLASSES, annotations, labels, pd.DataFrame(index=labels.index), size=SIZE)
 
 
 def falling(x0, y0, x1, y1):
@@ -157,6 +161,20 @@ def test_correct_cases_are_true_predicted_and_boxed(cohort):
     assert correct_cases(cohort, probabilities, threshold=0.95).empty
     cohort.labels.loc["b", "Cardiomegaly"] = 0
     assert boxed_cases(cohort, probabilities).to_numpy().tolist() == [second, third]
+
+
+def test_cases_are_scored_by_their_own_maps_in_the_frame_of_the_explanations(cohort):
+    probabilities = pd.DataFrame(0.9, ["b", "a"], CLASSES)
+    explanations = Explanations(probabilities, torch.rand(2, 3, 4, 4), 8, "")
+    cases = boxed_cases(cohort, probabilities)
+    assert cases[["image_id", "class_name"]].to_numpy().tolist() == [
+        ["b", "Cardiomegaly"],
+        ["a", "Cardiomegaly"],
+        ["a", "ILD"],
+    ]
+    maps = torch.stack([explanations.maps[0, 0], explanations.maps[1, 0], explanations.maps[1, 1]])
+    expected = score_maps(cohort, cases, maps, 8, [0.1, 0.5])
+    pd.testing.assert_frame_equal(score_cases(cohort, explanations, cases, [0.1, 0.5]), expected)
 
 
 def test_false_positives_are_looked_up_among_the_other_findings(cohort):

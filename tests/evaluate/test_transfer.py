@@ -4,13 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from fixtures import annotation_rows
+from fixtures import annotation_rows, small_cohort
 from sklearn.metrics import f1_score, roc_auc_score
 
-from cxrlib.data.cohort import Cohort
 from cxrlib.evaluate.transfer import Scored, best_share, compare, evaluate_model, shared_labels, with_labels
 from cxrlib.explain.explanations import Explanations
-from cxrlib.params import load_params
 from cxrlib.runtime.errors import Refusal
 from cxrlib.show.figures.transfer_figures import transfer_plot
 
@@ -22,16 +20,9 @@ def cohort(classes, explained, studies=4):
     ids = pd.Index([f"s{i}" for i in range(studies)], name="image_id")
     labels = pd.DataFrame(0, ids, classes).astype("uint8")
     labels.iloc[:, 0] = 1
-    about = {"classes": classes, "experiments": {"x": explained}, "explained": "x", "description": "a data set"}
-    about |= {"rendered": False, "size": 64}
-    return Cohort(
-        studies=pd.DataFrame({"split": "test", "patient_id": ids}, ids),
-        annotations=annotation_rows(("s0", classes[0], "R", 1, 1, 9, 9)),
-        labels=labels,
-        pixels=np.zeros((studies, 64, 64), np.uint8),
-        folder=None,
-        about=about,
-    )
+    studies = pd.DataFrame({"split": "test", "patient_id": ids}, ids)
+    annotations = annotation_rows(("s0", classes[0], "R", 1, 1, 9, 9))
+    return small_cohort(explained, annotations, labels, studies, description="a data set")
 
 
 def results_of(noise, n=200, classes=("A", "B")):
@@ -129,8 +120,7 @@ def test_a_model_is_scored_on_every_boxed_finding_by_hand():
     probabilities = pd.DataFrame(0.3, image_ids, ["A", "No finding"])
     maps = torch.zeros(len(image_ids), 2, 2, 2)
     maps[:, :, 0, 0] = 1
-    iou = load_params("smoke").iou.model_copy(update={"shares": [1 / 4096, 1.0]})
-    result = evaluate_model(tested, Explanations(probabilities, maps, 64, ""), iou)
+    result = evaluate_model(tested, Explanations(probabilities, maps, 64, ""), [1 / 4096, 1.0])
     assert result.labels.equals(tested.labels.loc[image_ids])
     assert result.iou["image_id"].tolist() == ["s0", "s0"] and result.iou["class_name"].tolist() == ["A", "A"]
     # the first of the strongest pixels lies in the corner, outside the box; all lit pixels reach to 3/4 of the side

@@ -6,11 +6,9 @@ from fixtures import CountedForwards, SmallNet
 from cxrlib.evaluate.stability import lit_pixels, map_agreement
 from cxrlib.explain.batched import explain_smooth
 from cxrlib.explain.gradcam import gradcam
-from cxrlib.explain.gradients import vanilla_gradient
-from cxrlib.explain.gradients import smooth_gradient
+from cxrlib.explain.gradients import smooth_gradient, vanilla_gradient
 from cxrlib.explain.smoothgrad import smoothgrad
 from cxrlib.model.networks import normalise
-from cxrlib.params import Smoothgrad
 
 LAYER = "second"
 SAMPLES = 7
@@ -84,8 +82,7 @@ def test_the_global_seed_is_neither_used_nor_moved(network, image):
 
 def test_many_images_are_each_explained_with_their_own_noise(network):
     images = torch.randint(0, 256, (2, 1, 20, 20), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    params = Smoothgrad(samples=3, noise_levels=[0.2], average="normalised", n_studies=2)
-    found = explain_smooth(network, images, 0.2, params, LAYER, batch_size=2)
+    found = explain_smooth(network, images, 0.2, samples=3, layer=LAYER, batch_size=2, average="normalised")
     for seed, one in enumerate(normalise(images)):
         torch.testing.assert_close(found[seed], smoothgrad(network, one, 0.2, 3, seed, LAYER, average="normalised"))
 

@@ -12,7 +12,7 @@ from cxrlib.model.networks import build_resnet, denormalise, normalise, to_input
 from cxrlib.runtime.errors import Refusal
 
 CPU = torch.device("cpu")
-ABOUT = Checkpoint("resnet18", ["A", "B", "C"], 64, 16, data="d1", recipe="r1", epoch=4, valid_loss=0.25)
+CHECKPOINT = Checkpoint("resnet18", ["A", "B", "C"], 64, 16, epoch=4, valid_loss=0.25)
 
 
 @pytest.fixture(scope="module")
@@ -48,15 +48,15 @@ def test_a_checkpoint_comes_back_whole(tmp_path, inputs):
     network = build_resnet("resnet18", 3, 16).to(memory_format=torch.channels_last)
     network(inputs)  # moves the running statistics of batch norm, which must be stored too
     path = tmp_path / "models" / "best.safetensors"
-    save_checkpoint(network, ABOUT, path)
-    loaded, about = load_checkpoint(path, CPU)
-    assert about == ABOUT
+    save_checkpoint(network, CHECKPOINT, path)
+    loaded, checkpoint = load_checkpoint(path, CPU)
+    assert checkpoint == CHECKPOINT
     assert not loaded.training
     torch.testing.assert_close(loaded(inputs), network.eval()(inputs), atol=1e-5, rtol=1e-4)
     expected = network.state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in loaded.state_dict().items())
     assert [file.name for file in path.parent.iterdir()] == ["best.safetensors"]
-    save_checkpoint(network, replace(ABOUT, epoch=5), path)
+    save_checkpoint(network, replace(CHECKPOINT, epoch=5), path)
     assert load_checkpoint(path, CPU)[1].epoch == 5
 
 
@@ -64,7 +64,7 @@ def test_missing_truncated_and_foreign_checkpoints_are_refused(tmp_path):
     path = tmp_path / "best.safetensors"
     with pytest.raises(Refusal, match="no such checkpoint; run notebook 02_training first"):
         load_checkpoint(path, CPU)
-    save_checkpoint(build_resnet("resnet18", 3), ABOUT, path)
+    save_checkpoint(build_resnet("resnet18", 3), CHECKPOINT, path)
     for damaged in (path.read_bytes()[:-1000], path.read_bytes()[:20], b""):
         path.write_bytes(damaged)
         with pytest.raises(Refusal, match=r"best\.safetensors: not a readable safetensors file"):

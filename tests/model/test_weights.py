@@ -9,14 +9,16 @@ from fixtures import chest_weights
 from safetensors.torch import save_file
 from torchvision import models
 
+from cxrlib.data.labels import suite_names
 from cxrlib.model import weights
 from cxrlib.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from cxrlib.model.inference import inference_copy
 from cxrlib.model.networks import build_resnet, normalise
 from cxrlib.model.pooling import pooled_at
 from cxrlib.model.weights import CHEST_OUTPUTS, CHEST_URL, load_weights, read_state
-from cxrlib.params import ParameterError, check_params, load_params
+from cxrlib.params import Model, ParameterError, check_params, load_params
 from cxrlib.runtime.errors import Refusal
+from cxrlib.stages import train as stage
 
 CLASSES = ["A", "B", "C"]
 CHEST_FILE = CHEST_URL.rpartition("/")[2]
@@ -33,12 +35,25 @@ def resnet18_state():
 
 
 def test_a_relative_path_starts_at_the_project(tmp_path, monkeypatch):
-    monkeypatch.setattr(weights, "PROJECT_ROOT", tmp_path)
+    monkeypatch.setattr(stage, "PROJECT_ROOT", tmp_path)
     save_file(resnet18_state(), tmp_path / "own.safetensors")
+    path = stage._first_weights(Model(architecture="resnet18", weights="own.safetensors"))
     network = build_resnet("resnet18", 3)
-    assert load_weights(network, "own.safetensors", CLASSES) == CLASSES
+    assert load_weights(network, path, CLASSES) == CLASSES
     assert torch.equal(network.conv1.weight, resnet18_state()["conv1.weight"])
-    assert weights.weights_file("own.safetensors") == tmp_path / "own.safetensors"
+    assert weights.weights_file(path) == tmp_path / "own.safetensors"
+
+
+def test_a_path_is_taken_as_given(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_file(resnet18_state(), "own.safetensors")
+    assert load_weights(build_resnet("resnet18", 3), "own.safetensors", CLASSES) == CLASSES
+    assert weights.weights_file("absent.safetensors") is None
+
+
+@pytest.mark.parametrize("name", [None, "imagenet"])
+def test_published_weights_have_no_path(name):
+    assert stage._first_weights(Model(weights=name)) == name
 
 
 # torchvision
@@ -169,7 +184,7 @@ def chest_network(chest_folder, monkeypatch):
     torch.manual_seed(3)
     network = build_resnet("resnet50-xrv", 3)
     head = network.fc.weight.clone()
-    assert load_weights(network, "torchxrayvision", classes) == ["No finding"]
+    assert load_weights(network, "torchxrayvision", classes, suite_names("torchxrayvision")) == ["No finding"]
     assert torch.equal(network.fc.weight[1], head[1])
     return network.eval()
 
@@ -191,9 +206,17 @@ def test_chest_network_gives_the_logits_of_torchxrayvision(chest_network, chest_
     assert pooled_at(chest_network, "layer4") is not None
 
 
+def test_without_other_names_the_head_follows_torchxrayvisions_own(chest_folder, monkeypatch):
+    monkeypatch.setattr(weights, "CHEST_FOLDER", chest_folder)
+    network = build_resnet("resnet50-xrv", 2)
+    assert load_weights(network, "torchxrayvision", ["Nodule/Mass", "Effusion"]) == ["Nodule/Mass"]
+    state = read_state(chest_folder / CHEST_FILE)
+    assert torch.equal(network.fc.weight[1], state["fc.weight"][CHEST_OUTPUTS.index("Effusion")])
+
+
 def test_chest_checkpoint_comes_back(chest_network, tmp_path, inputs):
-    about = Checkpoint("resnet50-xrv", CLASSES, 64, 32, data="d", recipe="r", epoch=0, valid_loss=0.5)
-    save_checkpoint(chest_network, about, tmp_path / "chest.safetensors")
+    checkpoint = Checkpoint("resnet50-xrv", CLASSES, 64, 32, epoch=0, valid_loss=0.5)
+    save_checkpoint(chest_network, checkpoint, tmp_path / "chest.safetensors")
     loaded, _ = load_checkpoint(tmp_path / "chest.safetensors", torch.device("cpu"))
     torch.testing.assert_close(loaded(inputs), chest_network(inputs), rtol=1e-4, atol=1e-5)
 

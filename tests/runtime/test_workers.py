@@ -12,7 +12,7 @@ from cxrlib.runtime.workers import worker_pool
 
 PARENT = """
 import time
-from cxrlib.workers import worker_pool
+from cxrlib.runtime.workers import worker_pool
 if __name__ == "__main__":
     with worker_pool(2) as pool:
         print(*pool.map(abs, [-1, -2]), flush=True)

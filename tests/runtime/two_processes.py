@@ -12,7 +12,7 @@ from torch import nn
 
 from cxrlib.data.cohort import load_cohort
 from cxrlib.model.networks import build_resnet
-from cxrlib.model.training import train
+from cxrlib.model.training import Recipe, train
 from cxrlib.params import load_params
 from cxrlib.runtime.distributed import join_processes, leave_processes, rank, world_size
 from cxrlib.runtime.files import write_json
@@ -38,10 +38,9 @@ def main() -> None:
     targets = torch.randint(0, 2, (45, 3)).double()
     network = InDouble()
     # batches of 7 and a last one of 3: the processes' parts are never alike
-    changes = {"epochs": 3, "batch_size": 7, "flip_probability": 0.5, "rotation_degrees": 45.0}
-    params = load_params("smoke").training.model_copy(update=changes)
+    recipe = Recipe(epochs=3, batch_size=7)
     labelled = (images[:31], targets[:31]), (images[31:], targets[31:])
-    history = train(network, *labelled, params, lambda *_: None)
+    history = train(network, *labelled, recipe, lambda *_: None)
     run = Path(sys.argv[1])
     if rank() == 0:
         write_json(run / f"{world_size()}.json", history.to_dict("list"))

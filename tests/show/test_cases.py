@@ -1,17 +1,18 @@
 """The rules that choose what a figure shows, by hand."""
 
-from pathlib import Path
-
 import pandas as pd
-from fixtures import annotation_rows
+from fixtures import annotation_rows, small_cohort
 
-from cxrlib.data.cohort import Cohort
 from cxrlib.show.cases import (
+    cases_first,
+    fullest,
     labelled,
     most_disputed,
     most_labels,
+    most_predicted,
     right_class_wrong_place,
     surest,
+    surest_cases,
     wrong_class_right_place,
 )
 
@@ -32,8 +33,41 @@ def test_the_rules_that_choose_by_labels_and_boxes():
     rows = [(i, "ILD", f"R{n}", x, 0, x + 10, 10) for i, found in places.items() for n, x in enumerate(found, 1)]
     rows.append(("c", "X", "R1", 0, 0, 1, 1))
     labels = pd.DataFrame({"ILD": [1, 1, 1], "X": [1, 0, 0]}, list("abc"))
-    cohort = Cohort(None, annotation_rows(*rows), labels, None, Path(), {})
+    cohort = small_cohort(["ILD", "X"], annotation_rows(*rows), labels)
     assert most_disputed(cohort, "ILD") == "c"
     assert most_disputed(cohort, "X") is None
     assert labelled(cohort, ["c", "a", "b"], ["ILD"], 2) == ["b", "c"]
     assert most_labels(cohort, ["a", "b", "c"], ["ILD", "X"], 2) == ["a", "c"]
+
+
+def test_the_surest_case_of_every_finding_that_is_there():
+    classes = ["A", "B", "C", "No finding"]
+    labels = pd.DataFrame([[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 0, 1], [1, 0, 1, 0]], list("xyzt"), classes)
+    probabilities = pd.DataFrame(
+        [[0.4, 0.9, 0.9, 0.1], [0.6, 0.2, 0.9, 0.1], [0.9, 0.9, 0.9, 0.9]], list("xyz"), classes
+    )
+    # z is surest of A and B without carrying them; t, the only C, is no study of these probabilities
+    assert surest_cases(small_cohort(classes, labels=labels), probabilities) == [("y", "A"), ("y", "B")]
+
+
+def test_studies_of_the_cases_come_first_and_none_is_left_out():
+    cases = [("y", "A"), ("x", "B"), ("y", "C")]
+    assert cases_first(cases, ["w", "x", "y", "z"], 3) == ["y", "x", "w"]
+    assert cases_first(cases, ["w", "x", "y", "z"], 1) == ["y", "x"]
+    assert cases_first(cases, ["w", "x"], 9) == ["y", "x", "w"]
+
+
+def test_the_finding_that_is_predicted_most_often():
+    probabilities = pd.DataFrame({"A": [0.9, 0.1], "B": [0.5, 0.6], "No finding": [0.7, 0.8]}, ["x", "y"])
+    counts = pd.Series({"A": 1, "B": 2, "No finding": 9})
+    assert most_predicted(counts, probabilities, ["A", "B"]) == ("y", "B")
+    assert most_predicted(counts * [0, 0, 1], probabilities, ["A", "B"]) == ("y", "No finding")
+
+
+def test_the_fullest_radiograph_of_the_first_list_that_names_any():
+    labels = pd.DataFrame({"A": [1, 1, 1], "B": [0, 1, 1], "No finding": [0, 0, 0]}, list("xyz"))
+    rows = annotation_rows(("y", "A", "R1", 0, 0, 1, 1), ("z", "A", "R1", 0, 0, 1, 1), ("z", "B", "R1", 0, 0, 1, 1))
+    cohort = small_cohort(["A", "B", "No finding"], rows, labels)
+    assert fullest(cohort, ["x", "y", "y"], ["z"]) == "y"
+    assert fullest(cohort, pd.Series([], dtype=object), ["x"], ["y", "z"]) == "x"
+    assert fullest(cohort, [], pd.Index(["y", "z"])) == "z"

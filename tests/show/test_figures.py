@@ -1,16 +1,14 @@
 """Figures lie where they say: boxes, heatmaps, readers' lines and confusion matrices."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
-from fixtures import annotation_rows
+import torch
+from fixtures import annotation_rows, small_cohort
 from matplotlib import colormaps
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
 
-from cxrlib.data.cohort import Cohort
 from cxrlib.show.figures.classification_figures import confusion_grid
 from cxrlib.show.figures.iou_figures import pair_scores
 from cxrlib.show.figures.panels import (
@@ -23,6 +21,8 @@ from cxrlib.show.figures.panels import (
     show_radiograph,
     show_readers,
 )
+from cxrlib.show.figures.perturbation_figures import PANELS, drop_panels
+from cxrlib.show.figures.smoothgrad_figures import method_grid
 from cxrlib.show.figures.style import HEATMAP, READER_LINES
 
 SIZE = 100
@@ -39,8 +39,7 @@ def axes():
 
 
 def readers_of(*rows):
-    about = {"experiments": {"all": ["A", "B"]}, "explained": "all", "size": SIZE}
-    return Cohort(None, annotation_rows(*rows), pd.DataFrame(), None, Path(), about)
+    return small_cohort(["A", "B"], annotation_rows(*rows), size=SIZE)
 
 
 def test_boxes_and_heatmaps_lie_in_the_frame_of_the_image():
@@ -112,3 +111,33 @@ def test_a_confusion_matrix_has_truth_in_rows():
     ax = confusion_grid({"A": np.array([[5, 1], [2, 3]])}, 11).axes[0]
     assert [text.get_text() for text in ax.texts] == ["5", "1", "2", "3"]
     assert (ax.get_ylabel(), ax.get_xlabel()) == ("true", "predicted")
+
+
+def test_a_row_per_case_and_a_column_per_method():
+    labels = pd.DataFrame({"A": [1, 0], "B": [1, 1]}, ["i", "j"])
+    rows = annotation_rows(("i", "A", "R1", 0, 0, 9, 9), ("j", "B", "R1", 0, 0, 9, 9))
+    pixels = np.zeros((2, SIZE, SIZE), np.uint8)
+    cohort = small_cohort(["A", "B"], rows, labels, pd.DataFrame(index=labels.index), pixels)
+    corner = torch.zeros(4, 4)
+    corner[0, 0] = 5
+    figure = method_grid(cohort, [("i", "A"), ("j", "B")], {"plain": [corner, corner], "smooth": [corner.T, corner]})
+    grid = [ax for ax in figure.axes if ax.images]
+    assert [ax.get_title() for ax in grid] == ["A", "plain", "smooth", "B", "", ""]
+    heatmap = grid[1].images[-1].get_array()
+    assert heatmap.max() == heatmap[0, 0] == 1 and heatmap[-1, -1] == 0
+    assert not method_grid(cohort, [], {}).axes
+
+
+def test_a_panel_of_figure_32_for_every_letter():
+    keys = [("A", "mean", 0.1), ("A", "mean", 0.2)]
+    means = pd.DataFrame(
+        {"A": [0.3, 0.5], "B": [-0.1, 0.0]},
+        pd.MultiIndex.from_tuples(keys, names=["heatmap_class", "transform", "share"]),
+    )
+    own = pd.DataFrame({"transform": "mean", "share": [0.1, 0.2], "class_name": "A", "low": 0.2, "high": [0.4, 0.7]})
+    panels = list(drop_panels(means, own, pd.Series({"A": 4, "B": 0}), threshold=0.4))
+    assert [letter for letter, _, _ in panels] == list(PANELS)
+    (_, drawn, caption), (_, never_predicted, _), (_, absent, said) = panels[:3]
+    assert drawn.axes[0].get_ylim() == pytest.approx((-0.12, 0.72)) and "thick, with its 95 % interval: A" in caption
+    assert not never_predicted.axes and "B: n = 0" in never_predicted.texts[0].get_text()
+    assert absent.texts[0].get_text() == said == "This run explains 2 labels: there is no panel c."

@@ -1,20 +1,18 @@
 """Tables beside the thesis: values by hand, intervals from the bootstrap, n = 0 where a class is absent."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
-from fixtures import FINDINGS, SEVEN
+from fixtures import FINDINGS, SEVEN, small_cohort
 from scipy.stats import bootstrap
 from sklearn import metrics
 
-from cxrlib.data.cohort import Cohort
 from cxrlib.evaluate.bootstrap import in_words, interval, mean_samples, study_weights
 from cxrlib.evaluate.localisation import SCORES
 from cxrlib.evaluate.readers import AGREEMENT
 from cxrlib.show.tables import (
     auroc_table,
+    best_of_each_finding,
     best_shares,
     f1_table,
     iou_table,
@@ -25,6 +23,7 @@ from cxrlib.show.tables import (
     reader_pairs,
     reader_table,
     scores_with_interval,
+    source_table,
     split_counts,
 )
 from cxrlib.thesis.reported import thesis_iou
@@ -119,6 +118,21 @@ def test_protocols_and_their_best_share(weights):
     assert best.loc[("hit", "Lung Opacity"), "n"] == 0
 
 
+def test_each_finding_at_its_best_share_the_best_finding_first(weights):
+    table = iou_table(cases(), cases(), thesis_iou("table_06"), FINDINGS, weights, "areas")
+    table.loc[(0.03, "Cardiomegaly"), "ours"] = 0.9
+    best = best_of_each_finding(table)
+    known = table.dropna(subset="ours").index.unique("class_name")
+    assert best["class_name"].tolist()[0] == "Cardiomegaly" and set(best["class_name"]) == set(known)
+    assert best["share"][0] == 0.03 and best["ours"].is_monotonic_decreasing
+    assert best_of_each_finding(table[:0]).empty
+
+
+def test_a_function_s_source_is_a_table_of_its_lines():
+    lines = source_table(best_shares)["code"].tolist()
+    assert lines[0].startswith("def best_shares(") and lines[-1].startswith("    return ")
+
+
 def test_no_case_at_all_gives_n_0_everywhere(weights):
     table = iou_table(cases()[:0], cases()[:0], thesis_iou("table_06"), FINDINGS, weights, "areas")
     assert (table["n"] == 0).all() and table["ours"].isna().all() and table["thesis"].notna().all()
@@ -139,9 +153,8 @@ def test_split_counts_of_a_small_set_of_annotations():
     real = pd.DataFrame(0, [f"r{n}" for n in range(30)], SEVEN)
     real.iloc[:20, 0] = 1
     labels = pd.DataFrame(1, STUDIES[:4], SEVEN)
-    about = {"classes": SEVEN, "experiments": {"x": SEVEN}, "explained": "x"}
     studies = pd.DataFrame({"split": ["train", "train", "valid", "test"]}, STUDIES[:4])
-    cohort = Cohort(studies, pd.DataFrame(), labels, np.empty(0), Path(), about)
+    cohort = small_cohort(SEVEN, labels=labels, studies=studies)
     table = split_counts(real, cohort, 0.1, 0.1, study_weights(real.index, 200, seed=0))
     assert table.loc["Train", ["thesis", "real_annotations", "this_run"]].tolist() == [11_836, 16, 2]
     row = table.loc["Aortic enlargement"]

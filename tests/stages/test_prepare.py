@@ -8,7 +8,7 @@ from fixtures import annotation_rows, kaggle_folder, write_dicom
 from cxrlib.data.annotations import BOX_COLUMNS
 from cxrlib.data.cohort import load_cohort
 from cxrlib.data.images import read_grey, resize_square
-from cxrlib.data.sources.registry import open_vinbigdata
+from cxrlib.data.sources.vinbigdata import open_vinbigdata
 from cxrlib.params import Data, Labels, ParameterError
 from cxrlib.runtime.errors import Missing, Refusal
 from cxrlib.stages.prepare import prepare_cohort, rescale
@@ -98,14 +98,14 @@ def test_a_split_holds_the_studies_with_a_label_of_the_experiment(prepared):
 
 def test_preparing_again_changes_nothing_and_the_fingerprint_follows_the_data(prepared, root):
     folder, skipped = prepared
-    about = load_cohort(folder).about
+    provenance = load_cohort(folder).provenance
     again = prepare_cohort(open_vinbigdata(root), folder, data(root), LABELS, workers=1)
     pd.testing.assert_frame_equal(again, skipped)
-    assert load_cohort(folder).about == about
+    assert load_cohort(folder).provenance == provenance
     prepare_cohort(open_vinbigdata(root), folder, data(root, seed=1), LABELS, workers=1)
-    changed = load_cohort(folder).about
-    assert changed["data"] != about["data"]
-    assert changed["split"] != about["split"]
+    changed = load_cohort(folder).provenance
+    assert changed.data != provenance.data
+    assert changed.split != provenance.split
     prepare_cohort(open_vinbigdata(root), folder, data(root), LABELS, workers=1)
 
 

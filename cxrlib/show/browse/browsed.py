@@ -1,7 +1,7 @@
 """What a browser looks at: a cohort, stored maps by method and layer, and the network that made them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -14,14 +14,13 @@ from cxrlib.data.annotations import BOX_COLUMNS
 from cxrlib.data.cohort import Cohort, load_cohort
 from cxrlib.evaluate.boxes import boxes_from_mask
 from cxrlib.evaluate.localisation import hit
-from cxrlib.explain.explanations import Explanations, load_explanations, save_explanations
+from cxrlib.explain.explanations import Explanations, load_explanations
 from cxrlib.explain.maps import upscale
 from cxrlib.explain.masks import top_pixels
-from cxrlib.model.checkpoint import load_checkpoint
+from cxrlib.model.checkpoint import checkpoint_path, load_checkpoint
 from cxrlib.model.inference import inference_copy
 from cxrlib.runtime.device import pick_device
 from cxrlib.runtime.files import read_json
-from cxrlib.stages.train import checkpoint_path
 
 GRADCAM = "Grad-CAM"
 
@@ -142,31 +141,6 @@ def by_method(maps: Explanations | Mapping) -> dict[str, dict[str, Explanations]
         name: {LAST_LAYER: layers} if isinstance(layers, Explanations) else dict(layers)
         for name, layers in methods.items()
     }
-
-
-def some_studies(explanations: Explanations, image_ids: list[str], maps: torch.Tensor) -> Explanations:
-    """Another method's maps (studies, classes, rows, columns) of some of the studies of `explanations`."""
-    return replace(explanations, probabilities=explanations.probabilities.loc[image_ids], maps=maps)
-
-
-def keep_smooth(
-    explanations: Explanations, image_ids: list[str], smooth: Mapping[float, torch.Tensor], folder: Path
-) -> dict[str, Explanations]:
-    """Store SmoothGrad maps as test-SmoothGrad LEVEL.npz, where `load_results` finds them.
-
-    Args:
-        explanations: the Grad-CAM store.
-        image_ids: studies of the maps.
-        smooth: noise level -> raw maps (studies, classes, rows, columns).
-        folder: the run's folder of maps.
-
-    Returns:
-        Method -> maps for a browser, Grad-CAM first.
-    """
-    stores = {f"SmoothGrad {level:g}": some_studies(explanations, image_ids, maps) for level, maps in smooth.items()}
-    for name, store in stores.items():
-        save_explanations(store, folder / f"test-{name}.npz")
-    return {GRADCAM: explanations} | stores
 
 
 def load_results(folder: Path, with_network: bool = True) -> Results:

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pandas as pd
+import torch
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import nn
 
+from cxrlib.model.networks import normalise
 from cxrlib.show.figures.style import OURS, PAGE_WIDTH, THESIS, sentence_figure
 
 
@@ -103,3 +105,17 @@ def block_layers(block: nn.Module) -> list[str]:
 
 def _is_last(block: nn.Module, name: str) -> bool:
     return name == [key for key, module in block.named_children() if isinstance(module, nn.BatchNorm2d)][-1]
+
+
+def first_dot_product(network: nn.Module, images: torch.Tensor) -> Figure:
+    """Figure 3: `dot_product` of a ResNet's first filter and the centre of an image, both in their first channel.
+
+    Args:
+        network: a ResNet, on any device.
+        images: uint8 (1, 1, size, size) in the network's frame.
+    """
+    kernel = network.conv1.weight[0, 0].detach().cpu()
+    image = normalise(images)[0, 0]
+    start = (len(image) - len(kernel)) // 2
+    middle = slice(start, start + len(kernel))
+    return dot_product(image[middle, middle].numpy(), kernel.numpy())
