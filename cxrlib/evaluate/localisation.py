@@ -178,4 +178,4 @@ def no_finding_places(explanations: Explanations, healthy: str | None, threshold
     maps = explanations.maps_of(pd.DataFrame({"image_id": chosen, "class_name": healthy}))
     shares, places = lung_shares(maps, explanations.input_size), peaks(maps)
     columns = torch.cat([shares, places], dim=1).numpy()
-    return pd.DataFrame(columns, chosen, ["left", "right", "x", "y"]).reset_index()
+    return pd.DataFrame(columns, chosen.rename("image_id"), ["left", "right", "x", "y"]).reset_index()

@@ -1,5 +1,7 @@
 """The classifier: a torchvision ResNet with a new head, its checkpoints and its input."""
 
+import copy
+
 import numpy as np
 import torch
 from torch import nn
@@ -78,9 +80,8 @@ def feature_map_shape(network: nn.Module, layer: str, size: int) -> tuple[int, .
     >>> feature_map_shape(build_resnet("resnet18", 2), "layer4", 64)
     (512, 2, 2)
     """
-    shapes = []
-    handle = network.get_submodule(layer).register_forward_hook(lambda _, __, output: shapes.append(output.shape[1:]))
+    copied, shapes = copy.deepcopy(network).eval(), []
+    copied.get_submodule(layer).register_forward_hook(lambda _, __, output: shapes.append(output.shape[1:]))
     with torch.no_grad():
-        network.eval()(torch.zeros(1, 3, size, size, device=device_of(network)))
-    handle.remove()
+        copied(torch.zeros(1, 3, size, size, device=device_of(network)))
     return tuple(shapes[0])

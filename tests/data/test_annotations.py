@@ -11,6 +11,7 @@ from cxrlib.data.annotations import (
     public_annotations_path,
     read_annotations,
     reader_counts,
+    unanimous_shares,
     union_labels,
 )
 
@@ -169,3 +170,10 @@ def test_boxes_are_clipped_to_their_image_and_every_change_is_listed():
     assert changed["row"].tolist() == [3, 7, 8]
     assert changed["reason"].str.contains("clipped").tolist() == [True, False, True]
     assert "label kept without it" in changed["reason"][1]
+
+
+def test_shares_of_images_on_which_all_three_readers_agree():
+    counts = pd.DataFrame({"A": [3, 3, 1, 0], "B": [0, 0, 2, 1], "C": [3, 0, 0, 0]})
+    shares = unanimous_shares(counts, ["B", "nobody's", "A"])
+    assert shares.index.tolist() == ["B", "A"]
+    assert shares.tolist() == pytest.approx([0, 2 / 3])

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from torchvision import models, transforms
 
 from cxrlib.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from cxrlib.model.networks import build_resnet, denormalise, normalise, to_input
+from cxrlib.model.networks import build_resnet, denormalise, feature_map_shape, normalise, to_input
 from cxrlib.runtime.errors import Refusal
 
 CPU = torch.device("cpu")
@@ -38,10 +38,19 @@ def test_only_the_head_differs_from_torchvisions(architecture):
 @pytest.mark.parametrize(("stride", "side"), [(32, 224), (16, 112)])
 def test_both_strides_give_seven_by_seven_cells(architecture, stride, side):
     network, shapes = build_resnet(architecture, 2, stride).eval(), []
-    network.layer4.register_forward_hook(lambda *arguments: shapes.append(arguments[2].shape[2:]))
+    network.layer4.register_forward_hook(lambda *arguments: shapes.append(arguments[2].shape[1:]))
     with torch.inference_mode():
         assert network(torch.zeros(1, 3, side, side)).shape == (1, 2)
-    assert shapes == [(7, 7)]
+    assert shapes == [(network.fc.in_features, 7, 7)]
+    assert feature_map_shape(network, "layer4", side) == shapes[0]
+
+
+def test_asking_for_a_shape_leaves_the_network_as_it_was():
+    network = build_resnet("resnet18", 2)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    assert feature_map_shape(network, "layer2", 64) == (128, 8, 8)
+    assert network.training and not network.layer2._forward_hooks
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
 def test_a_checkpoint_comes_back_whole(tmp_path, inputs):

@@ -9,7 +9,9 @@ from matplotlib import colormaps
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
 
+from cxrlib.explain.explanations import Explanations
 from cxrlib.show.figures.classification_figures import confusion_grid
+from cxrlib.show.figures.gradcam_figures import harder_panels
 from cxrlib.show.figures.iou_figures import pair_scores
 from cxrlib.show.figures.panels import (
     GREY,
@@ -143,3 +145,21 @@ def test_a_panel_of_figure_32_for_every_letter():
     assert drawn.axes[0].get_ylim() == pytest.approx((-0.12, 0.72)) and "thick, with its 95 % interval: A" in caption
     assert not never_predicted.axes and "B: n = 0" in never_predicted.texts[0].get_text()
     assert absent.texts[0].get_text() == said == "This run explains 2 labels: there is no panel c."
+
+
+def test_figure_26_shows_the_fullest_studies_in_the_findings_after_the_first_two():
+    classes = ["A", "B", "C", "D", "No finding"]
+    labels = pd.DataFrame([[1, 1, 0, 0, 0], [0, 0, 1, 1, 0]], ["i", "j"], classes)
+    rows = annotation_rows(("i", "A", "R1", 0, 0, 9, 9), ("j", "C", "R1", 0, 0, 9, 9))
+    pixels = np.zeros((2, SIZE, SIZE), np.uint8)
+    cohort = small_cohort(classes, rows, labels, pd.DataFrame(index=labels.index), pixels)
+    explanations = Explanations(pd.DataFrame(0.25, ["i", "j"], classes), torch.ones(2, 5, 4, 4), 8, "")
+    panels = list(harder_panels(cohort, explanations))
+    assert [letter for letter, _, _ in panels] == list("abcdef")
+    titles = [[ax.get_title() for ax in figure.axes if ax.images] for _, figure, _ in panels]
+    assert titles[0] == ["labelled C, D", "C\np = 0.250 (labelled)", "D\np = 0.250 (labelled)"]
+    assert titles[1][0] == "labelled A, B" and titles[2:] == [[]] * 4
+    assert panels[2][1].texts[0].get_text() == "This run has 2 such test radiographs: n = 2."
+    assert panels[5][2].startswith("Test radiograph 6 of the six")
+    easy = small_cohort(classes[:2], rows, labels, pd.DataFrame(index=labels.index), pixels)
+    assert not any(figure.axes for _, figure, _ in harder_panels(easy, explanations))
