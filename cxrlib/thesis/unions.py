@@ -3,14 +3,10 @@
 import numpy as np
 import pandas as pd
 
+from cxrlib.evaluate.boxes import as_area_union
 from cxrlib.thesis.reported import thesis_iou
 
 AORTA = "Aortic enlargement"
-
-
-def as_area_union(by_sum: float) -> float:
-    """The IoU of two boxes whose intersection over area1 + area2 is given: s / (1 - s)."""
-    return by_sum / (1 - by_sum)
 
 
 def readers_needed(iou: float) -> float:

@@ -14,6 +14,7 @@ import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 
+from cxrlib.evaluate.boxes import as_area_union
 from cxrlib.evaluate.localisation import score_mask
 from cxrlib.explain.masks import top_pixels
 from cxrlib.params import load_params
@@ -23,7 +24,7 @@ from cxrlib.show.report.page import table_cells, write_report
 from cxrlib.show.report.summary import not_comparable, summary
 from cxrlib.thesis.errata import Evidence, errata, sides, thesis_errata, threshold
 from cxrlib.thesis.items import thesis_items
-from cxrlib.thesis.unions import as_area_union, growth, own_growth, readers_needed
+from cxrlib.thesis.unions import growth, own_growth, readers_needed
 
 THESIS = (
     [f"Table {n}" for n in range(1, 7)]
