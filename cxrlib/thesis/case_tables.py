@@ -19,7 +19,7 @@ class Undecidable(Exception):
 
 
 @dataclass(frozen=True)
-class Results:
+class CaseTables:
     """A run's case-by-case results, resampled together.
 
     Attributes:
@@ -158,7 +158,7 @@ TABLES = {
 }
 
 
-def load_results(folder: Path) -> Results:
+def load_results(folder: Path) -> CaseTables:
     """Read the tables of a run.
 
     Raises:
@@ -172,7 +172,7 @@ def load_results(folder: Path) -> Results:
         )
         for field, name in TABLES.items()
     }
-    return Results(
+    return CaseTables(
         **tables,
         patients=cohort.studies["patient_id"],
         union=sections["iou"]["union"],
