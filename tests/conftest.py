@@ -84,9 +84,9 @@ def loaded_run(browsed_run):
 def results(loaded_run):
     """What a browser looks at, with a cohort of its own, which a test may change."""
     from cxrlib.data.cohort import load_cohort
-    from cxrlib.show.browse.browsed import Results
+    from cxrlib.show.browse.browsed import BrowsedRun
 
-    return Results(load_cohort(loaded_run.cohort.folder), loaded_run.methods, loaded_run.network)
+    return BrowsedRun(load_cohort(loaded_run.cohort.folder), loaded_run.methods, loaded_run.network)
 
 
 @pytest.fixture

@@ -221,8 +221,17 @@ def clip_boxes(annotations: pd.DataFrame, width: pd.Series, height: pd.Series) -
 def union_labels(annotations: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     """Labels by union of readers: an image has a label if any reader gave it (thesis, section 4.1).
 
+    Args:
+        annotations: rows of `COLUMNS`.
+        classes: the columns of the table, in this order.
+
     Returns:
         uint8 table, one row per image_id in order of first appearance, one column per class.
+
+    >>> rows = [("b", "R1", "Mass"), ("a", "R1", "No finding"), ("b", "R2", "Mass")]
+    >>> annotations = pd.DataFrame(rows, columns=["image_id", "rad_id", "class_name"])
+    >>> union_labels(annotations, ["Mass", "Nodule"]).to_dict("index")
+    {'b': {'Mass': 1, 'Nodule': 0}, 'a': {'Mass': 0, 'Nodule': 0}}
     """
     order = annotations["image_id"].drop_duplicates()
     table = pd.crosstab(annotations["image_id"], annotations["class_name"]).clip(upper=1)
@@ -230,7 +239,12 @@ def union_labels(annotations: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
 
 
 def reader_counts(annotations: pd.DataFrame) -> pd.DataFrame:
-    """Number of readers who gave each label: int table, image_id by class_name."""
+    """Number of readers who gave each label: int64 table, image_id by class_name.
+
+    >>> given = {"image_id": ["a", "a", "a"], "rad_id": ["R1", "R1", "R2"], "class_name": "Mass"}
+    >>> reader_counts(pd.DataFrame(given)).to_dict("index")  # R1 drew two boxes
+    {'a': {'Mass': 2}}
+    """
     return annotations.groupby(["image_id", "class_name"])["rad_id"].nunique().unstack(fill_value=0)
 
 

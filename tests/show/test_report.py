@@ -15,6 +15,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 
 from cxrlib.data.provenance import Provenance
+from cxrlib.evaluate.boxes import as_area_union
 from cxrlib.evaluate.localisation import score_mask
 from cxrlib.explain.masks import top_pixels
 from cxrlib.params import load_params
@@ -22,9 +23,9 @@ from cxrlib.show.report.coverage import coverage
 from cxrlib.show.report.notebook_pages import with_mathml, write_notebook_pages
 from cxrlib.show.report.page import table_cells, write_report
 from cxrlib.show.report.summary import not_comparable, summary
-from cxrlib.thesis.errata import Evidence, errata, sides, thesis_errata, threshold
+from cxrlib.thesis.errata import Ground, errata, sides, thesis_errata, threshold
 from cxrlib.thesis.items import thesis_items
-from cxrlib.thesis.unions import as_area_union, growth, own_growth, readers_needed
+from cxrlib.thesis.unions import growth, own_growth, readers_needed
 
 THESIS = (
     [f"Table {n}" for n in range(1, 7)]
@@ -269,6 +270,6 @@ def test_evidence_counts_what_it_says(tmp_path):
     rows = {"experiment": "7 labels", "label": "A", "truth": [1, 1, 0], "probability": [0.7, 0.5, 0.9]}
     pd.DataFrame(rows).to_csv(tmp_path / "tables" / "predictions.csv")
     used = {"iou": {"threshold": 0.5}, "labels": {"explained": "7 labels"}, "training": {"flip_probability": 0.5}}
-    ground = Evidence(tmp_path, used, None, None)
+    ground = Ground(tmp_path, used, None, None)
     assert "67% of 3 Cardiomegaly boxes" in sides(ground)
     assert "Of 2 true findings" in threshold(ground) and "2 reach p = 0.5, 1 reach p = 0.7" in threshold(ground)
