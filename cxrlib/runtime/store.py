@@ -72,8 +72,8 @@ def work_on(path: Path, identity: str) -> Path:
 def keep(path: Path, identity: str, names: Iterable[str] = ()) -> None:
     """Record finished files as made by `identity`, move them to their place and delete the working folder.
 
-    What was kept there before is replaced. The record is written before the files move, and `path` moves last. After a
-    kill in between the store is not whole, and `work_on` finds every file again.
+    What was kept there before is replaced. The record is written before the files move. After a kill in between the
+    store is not whole, and `work_on` finds every file again.
 
     Args:
         path: the file by which the store is called. It lies in the working folder or in its place already.
