@@ -95,7 +95,7 @@ def test_a_wrong_parameter(capsys, tmp_path, monkeypatch, override, named):
         (b"- data\n", "expected sections"),
         (b"data\n", "expected sections"),
         (b"data: 3\n", "expected sections"),
-        (b"data: {sauce: demo}\n", "data.sauce: Extra inputs are not permitted"),
+        (b"data: {sauce: demo}\n", "data.sauce: unknown parameter"),
         (b"a: [1\n", "not valid YAML"),
         (b"\xff\xfe\x00", "utf-8"),
         (b"data: !!python/object/apply:os.mkdir ['ran']\n", "not valid YAML"),
