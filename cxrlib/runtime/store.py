@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import file_sha256, read_json, write_json
 
 Facts = tuple[int, str]
@@ -114,7 +115,7 @@ def _read(path: Path) -> tuple[str | None, dict[Path, Facts]]:
         record = read_json(_record(path))
         files = {name: (int(facts["bytes"]), str(facts["sha256"])) for name, facts in record["files"].items()}
         identity = str(record["identity"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, Refusal, ValueError, KeyError, TypeError, AttributeError):
         return None, {}
     if any(Path(name).is_absolute() or ".." in Path(name).parts for name in files):
         return None, {}  # nobody's files elsewhere are deleted

@@ -87,7 +87,7 @@ def save(path):
         if path.suffix == ".txt":
             file.write_text("x" * 5_000_000)
         if path.suffix == ".safetensors":
-            save_checkpoint(torch.nn.Linear(1000, 1000), Checkpoint("", [], 1, 1, "", "", 1, 1.0), path)
+            save_checkpoint(torch.nn.Linear(1000, 1000), Checkpoint("", [], 1, 1), path)
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, resource.RLIM_INFINITY))
 try:
@@ -97,6 +97,7 @@ except Refusal as refusal:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["npy", "npz", "pt", "txt", "safetensors"])
 def test_a_full_disk_is_a_refusal_whichever_library_meets_it(tmp_path, suffix):
     """A limit on the size of files stands in for the disk."""

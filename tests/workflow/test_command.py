@@ -24,11 +24,14 @@ HELP = {
     "-m benchmarks": ["explanations", "data", "resources", "growth", "pip install", "Exit codes: 0"],
     "-m benchmarks.browser": ["heatmap browser"],
     "-m benchmarks.conversion": ["full-size radiographs"],
+    "-m benchmarks.full_scale": ["FOLDER", "15,000 rendered studies", "--studies"],
+    "-m benchmarks.gpu": ["correct, speed", "--size"],
     "-m benchmarks.rehearsal": ["FOLDER", "full scale", "Exit codes: 0"],
 }
-NEEDS_TORCH = {"-m cxrlib.stages.train", "-m cxrlib.stages.explain", "-m benchmarks.browser"}
+NEEDS_TORCH = {"-m cxrlib.stages.train", "-m cxrlib.stages.explain", "-m benchmarks.browser", "-m benchmarks.gpu"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", HELP)
 def test_every_command_explains_itself(command):
     shown = run("-X", "importtime", *command.split(), "--help")
@@ -38,7 +41,11 @@ def test_every_command_explains_itself(command):
     assert ("| torch\n" in shown.stderr.replace(" ", "").replace("|", "| ")) == (command in NEEDS_TORCH)
 
 
-@pytest.mark.parametrize("command", ["-m benchmarks nonsense", "-m benchmarks.rehearsal", "-m benchmarks.browser x"])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command",
+    ["-m benchmarks x", "-m benchmarks.rehearsal", "-m benchmarks.full_scale f --set a.b=1", "-m benchmarks.gpu x"],
+)
 def test_wrong_usage_of_a_benchmark_exits_2(command):
     wrong = run(*command.split())
     assert wrong.returncode == 2 and "Traceback" not in wrong.stderr and wrong.stdout == ""
@@ -108,6 +115,7 @@ sys.exit(report.main())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("code", "name"), [(STAGE, "cxrlib.stages.train"), (REPORT, "cxrlib.show.report")])
 @pytest.mark.parametrize(
     ("statement", "last"),
@@ -127,6 +135,7 @@ def test_a_command_refuses_in_one_line_and_fails_with_a_traceback(tmp_path, code
         assert done.returncode == 1 and done.stderr.startswith("Traceback") and done.stderr.endswith(last)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["train", "explain"])
 def test_a_stage_says_which_notebook_comes_first(command, tmp_path):
     done = run("-m", f"cxrlib.stages.{command}", "smoke", "--out", str(tmp_path))

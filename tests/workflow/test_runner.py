@@ -115,6 +115,7 @@ STOPPED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", STOPPED)
 def test_a_refusal_is_one_line_and_any_other_error_a_cell_and_its_traceback(
     tmp_path, write_notebook, monkeypatch, capfd, case
