@@ -1,54 +1,41 @@
 """Run the study: `python run_all.py [PROFILE]` executes the notebooks in order and fills outputs/<profile>."""
 
 import argparse
-import errno
 import json
 import sys
 from pathlib import Path
 
 from cxrlib.params import PROFILES, ParameterError, profile_names
+from cxrlib.runtime.errors import Refusal
 from cxrlib.show.browse.voila import serve
 from cxrlib.show.report.keep import keep_report
 from cxrlib.workflow import runner
-from cxrlib.workflow.command import add_arguments, read_arguments
-from cxrlib.workflow.failures import Refused
+from cxrlib.workflow.command import add_arguments, exit_code, read_arguments
 from cxrlib.workflow.manifest import Manifest, verify
 from cxrlib.workflow.notebooks import find_notebooks, sections_of, select_notebooks, title_of
-
-FOLDER_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
-"""The run's folder cannot be written."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Return the exit code: 0 all well, 1 a notebook failed or results differ, 2 wrong usage or input."""
     options = _parser().parse_args(arguments)
-    try:
-        if options.list:
-            _show_list(options)
-            return 0
-        plan = _plan(options)
-        if options.browse:
-            return serve(plan.folder)
-        if options.verify:
-            return _tell(verify(_manifest(plan.folder)), "every result is as the manifest says")
-        if options.compare:
-            return _compare(plan.folder, options.compare)
-        if options.dry_run:
-            _show_plan(plan)
-            return 0
-        return 0 if runner.run(plan, keep_report) else 1
-    except (ParameterError, Refused) as error:
-        print(f"run_all.py: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # the reader of the output has seen enough
-        return 1
-    except OSError as error:
-        advice = "; free some space there, or work in another folder with --out" if error.errno in FOLDER_ERRORS else ""
-        print(f"run_all.py: {error}{advice}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nrun_all.py: interrupted", file=sys.stderr)
-        return 1
+    return exit_code("run_all.py", lambda: _do(options))
+
+
+def _do(options: argparse.Namespace) -> int:
+    if options.list:
+        _show_list(options)
+        return 0
+    plan = _plan(options)
+    if options.browse:
+        return serve(plan.folder)
+    if options.verify:
+        return _tell(verify(_manifest(plan.folder)), "every result is as the manifest says")
+    if options.compare:
+        return _compare(plan.folder, options.compare)
+    if options.dry_run:
+        _show_plan(plan)
+        return 0
+    return 0 if runner.run(plan, keep_report) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -56,7 +43,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="run_all.py",
         description="Execute the notebooks of the study in order, with the parameters of a profile; "
         "a notebook whose results still stand is skipped.",
-        epilog="Exit codes: 0 all well, 1 a notebook failed or results differ, 2 wrong usage or input.",
+        epilog="Exit codes: 0 all well, 1 a notebook failed or results differ, 2 wrong usage or input in one line; any "
+        "other error shows its traceback and has exit code 1.",
         allow_abbrev=False,
     )
     add_arguments(parser)
@@ -123,13 +111,17 @@ def _compare(folder: Path, other: Path) -> int:
     from cxrlib.workflow.compare import compare
 
     other = other if other.is_dir() else other.parent
-    return _tell(compare(_manifest(folder), _manifest(other)), f"the same results as {other}")
+    found = compare(_manifest(folder), _manifest(other))
+    code = _tell(found.differences, f"the same results as {other}")
+    if found.provenance:
+        print(f"files that differ in their provenance only (run id, code, parameters): {len(found.provenance)}")
+    return code
 
 
 def _manifest(folder: Path) -> Manifest:
     manifest = Manifest(folder)
     if not manifest.notebooks:
-        raise ParameterError(f"{manifest.path} is missing; run the notebooks first")
+        raise Refusal(f"{manifest.path} is missing; run the notebooks first")
     return manifest
 
 

@@ -1,17 +1,21 @@
 """`python -m benchmarks [PART ...]` measures speed claims beside their peers: outputs/benchmarks.json and a figure.
 
-Parts: explanations, data, resources, growth; all of them without an argument, otherwise the entries of the others stay.
-Install the peers first: pip install -e '.[benchmarks]'. Leave the machine alone meanwhile, for about an hour.
+All parts are measured without an argument, in about an hour; otherwise the entries of the others stay. Install the
+peers first: pip install -e '.[benchmarks]'. Leave the machine alone meanwhile.
 """
 
+import argparse
 import importlib
 import os
 import platform
 import sys
 import warnings
 from importlib.metadata import version
+from types import ModuleType
 
+from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import PROJECT_ROOT, read_json, whole_file, write_json
+from cxrlib.workflow.command import exit_code
 
 warnings.filterwarnings("ignore")  # the peers' own
 
@@ -30,26 +34,42 @@ GOALS = {
     "memory_growth": ("<=", 1.10),
     "import_seconds": ("<=", 0.3),
 }
-MODULES = ["explanations", "data", "resources"]
+PARTS = {
+    "explanations": "forward pass, Grad-CAM, SmoothGrad and perturbation",
+    "data": "the loader of training batches, and the reading of DICOM files",
+    "resources": "memory over many images, and the time of an import",
+    "growth": "time and memory by classes, samples, shares and images, with a figure",
+}
+"""What can be measured alone; each part is a module of this package."""
 OUTPUTS = PROJECT_ROOT / "outputs"
 PACKAGES = ["torch", "torchvision", "captum", "grad-cam", "quantus", "pydicom", "opencv-python-headless", "pillow"]
 
 
-def main(parts: list[str]) -> int:
-    """Measure, print and write; 0 if every goal is met, 1 if not, 2 if a part or a peer is unknown here."""
-    parts = parts or [*MODULES, "growth"]
-    if unknown := set(parts) - {*MODULES, "growth"}:
-        print(f"unknown part {sorted(unknown)[0]!r}; choose {', '.join(MODULES)}, growth", file=sys.stderr)
-        return 2
-    try:
-        modules = {name: importlib.import_module(f"benchmarks.{name}") for name in parts}
-    except ModuleNotFoundError as error:
-        print(f"{error.name} is missing: pip install -e '.[benchmarks]'", file=sys.stderr)
-        return 2
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, print and write; return 0 if every goal is met, 1 if not, 2 for an unknown part or a missing peer."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        epilog="parts:\n"
+        + "\n".join(f"  {name:14}{what}" for name, what in PARTS.items())
+        + "\n\nMeasured by commands of their own, see python -m benchmarks.NAME --help:\n"
+        + "  browser, conversion, full_scale, gpu, rehearsal\n\n"
+        + "Exit codes: 0 every goal is met, 1 one is not, 2 wrong usage or a missing peer.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("parts", metavar="PART", nargs="*", help=f"{', '.join(PARTS)} (default: all)")
+    parts = parser.parse_args(arguments).parts
+    return exit_code("benchmarks", lambda: _measure(parts or [*PARTS]))
+
+
+def _measure(parts: list[str]) -> int:
+    if unknown := set(parts) - set(PARTS):
+        raise Refusal(f"unknown part {sorted(unknown)[0]!r}; choose {', '.join(PARTS)}")
+    modules = {name: _module(name) for name in parts}
     path = OUTPUTS / "benchmarks.json"
     results = {"entries": {}, "growth": {}} | (read_json(path) if path.exists() else {})
     print(f"{'':30}{'ratio':>9}  {'goal':>8}  {'ours':>10}  {'peer':>10}  unit")
-    for name in [name for name in MODULES if name in parts]:
+    for name in [name for name in PARTS if name in parts and name != "growth"]:
         for key, found in modules[name].measure():
             results["entries"][key] = judge(key, found) | machine()
             write_json(path, results)
@@ -59,6 +79,15 @@ def main(parts: list[str]) -> int:
         with whole_file(OUTPUTS / "benchmarks_growth.png") as temporary:
             modules["growth"].growth_figure(results["growth"]).savefig(temporary, dpi=200)
     return 0 if all(found["met"] for found in results["entries"].values()) else 1
+
+
+def _module(part: str) -> ModuleType:
+    try:
+        return importlib.import_module(f"benchmarks.{part}")
+    except ModuleNotFoundError as error:
+        if error.name.partition(".")[0] in ("benchmarks", "cxrlib"):
+            raise
+        raise Refusal(f"{error.name} is missing; run: pip install -e '.[benchmarks]'") from error
 
 
 def judge(key: str, found: dict) -> dict:
@@ -86,4 +115,4 @@ def machine() -> dict:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -4,6 +4,7 @@ A run of the thesis's size is made for it: 1,480 test studies of 512 px, seven c
 frame of 224 px. Its pixels and maps are made up; the time does not depend on what they show.
 """
 
+import argparse
 import statistics
 import tempfile
 import time
@@ -15,6 +16,7 @@ import torch
 
 from benchmarks.data import pictures
 from cxrlib.data.annotations import VINBIGDATA_CLASSES
+from cxrlib.data.provenance import Provenance
 from cxrlib.explain.explanations import Explanations, save_explanations
 from cxrlib.params import load_params
 from cxrlib.runtime.files import write_json
@@ -100,7 +102,7 @@ def large_run(folder: Path) -> Path:
     columns = ["image_id", "class_name", "rad_id", "x_min", "y_min", "x_max", "y_max"]
     pd.DataFrame(rows, columns=columns).to_csv(data / "annotations.csv", index=False)
     about = {"classes": VINBIGDATA_CLASSES, "experiments": {"7 labels": CLASSES}, "explained": "7 labels"}
-    write_json(data / "cohort.json", about | {"rendered": True, "size": SIZE})
+    write_json(data / "cohort.json", about | vars(Provenance("demo", "made up", rendered=True)))
     probabilities = pd.DataFrame(random.random(labels.shape, np.float32), image_ids, CLASSES)
     maps = torch.from_numpy(random.random((*labels.shape, CELLS, CELLS), np.float32))
     save_explanations(Explanations(probabilities, maps, INPUT_SIZE, "made up"), folder / "maps" / "test.npz")
@@ -108,4 +110,7 @@ def large_run(folder: Path) -> Path:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(
+        prog="python -m benchmarks.browser", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     main()

@@ -5,6 +5,7 @@ processes. Times are given by the clock, which other work on the machine slows, 
 does.
 """
 
+import argparse
 import resource
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
@@ -65,4 +66,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(
+        prog="python -m benchmarks.conversion",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args()
     main()

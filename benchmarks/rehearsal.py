@@ -6,6 +6,7 @@ copies of VinBigData, although its pictures, of 64 pixels, are drawn here from t
 anything about patients.
 """
 
+import argparse
 import subprocess
 import sys
 import time
@@ -68,7 +69,16 @@ def size_of(folder: Path) -> float:
 
 def main() -> int:
     """Run notebook after notebook; print time, the memory of the largest process, and disk after each."""
-    folder = Path(sys.argv[1]).resolve()
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.rehearsal",
+        description=__doc__,
+        epilog="Exit codes: 0 all well, otherwise that of the notebook that failed.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "folder", metavar="FOLDER", type=Path, help="receives images/ and run/; images that are there are used again"
+    )
+    folder = parser.parse_args().folder.resolve()
     images = folder / "images"
     if not (images / "train_meta.csv").exists():
         images.mkdir(parents=True, exist_ok=True)

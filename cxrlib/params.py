@@ -4,11 +4,13 @@ A profile in params/ holds what differs from them. Importing this module does no
 """
 
 import reprlib
+from difflib import get_close_matches
 from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import PROJECT_ROOT
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -30,7 +32,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 FileName = Annotated[str, Field(pattern=r"^\w[\w .+-]*$", max_length=100)]
 
 
-class ParameterError(ValueError):
+class ParameterError(Refusal):
     """A parameter that is unknown, of the wrong type or out of range; the message names the field."""
 
 
@@ -329,17 +331,31 @@ def _apply(override: str, values: dict) -> None:
     if not (equals and dot and section and field):
         raise ParameterError(f"--set {override}: expected section.name=value")
     if section not in Params.model_fields:
-        raise ParameterError(f"--set {override}: unknown section {section!r}; choose {', '.join(Params.model_fields)}")
-    fields = Params.model_fields[section].annotation.model_fields
-    if field not in fields:
-        raise ParameterError(f"--set {override}: unknown parameter {key!r}; {section} has {', '.join(fields)}")
+        raise ParameterError(f"--set {override}: {_unknown(section)}")
+    if field not in Params.model_fields[section].annotation.model_fields:
+        raise ParameterError(f"--set {override}: {_unknown(section, field)}")
     try:
         values.setdefault(section, {})[field] = _read_yaml(text)
     except ValueError as error:
         raise ParameterError(f"--set {override[:80]}: {error}") from None
 
 
+def _unknown(*names: str) -> str:
+    """That a section, or a section's parameter, does not exist, and the one that may be meant.
+
+    >>> _unknown("training", "epoch")
+    'training.epoch: unknown parameter; did you mean epochs?'
+    """
+    *section, name = names
+    known = Params.model_fields[section[0]].annotation.model_fields if section else Params.model_fields
+    near = get_close_matches(name, known, n=1)
+    advice = f"did you mean {near[0]}?" if near else f"choose {', '.join(known)}"
+    return f"{'.'.join(names)}: unknown {'parameter' if section else 'section'}; {advice}"
+
+
 def _explain(item: dict) -> str:
+    if item["type"] == "extra_forbidden":
+        return _unknown(*item["loc"])
     field = ".".join(str(part) for part in item["loc"]) or "parameters"
     given = "" if isinstance(item["input"], dict) else f" (given: {SHORT.repr(item['input'])})"
     return f"{field}: {item['msg'].removeprefix('Value error, ')}{given}"

@@ -8,28 +8,30 @@ from types import SimpleNamespace
 import pandas as pd
 import torch
 from IPython.display import Image, Markdown, display
-from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from torch import nn
 
 from cxrlib.data.cohort import Cohort, load_cohort
 from cxrlib.data.provenance import Provenance
 from cxrlib.evaluate.bootstrap import study_weights
-from cxrlib.explain.explanations import Explanations, load_explanations
-from cxrlib.model.checkpoint import Checkpoint, load_checkpoint
+from cxrlib.explain.explanations import Explanations, load_explanations, save_explanations
+from cxrlib.model.batches import StoredInputs
+from cxrlib.model.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
 from cxrlib.model.inference import inference_copy
 from cxrlib.params import check_params, effective, load_params
 from cxrlib.runtime.device import inference_dtype, use_device
-from cxrlib.runtime.files import PROJECT_ROOT, fingerprint, read_json, whole_file, write_json
+from cxrlib.runtime.files import PROJECT_ROOT, fingerprint, read_json, write_json
 from cxrlib.runtime.fingerprints import code_fingerprints, imported_names
+from cxrlib.show.artefacts import write_figure, write_table
 from cxrlib.show.figures.style import set_style
-from cxrlib.stages.train import checkpoint_path
+from cxrlib.stages.explain import explain_split
+from cxrlib.stages.inputs import network_inputs
+from cxrlib.stages.predict import predict_all
+from cxrlib.stages.prepare import open_data, prepare_cohort
+from cxrlib.stages.train import experiment_order, train_experiment
 from cxrlib.workflow.filelog import RUN_ID
 from cxrlib.workflow.notebooks import NOTEBOOKS, code_of
 
-FIGURE_DPI = 200
-NOTE_GAP = 0.06
-"""Inches between a figure and the note below it."""
 DISPLAY_WIDTH = 800
 """Pixels of a figure's width in the notebook."""
 BY_HAND = "smoke"
@@ -65,6 +67,31 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         set_style()
 
+    def prepare_data(self) -> pd.DataFrame:
+        """Read, convert, split and store the data that the parameters name; what is there already is kept.
+
+        Returns:
+            What was skipped or changed: image_id, row, reason.
+        """
+        data, workers = self.params.data, self.params.compute.workers
+        source = open_data(data, self.path("source"), workers)
+        return prepare_cohort(source, self.path("data"), data, self.params.labels, workers)
+
+    def train(self) -> dict[str, pd.DataFrame]:
+        """Train the model of every experiment, unless it is stored; its losses by epoch, by experiment."""
+        settings = (self.params.model, self.params.training, self.params.compute, self.path("models"))
+        order = experiment_order(self.cohort)
+        return {experiment: train_experiment(self.cohort, experiment, *settings) for experiment in order}
+
+    def explain(self) -> Explanations:
+        """Probabilities and Grad-CAM maps of the explained model on the test split, unless they are stored."""
+        settings = (self.path("models"), self.params.gradcam, self.params.compute, self.path("maps", "test.npz"))
+        return explain_split(self.cohort, "test", *settings)
+
+    def predict(self) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
+        """Labels and probabilities of every experiment's test studies, image_id by class."""
+        return predict_all(self.cohort, "test", self.path("models"), self.explanations, self.params.compute)
+
     @cached_property
     def cohort(self) -> Cohort:
         """What notebook 01 prepared."""
@@ -95,6 +122,10 @@ class Run:
     def explanations(self) -> Explanations:
         """Probabilities and Grad-CAM maps of the test split, as notebook 03 stored them."""
         return load_explanations(self.path("maps", "test.npz"))
+
+    def inputs(self, image_ids: list[str]) -> StoredInputs:
+        """Images of some studies in the explained network's frame, uint8 (n, 1, size, size), read when indexed."""
+        return network_inputs(self.cohort, image_ids, self.checkpoint.input_size)
 
     @cached_property
     def resamples(self) -> pd.DataFrame:
@@ -136,8 +167,7 @@ class Run:
         if provenance.rendered:
             table = table.assign(images="rendered")
         path = self.path("tables", f"{name}.csv")
-        with whole_file(path) as temporary:
-            table.to_csv(temporary, index=not isinstance(table.index, pd.RangeIndex), float_format="%.6g")
+        write_table(path, table)
         self._save_provenance(path, caption, provenance)
         display(Markdown(caption))
         return table
@@ -152,29 +182,25 @@ class Run:
             provenance: the data behind it; the run's cohort when None.
         """
         provenance = self.cohort.provenance if provenance is None else provenance
-        if layout := figure.get_layout_engine():
-            layout.execute(figure)
-        with plt.rc_context({"figure.constrained_layout.use": False}):
-            figure.set_layout_engine(None)  # laid out once is enough; "none" would draw each file twice
-        for legend in figure.legends:  # else they would follow the crop below
-            legend.set_bbox_to_anchor((0, 0, 1, 1), figure.transFigure)
-        if provenance.rendered:
-            note = "rendered radiographs, real annotations; not a clinical result"
-            below = (figure.get_tightbbox().y0 - NOTE_GAP) / figure.get_figheight()
-            figure.text(0.5, below, note, ha="center", va="top", fontsize=6, color="#666666")
-        area = figure.get_tightbbox().padded(NOTE_GAP)
-        mark = f"cxr-explained, run {self.id}"
-        formats = {
-            ".png": {"Software": None, "Source": mark},
-            ".pdf": {"CreationDate": None, "Creator": mark},
-        }
-        for suffix, metadata in formats.items():
-            with whole_file(self.path("figures", name + suffix)) as temporary:
-                figure.savefig(temporary, dpi=FIGURE_DPI, bbox_inches=area, metadata=metadata)
-        plt.close(figure)
         path = self.path("figures", f"{name}.png")
+        write_figure(path, figure, f"cxr-explained, run {self.id}", provenance.rendered)
         self._save_provenance(path, caption, provenance)
         display(Image(filename=path, width=DISPLAY_WIDTH, alt=caption), Markdown(caption))
+
+    def save_maps(self, method: str, maps: torch.Tensor, image_ids: list[str]) -> Explanations:
+        """Write another method's maps of some test studies to maps/test-METHOD.npz, where the browser finds them.
+
+        Args:
+            method: e.g. "SmoothGrad 0.1".
+            maps: raw, float32 (studies, classes, rows, columns).
+            image_ids: the studies of these maps.
+
+        Returns:
+            The maps with the studies' probabilities.
+        """
+        explanations = self.explanations.with_maps(maps, image_ids)
+        save_explanations(explanations, self.path("maps", f"test-{method}.npz"))
+        return explanations
 
     @cached_property
     def _stored_model(self) -> tuple[nn.Module, Checkpoint]:

@@ -10,13 +10,12 @@ from fixtures import annotation_rows
 
 from cxrlib.data.cohort import load_cohort
 from cxrlib.explain.explanations import Explanations
-from cxrlib.model.checkpoint import Checkpoint, save_checkpoint
+from cxrlib.model.checkpoint import Checkpoint, checkpoint_path, save_checkpoint
 from cxrlib.model.networks import build_resnet
 from cxrlib.params import load_params
 from cxrlib.runtime.files import write_json
-from cxrlib.show.browse.browsed import BrowsedRun, some_studies
+from cxrlib.show.browse.browsed import BrowsedRun
 from cxrlib.stages.explain import explain_split
-from cxrlib.stages.train import checkpoint_path
 
 CLASSES = ["Aortic enlargement", "Cardiomegaly", "No finding"]
 SIZE, INPUT_SIZE, STUDIES = 96, 64, 12
@@ -54,7 +53,7 @@ def browsable_run(folder: Path, seed: int = 0) -> Path:
         torch.manual_seed(seed)
         network = build_resnet("resnet18", len(CLASSES), 16)
     torch.nn.init.normal_(network.fc.weight, std=0.05, generator=torch.Generator().manual_seed(seed))
-    checkpoint = Checkpoint("resnet18", CLASSES, INPUT_SIZE, 16, about["data"], "none", 0, 1.0)
+    checkpoint = Checkpoint("resnet18", CLASSES, INPUT_SIZE, 16, epoch=0, valid_loss=1.0)
     save_checkpoint(network, checkpoint, checkpoint_path(folder / "models", "3 labels"))
     smoke = load_params("smoke")
     write_json(folder / "params.json", {"parameters": smoke.model_dump()})
@@ -66,7 +65,7 @@ def browsable_run(folder: Path, seed: int = 0) -> Path:
 
 def smooth(results: BrowsedRun, image_ids: list[str]) -> Explanations:
     """Made-up maps of some studies."""
-    return some_studies(results.explanations, image_ids, torch.rand(len(image_ids), 3, 4, 4))
+    return results.explanations.with_maps(torch.rand(len(image_ids), 3, 4, 4), image_ids)
 
 
 def decoded(png: bytes) -> np.ndarray:

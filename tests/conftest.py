@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib
 import nbformat
 import pytest
-from fixtures import run_all
+from fixtures import SLOW_FIXTURES, run_all
 from hypothesis import settings
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
@@ -24,6 +24,13 @@ iou: dict = {
     "seed": 1,
 }
 """
+
+
+def pytest_collection_modifyitems(items):
+    """The notebooks are slow, and so is every test that looks at a finished run or executes a notebook."""
+    for item in items:
+        if item.path.suffix == ".ipynb" or SLOW_FIXTURES & {*getattr(item, "fixturenames", ())}:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture

@@ -8,10 +8,12 @@ import tomllib
 from importlib.metadata import packages_distributions
 
 import yaml
+from packaging.specifiers import SpecifierSet
 
 import cxrlib
 from cxrlib.runtime.files import PROJECT_ROOT
 
+CODE = {".py", ".pyc"}
 PROJECT = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]
 
 
@@ -36,11 +38,21 @@ def undeclared(sources: list[str], declared: set[str]) -> set[str]:
     return {module for module in modules if not names(providers.get(module, [])) & declared}
 
 
-def test_environment_names_the_same_dependencies():
+def test_conda_brings_python_and_pip_and_pip_the_project():
     environment = yaml.safe_load((PROJECT_ROOT / "environment.yml").read_text())
-    pip = next(item["pip"] for item in environment["dependencies"] if isinstance(item, dict))
-    assert [item for item in pip if item != "--editable ."] == PROJECT["dependencies"]
+    python, *rest = environment["dependencies"]
+    assert rest == ["pip", {"pip": ["-e ."]}]
+    assert SpecifierSet(PROJECT["requires-python"]).contains(python.removeprefix("python="))
     assert environment["name"] == PROJECT["name"]
+
+
+def test_every_data_file_is_packaged():
+    packaged = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    patterns = {PROJECT_ROOT.joinpath(*name.split(".")): globs for name, globs in packaged.items()}
+    files = [path for path in (PROJECT_ROOT / "cxrlib").rglob("*") if path.is_file() and path.suffix not in CODE]
+    lost = [path for path in files if not any(path.match(glob) for glob in patterns.get(path.parent, []))]
+    assert files and lost == []
+    assert [folder for folder in patterns if not (folder / "__init__.py").exists()] == []
 
 
 def test_everything_imported_is_declared():

@@ -16,7 +16,7 @@ import pytest
 from fixtures import run_all
 
 from cxrlib.runtime.files import PROJECT_ROOT
-from cxrlib.workflow.compare import compare
+from cxrlib.workflow.compare import Comparison, compare
 from cxrlib.workflow.manifest import Manifest, verify
 
 KILLS = int(os.environ.get("CXR_KILLS", 3))
@@ -58,7 +58,7 @@ def interrupted(smoke, tmp_path_factory):
 
 def test_interrupted_runs_end_with_the_same_bytes(smoke, interrupted):
     for folder in interrupted:
-        assert compare(Manifest(folder), Manifest(smoke)) == []
+        assert compare(Manifest(folder), Manifest(smoke)) == Comparison([], [])
         assert verify(Manifest(folder)) == []
         for name in ("tables", "figures", "models", "maps"):
             files = [sorted(path.name for path in (run / name).iterdir()) for run in (folder, smoke)]
@@ -71,28 +71,28 @@ def test_interrupted_runs_know_who_made_what(smoke, interrupted):
         path: (name, about["cell"])
         for name, entry in Manifest(smoke).notebooks.items()
         for path, about in entry["artefacts"].items()
-        if not path.startswith("data/sizes-")  # named after the times of the rendered files
     }
     assert all(cell for path, (_, cell) in expected.items() if not path.startswith("notebooks/"))
     for folder in interrupted:
         for name, entry in Manifest(folder).notebooks.items():
             assert entry["status"] == "done"
             for path, about in entry["artefacts"].items():
-                assert path.startswith("data/sizes-") or expected[path] == (name, about["cell"]), path
+                assert expected[path] == (name, about["cell"]), path
 
 
 def test_damaged_stores_are_made_again(smoke, interrupted):
     run = interrupted[0]
     model, study = run / "models" / "7_labels.safetensors", next((run / "source" / "train").iterdir())
     page, maps = run / "notebooks" / "01_data.html", run / "maps" / "test.npz"
-    for path in (model, page, maps):
+    pixels, losses, inputs = run / "data" / "pixels.npy", model.with_suffix(".csv"), run / "data" / "inputs-48.npy"
+    for path in (model, losses, page, maps, pixels, inputs):
         content = bytearray(path.read_bytes())
-        content[-100] ^= 1
+        content[-20] ^= 1
         path.write_bytes(content)
     study.unlink()
     done = run_all("smoke", "--out", str(run), "--set", "compute.workers=1")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert compare(Manifest(run), Manifest(smoke)) == []
+    assert compare(Manifest(run), Manifest(smoke)) == Comparison([], [])
     assert verify(Manifest(run)) == []
     assert b"</html>" in page.read_bytes()[-100:]
 

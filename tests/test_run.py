@@ -1,18 +1,27 @@
 """A run's folder: artefacts with provenance, rendered results named as such."""
 
 import json
+from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
+import pytest
+import torch
+from fixtures import annotation_rows, kaggle_folder
 from matplotlib import pyplot as plt
 
-from cxrlib.params import load_params
+from cxrlib.data.provenance import Provenance
+from cxrlib.evaluate.bootstrap import study_weights
+from cxrlib.model.networks import normalise
+from cxrlib.params import ParameterError, load_params
 from cxrlib.run import Run
 from cxrlib.runtime.files import whole_file, write_json
 
 
 def make_run(tmp_path, rendered):
-    write_json(tmp_path / "data" / "cohort.json", {"source": "demo", "rendered": rendered, "data": "abc"})
-    return Run(str(tmp_path), "06_iou", iou=load_params("smoke").iou)
+    run = Run("06_iou", str(tmp_path), iou={})
+    run.cohort = SimpleNamespace(provenance=Provenance("demo", "a data set", rendered, "abc"))
+    return run
 
 
 def test_tables_of_rendered_images_say_so(tmp_path):
@@ -21,8 +30,98 @@ def test_tables_of_rendered_images_say_so(tmp_path):
     assert pd.read_csv(tmp_path / "tables" / "table_06.csv")["images"].tolist() == ["rendered"]
     about = json.loads((tmp_path / "tables" / "table_06.json").read_text())
     assert (about["notebook"], about["data"]["data"], about["parameters"]["iou"]["union"]) == ("06_iou", "abc", "areas")
-    run.save_table("other", pd.DataFrame({"value": [1.5]}), "A caption.", about={"rendered": False})
+    run.save_table("other", pd.DataFrame({"value": [1.5]}), "A caption.", Provenance(rendered=False))
     assert (tmp_path / "tables" / "other.csv").read_text() == "value\n1.5\n"
+
+
+def test_a_section_takes_from_the_run_what_its_cell_leaves_out(tmp_path):
+    run = Run("06_iou", str(tmp_path), iou={"union": "sum"})
+    assert run.params.iou == load_params("smoke", ["iou.union=sum"]).iou
+    write_json(tmp_path / "params.json", {"parameters": load_params("demo").model_dump()})
+    run = Run("06_iou", str(tmp_path), iou={"union": "sum"})
+    assert run.params.iou == load_params("demo", ["iou.union=sum"]).iou
+    with pytest.raises(AttributeError):
+        _ = run.params.training  # not declared: it would not make the notebook stale
+    with pytest.raises(ParameterError, match="06_iou: iou.unoin"):
+        Run("06_iou", str(tmp_path), iou={"unoin": "sum"})
+
+
+@pytest.fixture(scope="module")
+def small_run(tmp_path_factory):
+    """A run over 40 studies with its data prepared, its two models trained and its test studies explained."""
+    classes = ["Cardiomegaly", "No finding"]
+    rows = [(f"{i:04}", classes[i % 2], f"R{1 + i % 3}", *[10, 20, 50, 30][: 4 - 4 * (i % 2)]) for i in range(40)]
+    root = kaggle_folder(tmp_path_factory.mktemp("kaggle"), annotation_rows(*rows))
+    folder = tmp_path_factory.mktemp("run")
+    run = Run(
+        "03_classification",
+        str(folder),
+        data={"source": "vinbigdata", "root": str(root), "image_size": 64},
+        labels={"experiments": {"two": classes, "same": classes}, "explained": "two"},
+        model={"input_size": 32},
+        training={"epochs": 1},
+        compute={"device": "cpu", "workers": 1},
+        gradcam={},
+        bootstrap={"resamples": 100},
+    )
+    return run, run.prepare_data(), run.train(), run.explain()
+
+
+def test_a_run_goes_from_files_to_explanations_in_its_own_folder(small_run):
+    run, skipped, histories, explanations = small_run
+    assert skipped.empty and len(run.cohort.studies) == 40
+    assert list(histories) == ["two", "same"] and all(history["epoch"].max() == 1 for history in histories.values())
+    assert sorted(path.name for path in (run.folder / "models").glob("*.safetensors")) == [
+        "same.safetensors",
+        "two.safetensors",
+    ]
+    assert explanations.probabilities.index.tolist() == run.cohort.of("test")
+    assert torch.equal(run.explanations.maps, explanations.maps)
+
+
+def test_what_is_there_is_read_not_made_again(small_run):
+    run, _, histories, _ = small_run
+    before = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*") if path.is_file()}
+    for name, history in run.train().items():
+        np.testing.assert_allclose(history, histories[name])
+    run.explain()
+    after = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*") if path.is_file()}
+    assert after == before
+
+
+def test_network_probabilities_and_inputs_belong_together(small_run):
+    run = small_run[0]
+    probabilities = run.explanations.probabilities
+    image_ids = probabilities.index[[1, 0]].tolist()
+    assert run.checkpoint.classes == run.cohort.explained and not run.network.training
+    batch = run.inputs(image_ids)[:]
+    assert batch.shape == (2, 1, 32, 32) and batch.dtype == torch.uint8
+    with torch.inference_mode():
+        for network in (run.network, run.fast_network):
+            found = network(normalise(batch)).sigmoid()
+            np.testing.assert_allclose(found, probabilities.loc[image_ids], atol=1e-4)
+    results = run.predict()
+    assert set(results) == {"two", "same"}
+    pd.testing.assert_frame_equal(results["two"][1], probabilities)
+    labels, other = results["same"]
+    assert (labels == run.cohort.labels.loc[labels.index, labels.columns]).all(axis=None)
+    assert not np.allclose(other, probabilities.loc[other.index])
+
+
+def test_resamples_are_those_of_the_explained_test_studies(small_run):
+    run = small_run[0]
+    image_ids = sorted(run.cohort.of("test"))
+    expected = study_weights(image_ids, 100, run.params.bootstrap.seed, run.cohort.studies["patient_id"])
+    pd.testing.assert_frame_equal(run.resamples, expected)
+    assert run.images == "test radiographs"
+
+
+def test_captions_stand_where_the_reader_looks(tmp_path, capsys):
+    run = make_run(tmp_path, rendered=False)
+    run.save_table("other", pd.DataFrame({"value": [1.5]}), "A caption of a table.")
+    figure, _ = plt.subplots()
+    run.save_figure("figure_30", figure, "A caption of a figure.")
+    assert capsys.readouterr().out.count("Markdown object") == 2
 
 
 def test_figures_of_rendered_images_carry_a_note_and_real_ones_do_not(tmp_path):

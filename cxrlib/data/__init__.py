@@ -5,17 +5,9 @@ from lazy_loader import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     submod_attrs={
-        "annotations": [
-            "PUBLIC_ANNOTATIONS",
-            "public_annotations_path",
-            "read_annotations",
-            "reader_counts",
-            "union_labels",
-        ],
-        "checks": ["box_density", "check_images", "labels_together", "reader_habits", "split_balance"],
-        "cohort": ["load_cohort"],
+        "annotations": ["PUBLIC_ANNOTATIONS", "public_annotations_path", "read_annotations"],
         "labels": ["without_counterpart"],
+        "provenance": ["NO_DATA", "transfer_provenance"],
         "render.frame": ["boxes_as_fractions"],
-        "sources.registry": ["open_source"],
     },
 )

@@ -4,11 +4,11 @@ import zlib
 from importlib import metadata
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from cxrlib.data.archive import Root
 from cxrlib.data.provenance import Provenance
+from cxrlib.runtime.errors import Refusal
 
 NO_FINDING = "No finding"
 
@@ -34,43 +34,45 @@ VINBIGDATA_CLASSES = [
 
 
 NO_FILE_NAME = r"[/\\\x00]|^\.{1,2}$"
-"""Image ids that cannot be the name of a file, and that would lead out of the folder of images."""
+"""Image ids that would lead out of the folder of images."""
 
 
 BOX_COLUMNS = ["x_min", "y_min", "x_max", "y_max"]
-"""Corners of a box in pixels: x to the right, y downwards. The minima are inside the box, the maxima are not."""
 
 
 COLUMNS = ["image_id", "class_name", "rad_id", *BOX_COLUMNS]
-"""One row per box, or per label without a box, and reader."""
+
+
+TEXT = [*COLUMNS[:3], "patient_id", "Image Index", "Finding Labels", "Finding Label"]
+"""Columns that are text even where they hold nothing but digits, of all data sets."""
 
 
 PUBLIC_ANNOTATIONS = Provenance(
     "vinbigdata annotations",
     "train.csv of the VinBigData Chest X-ray Abnormalities Detection, as torchxrayvision carries it",
 )
-"""The provenance of tables and figures that need the real annotations and no radiograph."""
+"""Of what needs the real annotations only."""
 
 
-class AnnotationError(ValueError):
+class AnnotationError(Refusal):
     """An annotation file that cannot be used; the message names the file, the row or column, and the remedy."""
 
 
 def public_annotations_path() -> Path:
-    """Path of VinBigData's real train.csv (15,000 studies), which the torchxrayvision package carries."""
+    """Path of VinBigData's real train.csv (15,000 studies), which the torchxrayvision package carries.
+
+    Raises:
+        Refusal: the installed package does not carry it.
+    """
     name = "torchxrayvision/data/vinbigdata-train.csv.gz"
     for file in metadata.files("torchxrayvision") or []:
         if str(file) == name:
             return Path(str(file.locate()))
-    raise FileNotFoundError(f"torchxrayvision is installed without {name}; run: pip install -U torchxrayvision")
+    raise Refusal(f"torchxrayvision is installed without {name}; run: pip install -U torchxrayvision")
 
 
 def reader_order(rad_id: str) -> tuple[int, str]:
-    """Sort key of readers, by which R8 comes before R10.
-
-    >>> sorted(["R10", "R8"], key=reader_order)
-    ['R8', 'R10']
-    """
+    """Sort key of readers: R8 before R10."""
     return len(rad_id), rad_id
 
 
@@ -101,7 +103,7 @@ def read_rows(path: Root, columns: list[str]) -> pd.DataFrame:
         with path.open("rb") as file:
             frame = pd.read_csv(
                 file,
-                dtype={"image_id": str, "rad_id": str, "patient_id": str},
+                dtype=dict.fromkeys(TEXT, str),
                 compression="gzip" if path.name.endswith(".gz") else None,
             )
     except pd.errors.EmptyDataError:
@@ -109,37 +111,41 @@ def read_rows(path: Root, columns: list[str]) -> pd.DataFrame:
     except UnicodeDecodeError as error:
         raise AnnotationError(f"{path} is not UTF-8 text ({error}); save it as CSV in UTF-8") from None
     except (pd.errors.ParserError, EOFError, OSError, zlib.error) as error:
-        raise AnnotationError(f"{path} is not a readable CSV ({' '.join(str(error).split())})") from None
+        raise AnnotationError(f"{path} is not a readable CSV ({error}); save it as CSV in UTF-8") from None
     missing = [column for column in columns if column not in frame.columns]
     if missing:
-        raise AnnotationError(f"{path} lacks the column(s) {', '.join(missing)}; it has {', '.join(frame.columns)}")
+        raise AnnotationError(
+            f"{path} lacks the column(s) {', '.join(missing)}; it has {', '.join(frame.columns)}; rename or add them"
+        )
     if frame.empty:
         raise AnnotationError(f"{path} has a header but no rows; is the download complete?")
     if not isinstance(frame.index, pd.RangeIndex):  # pandas makes an index of what has no header
         raise AnnotationError(f"{path}, row 2: has more fields than the header names; is a comma unquoted?")
     frame.index += 2  # the line in the file, after the header
     for column in [column for column in BOX_COLUMNS if column in columns]:
-        numbers = pd.to_numeric(frame[column], errors="coerce")
-        wrong = frame[column].notna() & numbers.isna()
-        if wrong.any():
-            row = wrong.idxmax()
-            raise AnnotationError(f"{path}, row {row}, field {column}: {frame[column][row]!r} is not a number")
-        frame[column] = numbers.astype("float64")
+        frame[column] = numbers_of(frame, column, path)
     return frame
+
+
+def numbers_of(frame: pd.DataFrame, column: str, path: Root) -> pd.Series:
+    """A column as float64, NaN where it is empty.
+
+    Raises:
+        AnnotationError: it has text where a number must be; names `path` and the row, which is the frame's index.
+    """
+    numbers = pd.to_numeric(frame[column], errors="coerce")
+    wrong = frame[column].notna() & numbers.isna()
+    if wrong.any():
+        row, value = wrong.idxmax(), frame[column][wrong.idxmax()]
+        raise AnnotationError(f"{path}, row {row}, field {column}: {value!r} is not a number; correct it or empty it")
+    return numbers.astype("float64")
 
 
 def check_annotations(frame: pd.DataFrame, classes: list[str], name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Refuse unknown classes; set aside duplicated rows and impossible boxes, keeping the reader's label.
 
-    A box is impossible when it is inverted, has no area or lacks a corner. Its row stays as a label without a box,
-    because the reader saw the finding.
-
-    >>> rows = pd.DataFrame([("a", "ILD", "R1", 5, 1, 2, 9), ("a", "ILD", "R2", 1, 1, 2, 9)], columns=COLUMNS)
-    >>> annotations, skipped = check_annotations(rows.astype({"x_min": float}), ["ILD"], "train.csv")
-    >>> annotations["x_min"].tolist()
-    [nan, 1.0]
-    >>> skipped["reason"].tolist()
-    ['inverted or empty box; label kept without it']
+    A box is impossible when it is inverted, has no area or lies partly undefined. Its row stays as a label
+    without a box: the reader did see the finding.
 
     Args:
         frame: rows with the columns of `COLUMNS`; the index is the row's line in its file.
@@ -156,11 +162,13 @@ def check_annotations(frame: pd.DataFrame, classes: list[str], name: str) -> tup
     if unknown.any():
         raise AnnotationError(
             f"{name}, row {unknown.idxmax()}, field class_name: "
-            f"unknown class {frame.loc[unknown, 'class_name'].iloc[0]!r}; "
-            f"known are {', '.join(classes)}"
+            f"unknown class {str(frame.loc[unknown, 'class_name'].iloc[0])!r}; "
+            f"known are {', '.join(classes)}; rename the class or drop the row"
         )
     if frame["image_id"].isna().any():
-        raise AnnotationError(f"{name}, row {frame['image_id'].isna().idxmax()}: image_id is empty")
+        raise AnnotationError(
+            f"{name}, row {frame['image_id'].isna().idxmax()}: image_id is empty; fill it in or drop the row"
+        )
     outside = frame["image_id"].str.contains(NO_FILE_NAME)
     if outside.any():
         row = outside.idxmax()
@@ -186,28 +194,8 @@ def check_annotations(frame: pd.DataFrame, classes: list[str], name: str) -> tup
     return frame[~duplicated], skipped[reasons.notna()].reset_index(drop=True)
 
 
-def box_centres(boxes: np.ndarray) -> np.ndarray:
-    """Centres (x, y) of boxes: `((x_min + x_max) / 2, (y_min + y_max) / 2)`.
-
-    >>> box_centres(np.array([[2.0, 3.0, 8.0, 7.0]]))
-    array([[5., 5.]])
-
-    Args:
-        boxes: (..., 4), columns as in BOX_COLUMNS.
-
-    Returns:
-        (..., 2) in the units of the boxes.
-    """
-    return (boxes[..., :2] + boxes[..., 2:]) / 2
-
-
 def clip_boxes(annotations: pd.DataFrame, width: pd.Series, height: pd.Series) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Clip boxes to their image. A box wholly outside is removed, and its label is kept.
-
-    >>> rows = pd.DataFrame([("a", "ILD", "R1", -3.0, 1, 4, 9), ("a", "ILD", "R2", 12, 1, 14, 9)], columns=COLUMNS)
-    >>> size = pd.Series({"a": 10})
-    >>> clip_boxes(rows, size, size)[0]["x_min"].tolist()
-    [0.0, nan]
+    """Clip boxes to their image; a box wholly outside is removed and its label kept.
 
     Args:
         annotations: as `read_annotations` returns them, boxes in pixels of the original image.
@@ -233,17 +221,17 @@ def clip_boxes(annotations: pd.DataFrame, width: pd.Series, height: pd.Series) -
 def union_labels(annotations: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     """Labels by union of readers: an image has a label if any reader gave it (thesis, section 4.1).
 
-    >>> rows = pd.DataFrame([("a", "ILD", "R1"), ("a", "ILD", "R2"), ("b", "Nodule", "R1")], columns=COLUMNS[:3])
-    >>> union_labels(rows, ["ILD", "Nodule"]).to_numpy()
-    array([[1, 0],
-           [0, 1]], dtype=uint8)
-
     Args:
-        annotations: columns image_id and class_name.
-        classes: the columns of the result. Other classes are left out.
+        annotations: rows of `COLUMNS`.
+        classes: the columns of the table, in this order.
 
     Returns:
         uint8 table, one row per image_id in order of first appearance, one column per class.
+
+    >>> rows = [("b", "R1", "Mass"), ("a", "R1", "No finding"), ("b", "R2", "Mass")]
+    >>> annotations = pd.DataFrame(rows, columns=["image_id", "rad_id", "class_name"])
+    >>> union_labels(annotations, ["Mass", "Nodule"]).to_dict("index")
+    {'b': {'Mass': 1, 'Nodule': 0}, 'a': {'Mass': 0, 'Nodule': 0}}
     """
     order = annotations["image_id"].drop_duplicates()
     table = pd.crosstab(annotations["image_id"], annotations["class_name"]).clip(upper=1)
@@ -251,13 +239,24 @@ def union_labels(annotations: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
 
 
 def reader_counts(annotations: pd.DataFrame) -> pd.DataFrame:
-    """Number of readers who gave each label: int table, image_id by class_name.
+    """Number of readers who gave each label: int64 table, image_id by class_name.
 
-    >>> rows = pd.DataFrame([("a", "ILD", "R1"), ("a", "ILD", "R1"), ("a", "ILD", "R2")], columns=COLUMNS[:3])
-    >>> int(reader_counts(rows).at["a", "ILD"])  # R1 drew two boxes
-    2
-
-    Args:
-        annotations: columns image_id, class_name and rad_id.
+    >>> given = {"image_id": ["a", "a", "a"], "rad_id": ["R1", "R1", "R2"], "class_name": "Mass"}
+    >>> reader_counts(pd.DataFrame(given)).to_dict("index")  # R1 drew two boxes
+    {'a': {'Mass': 2}}
     """
     return annotations.groupby(["image_id", "class_name"])["rad_id"].nunique().unstack(fill_value=0)
+
+
+def unanimous_shares(counts: pd.DataFrame, classes: list[str]) -> pd.Series:
+    """Of the images with a label, the fraction on which all three of their readers gave it.
+
+    Args:
+        counts: readers who gave each label, image_id by class, from `reader_counts`.
+        classes: labels to report, in this order; those without an image are left out.
+
+    >>> unanimous_shares(pd.DataFrame({"A": [3, 3, 1, 0], "B": [0, 0, 2, 1]}), ["B", "A"]).round(2).to_dict()
+    {'B': 0.0, 'A': 0.67}
+    """
+    shares = (counts == 3).sum() / (counts > 0).sum()
+    return shares[[name for name in classes if name in shares]]

@@ -1,4 +1,4 @@
-"""Checks of a data set before training: labels that come together, readers' habits, boxes, splits and pixels."""
+"""What a careful person checks before training: labels that come together, readers' habits, boxes, and the pixels."""
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ THUMBNAIL = 32
 
 
 DUPLICATE = 0.98
-"""Correlation from which two thumbnails count as near-duplicates (`near_duplicates`)."""
+"""Correlation of two thumbnails, each less the mean image, from which they count as near-duplicates."""
 
 
 BLOCK = 1000
@@ -26,33 +26,33 @@ BLOCK = 1000
 
 
 def labels_together(labels: pd.DataFrame) -> pd.DataFrame:
-    """Share of the images with the row's label that have the column's label too; NaN for a label without images.
-
-    >>> labels_together(pd.DataFrame({"ILD": [1, 1, 0, 0], "Nodule": [1, 0, 1, 1]})).round(2).to_numpy()
-    array([[1.  , 0.5 ],
-           [0.33, 1.  ]])
+    """Share of the images with the row's label that have the column's label too: n(row and column) / n(row).
 
     Args:
         labels: 0/1, image_id by class.
+
+    Returns:
+        float64, class by class; NaN for a label without images.
+
+    >>> labels_together(pd.DataFrame({"A": [1, 1], "B": [1, 0]})).to_dict("index")
+    {'A': {'A': 1.0, 'B': 0.5}, 'B': {'A': 1.0, 'B': 1.0}}
     """
     counts = labels.T.astype(int) @ labels.astype(int)
     return counts.div(np.diag(counts).astype(float), axis=0)
 
 
 def reader_habits(annotations: pd.DataFrame) -> pd.DataFrame:
-    """How often each reader gives each label: share of the studies that the reader read, rad_id by class.
-
-    Readers with most studies come first.
-
-    >>> rows = [("a", "ILD", "R1"), ("b", "No finding", "R1"), ("a", "ILD", "R2")]
-    >>> reader_habits(pd.DataFrame(rows, columns=["image_id", "class_name", "rad_id"])).loc["R1"].to_dict()
-    {'studies': 2.0, 'ILD': 0.5, 'No finding': 0.5}
+    """How often each reader gives each label: share of the studies that they read.
 
     Args:
         annotations: rows of `cxrlib.data.annotations.COLUMNS`; every reader has at least one row per study.
 
     Returns:
-        The column `studies`, the number of studies that the reader read, then one column per class.
+        rad_id by class, the reader of the most studies first; a first column `studies` counts what the reader read.
+
+    >>> rows = [("a", "R1", "Mass"), ("b", "R1", "No finding"), ("a", "R2", "Mass")]
+    >>> reader_habits(pd.DataFrame(rows, columns=["image_id", "rad_id", "class_name"])).to_dict("index")
+    {'R1': {'studies': 2, 'Mass': 0.5, 'No finding': 0.5}, 'R2': {'studies': 1, 'Mass': 1.0, 'No finding': 0.0}}
     """
     given = annotations.drop_duplicates(["image_id", "rad_id", "class_name"])
     studies = annotations.groupby("rad_id")["image_id"].nunique()
@@ -63,18 +63,20 @@ def reader_habits(annotations: pd.DataFrame) -> pd.DataFrame:
 
 
 def box_density(fractions: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Where the boxes of each finding lie: the share of the finding's boxes that cover each cell of a square grid.
-
-    >>> corners = {"x_min": [0.0, 0.5], "y_min": 0.0, "x_max": 1.0, "y_max": [1.0, 0.5]}  # all, and the upper right
-    >>> density = box_density(pd.DataFrame({"class_name": "ILD", **corners}))["ILD"]
-    >>> float(density[0, 0]), float(density[0, GRID - 1]), float(density[GRID - 1, GRID - 1])
-    (0.5, 1.0, 0.5)
+    """Where the boxes of each finding lie: share of them that cover each cell of a square grid.
 
     Args:
         fractions: class_name and BOX_COLUMNS, in fractions of the image's width and height.
 
     Returns:
         Class -> float64 (GRID, GRID), row 0 at the top.
+
+    One box covers the left half of the image, the other all of it:
+
+    >>> rows = [("Mass", 0, 0, 0.5, 1), ("Mass", 0, 0, 1, 1)]
+    >>> density = box_density(pd.DataFrame(rows, columns=["class_name", *BOX_COLUMNS]))["Mass"]
+    >>> print(density[0, 0], density[0, -1])
+    1.0 0.5
     """
     edges = np.round(fractions[BOX_COLUMNS].clip(0, 1) * GRID).astype(int)
     maps = {}
@@ -87,19 +89,7 @@ def box_density(fractions: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def split_balance(cohort: Cohort) -> pd.DataFrame:
-    """Share of each split's studies that have each explained label: class by split, 0..1.
-
-    The share of a label in a split is the mean of its 0/1 column over the split's studies, `Cohort.of(split)`.
-
-    >>> from pathlib import Path
-    >>> from cxrlib.data.provenance import NO_DATA
-    >>> labels = pd.DataFrame({"ILD": [1, 1, 0, 1], "No finding": [0, 0, 1, 0]}, list("abcd"))
-    >>> studies = pd.DataFrame({"split": ["train", "train", "train", "test"]}, list("abcd"))
-    >>> experiments = {"both": ["ILD", "No finding"]}
-    >>> cohort = Cohort(studies, pd.DataFrame(), labels, np.empty(0), Path(), NO_DATA, experiments, "both")
-    >>> split_balance(cohort)[["train", "test"]].round(2).loc["ILD"].to_dict()
-    {'train': 0.67, 'test': 1.0}
-    """
+    """Share of each split's studies that have each explained label: class by split."""
     explained = cohort.labels[cohort.explained]
     return pd.DataFrame({split: explained.loc[cohort.of(split)].mean() for split in SPLITS}).rename_axis("label")
 
@@ -107,31 +97,31 @@ def split_balance(cohort: Cohort) -> pd.DataFrame:
 def thumbnails(pixels: np.ndarray) -> np.ndarray:
     """Images, read one at a time, averaged down to uint8 (n, THUMBNAIL, THUMBNAIL).
 
+    Args:
+        pixels: uint8 (n, size, size), e.g. memory-mapped.
+
     >>> thumbnails(np.full((2, 64, 64), 7, np.uint8)).shape
     (2, 32, 32)
-
-    Args:
-        pixels: uint8 (n, size, size).
     """
     images = progress(pixels, "comparing", "image", len(pixels))
     return np.stack([cv2.resize(image, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA) for image in images])
 
 
 def near_duplicates(small: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs of images whose thumbnails correlate by at least DUPLICATE after the mean thumbnail is taken off.
+    """Pairs of images whose thumbnails correlate with at least DUPLICATE.
 
-    A thumbnail is brought to mean 0 and standard deviation 1, so brightness and contrast do not count. The mean of all
-    thumbnails is taken off, because all chests resemble each other. The cosine of what is left is the correlation.
-
-    >>> random = np.random.default_rng(0).integers(0, 100, (3, 32, 32), dtype=np.uint8)
-    >>> near_duplicates(np.stack([*random, random[0] + 50]))
-    [(0, 3)]
+    Each thumbnail is brought to mean 0 and standard deviation 1. Any two frontal radiographs resemble each other; the
+    mean of all thumbnails is therefore subtracted. The correlation of a and b is then a . b / (|a| |b|).
 
     Args:
         small: from `thumbnails`.
 
     Returns:
         Positions of the pairs, the smaller first.
+
+    >>> noise = np.random.default_rng(0).integers(256, size=(3, 32, 32)).astype(np.uint8)
+    >>> near_duplicates(np.concatenate([noise, noise[1:2]]))
+    [(1, 3)]
     """
     flat = small.reshape(len(small), -1).astype(np.float32)
     flat -= flat.mean(axis=1, keepdims=True)
@@ -146,11 +136,10 @@ def near_duplicates(small: np.ndarray) -> list[tuple[int, int]]:
 
 
 def check_images(cohort: Cohort) -> pd.DataFrame:
-    """Patients in two splits, near-duplicates (`near_duplicates`), sizes and brightness of a cohort's images.
+    """Patients in two splits, near-duplicates, sizes and brightness of a cohort's images: one row per check.
 
     Returns:
-        One row per check, indexed by the name of the check: value, as text, and wanted, the value that a good data set
-        has; empty for a check that only describes.
+        Indexed by check: value (as text) and wanted, which is empty where nothing is wrong or right.
     """
     usable = cohort.studies["split"].isin(SPLITS).to_numpy()
     studies, small = cohort.studies[usable], thumbnails(cohort.pixels)[usable]

@@ -13,23 +13,27 @@ import pandas as pd
 from cxrlib.data.archive import identity
 from cxrlib.data.images import read_square
 from cxrlib.runtime.environment import environment
+from cxrlib.runtime.errors import Refusal, system_errors_refused
 from cxrlib.runtime.files import fingerprint, whole_file
 from cxrlib.runtime.fingerprints import code_fingerprint
 from cxrlib.runtime.progress import progress
+from cxrlib.runtime.store import is_kept, keep, work_on
 from cxrlib.runtime.workers import worker_pool
 
 CODE = code_fingerprint("cxrlib.data.images")
+"""What reads and resizes a file."""
 
 
 DECODERS = ("pillow", "pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "python-gdcm")
 """Packages that pydicom calls by itself."""
 
 
+@system_errors_refused()
 def convert_images(images: pd.DataFrame, folder: Path, size: int, workers: int) -> pd.DataFrame:
     """Convert image files into `folder`/pixels.npy, uint8 (rows of `images`, size, size).
 
-    Finished work is kept: the same request returns at once, and an interrupted one goes on where it stopped.
-    The thesis stored 512 px JPEG files; the array holds the same pixels without JPEG's losses.
+    The same request returns at once what is kept (`cxrlib.runtime.store`). An interrupted conversion goes on where it
+    stopped. The thesis stored 512 px JPEG files; the array holds the same pixels without JPEG's losses.
 
     Args:
         images: columns image_id and path (of a file, or of a member of a zip).
@@ -42,18 +46,18 @@ def convert_images(images: pd.DataFrame, folder: Path, size: int, workers: int) 
         is empty or says why the image could not be read; such an image's pixels are zero.
 
     Raises:
-        OSError: the disk is too small, and nothing has been written; or it fails on the way, and the next call goes on.
+        Refusal: the disk is too small, and nothing has been written; or it fails on the way, and the next call goes on.
     """
-    identities = [identity(path) for path in images["path"]]
+    sources = [identity(path) for path in images["path"]]
     decoders = [environment().get(name) for name in DECODERS]
-    request = fingerprint([size, images["image_id"].tolist(), identities, CODE, decoders])
-    pixels_path, sizes_path = folder / "pixels.npy", folder / f"sizes-{request}.csv"
-    if pixels_path.exists() and sizes_path.exists():
+    request = fingerprint([size, images["image_id"].tolist(), sources, CODE, decoders])
+    pixels_path, sizes_path = folder / "pixels.npy", folder / "sizes.csv"
+    if is_kept(pixels_path, request):
         return pd.read_csv(sizes_path, keep_default_na=False, dtype={"image_id": str})
 
-    folder.mkdir(parents=True, exist_ok=True)
-    _forget_other_requests(folder, request)
-    partial_pixels, journal = folder / f"partial-{request}.npy", folder / f"partial-{request}.csv"
+    work = work_on(pixels_path, request)
+    pixels_path.unlink(missing_ok=True)  # the disk need not hold two arrays
+    partial_pixels, journal = work / pixels_path.name, work / "journal.jsonl"
     if not partial_pixels.exists():
         journal.unlink(missing_ok=True)
     _require_space(folder, partial_pixels, len(images) * size * size)
@@ -64,10 +68,9 @@ def convert_images(images: pd.DataFrame, folder: Path, size: int, workers: int) 
     pixels.flush()
     sizes = pd.DataFrame([done[i] for i in range(len(images))], columns=["width", "height", "reason"])
     sizes.insert(0, "image_id", images["image_id"].to_numpy())
-    with whole_file(sizes_path) as temporary:
+    with whole_file(work / sizes_path.name) as temporary:
         sizes.to_csv(temporary, index=False)
-    partial_pixels.replace(pixels_path)
-    journal.unlink()
+    keep(pixels_path, request, [sizes_path.name])
     return sizes
 
 
@@ -92,7 +95,7 @@ def _require_space(folder: Path, partial_pixels: Path, needed: int) -> None:
     written = partial_pixels.stat().st_blocks * 512 if partial_pixels.exists() else 0
     free = shutil.disk_usage(folder).free
     if needed - written > free:
-        raise OSError(
+        raise Refusal(
             f"{folder}: the converted images need {(needed - written) / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
             "free some, choose another folder with --out, or lower data.image_size"
         )
@@ -106,9 +109,3 @@ def _read_journal(journal: Path) -> dict[int, tuple[int, int, str]]:
             position, *found = json.loads(line)
             done[position] = tuple(found)
     return done
-
-
-def _forget_other_requests(folder: Path, request: str) -> None:
-    for path in [*folder.glob("sizes-*.csv"), *folder.glob("partial-*"), folder / "pixels.npy"]:
-        if request not in path.name:
-            path.unlink(missing_ok=True)

@@ -1,6 +1,5 @@
-"""Radiograph files as 8-bit grey arrays."""
+"""Radiograph files to 8-bit grey arrays."""
 
-import errno
 from collections.abc import Callable
 from io import BytesIO
 
@@ -11,20 +10,16 @@ from pydicom.pixels import apply_modality_lut, apply_voi_lut
 from pydicom.uid import JPEG2000TransferSyntaxes
 
 from cxrlib.data.archive import read_bytes
+from cxrlib.runtime.errors import MACHINE_ERRORS, Refusal, refusal_of
 
 DICOM_SUFFIXES = (".dicom", ".dcm")
 
 
-MACHINE_ERRORS = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
-"""Of a disk, a network or a full machine."""
-
-
 JPEG2000_DECODER = "pylibjpeg"
-"""The plugin that decodes in one thread. GDCM, pydicom's first choice, uses all cores for one file and more time in
-all."""
+"""Decodes in one thread: GDCM, pydicom's first choice, takes every core for one file, and more of their time in all."""
 
 
-class ImageError(ValueError):
+class ImageError(Refusal):
     """An image file that cannot be used; the message names the file and what is wrong with it."""
 
 
@@ -36,16 +31,14 @@ def read_grey(path: str) -> np.ndarray:
 
     Raises:
         ImageError: the file is missing, unreadable, or holds no single grey or colour image.
-        OSError, MemoryError: the machine is to blame, not the file; another time it may be read.
+        Refusal: the machine is to blame, not the file; another time it may be read.
     """
     try:
         content = read_bytes(str(path))
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file") from None
     except Exception as error:  # a damaged zip raises many types
-        if _passes(error):
-            raise
-        raise ImageError(f"{path}: cannot be read ({type(error).__name__}: {error})") from error
+        raise _refusal(error, path, "cannot be read") from error
     return _read_dicom(content, path) if str(path).lower().endswith(DICOM_SUFFIXES) else _read_picture(content, path)
 
 
@@ -73,9 +66,7 @@ def _read_dicom(content: bytes, path: str) -> np.ndarray:
             raise ValueError(f"expected one grey frame, found shape {stored.shape}")
         return _grey_of_stored(stored, dataset)
     except Exception as error:  # pydicom and its decoders raise many types on damaged files
-        if _passes(error):
-            raise
-        raise ImageError(f"{path}: not a readable DICOM image ({type(error).__name__}: {error})") from error
+        raise _refusal(error, path, "not a readable DICOM image") from error
 
 
 def _grey_of_stored(stored: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray:
@@ -95,11 +86,7 @@ def _grey_of_stored(stored: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray:
 
 
 def by_table(stored: np.ndarray, grey_of: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """`grey_of` applied to an array, once to each value that occurs in it: a radiograph has few different values.
-
-    >>> by_table(np.array([[3, 5], [5, 3]], np.uint16), lambda values: (10 * values).astype(np.uint8))
-    array([[30, 50],
-           [50, 30]], dtype=uint8)
+    """`grey_of` applied to an array, but only once to each value that occurs in it: a radiograph has few.
 
     Args:
         stored: any shape; values of up to 16 bits are looked up, others sorted.
@@ -111,16 +98,20 @@ def by_table(stored: np.ndarray, grey_of: Callable[[np.ndarray], np.ndarray]) ->
     if stored.dtype.kind not in "iu" or stored.dtype.itemsize > 2:
         values, positions = np.unique(stored, return_inverse=True)
         return grey_of(values)[positions].reshape(stored.shape)
-    codes = stored.view(f"u{stored.dtype.itemsize}")  # a signed value's bits, read as an unsigned place in the table
+    codes = stored.view(f"u{stored.dtype.itemsize}")  # the bits of a signed value, as a place in the table
     present = np.flatnonzero(np.bincount(codes.ravel()))
     table = np.zeros(present[-1] + 1, np.uint8)
     table[present] = grey_of(present.astype(codes.dtype).view(stored.dtype))
     return table[codes]
 
 
-def _passes(error: Exception) -> bool:
-    """Whether an error says nothing about the file itself."""
-    return isinstance(error, MemoryError) or getattr(error, "errno", None) in MACHINE_ERRORS
+def _refusal(error: Exception, path: str, problem: str) -> Refusal:
+    """An ImageError, or a plain Refusal where the error says nothing about the file itself."""
+    if isinstance(error, MemoryError):
+        return Refusal(f"{path}: too little memory to read it; lower compute.workers")
+    if isinstance(error, OSError) and error.errno in MACHINE_ERRORS:
+        return refusal_of(OSError(error.errno, error.strerror, str(path)))
+    return ImageError(f"{path}: {problem} ({type(error).__name__}: {error})")
 
 
 def _is_padding(values: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray:
@@ -142,10 +133,7 @@ def _read_picture(content: bytes, path: str) -> np.ndarray:
 
 
 def to_uint8(values: np.ndarray, inverted: bool = False) -> np.ndarray:
-    """Stretch grey values linearly to 0..255: `255 * (v - min) / (max - min)`, rounded. A constant image becomes 0.
-
-    >>> to_uint8(np.array([100, 200, 300])), to_uint8(np.array([100, 200, 300]), inverted=True)
-    (array([  0, 128, 255], dtype=uint8), array([255, 128,   0], dtype=uint8))
+    """Stretch grey values linearly to 0..255 between minimum and maximum; a constant image becomes 0.
 
     Args:
         values: array of any real dtype.

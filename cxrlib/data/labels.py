@@ -1,4 +1,4 @@
-"""The names of findings in each data set and each pretrained network, and the suite's names for them."""
+"""One name per finding: what each data set and each pretrained network calls the suite's findings."""
 
 from pathlib import Path
 
@@ -7,22 +7,18 @@ import pandas as pd
 from cxrlib.data.annotations import VINBIGDATA_CLASSES
 
 RENAMED = {"Other disease": "Other diseases"}
-"""Second spellings of a label that has no counterpart in the suite: spelling -> the label's name."""
+"""Spellings of one label within one data set that has no counterpart in the suite."""
 
 
 def suite_names(source: str) -> dict[str, str]:
-    """Label name of `source` -> the suite's name; a label without a counterpart keeps its name.
-
-    >>> suite_names("nih")["Effusion"]
-    'Pleural effusion'
-    """
+    """Every label name of `source` and what the suite calls it; a label without a counterpart keeps its name."""
     table = label_map()
     own = table[table["source"] == source].set_index("name")["finding"]
     return {name: finding or RENAMED.get(name, name) for name, finding in own.items()}
 
 
 def suite_classes(source: str) -> list[str]:
-    """Classes of `source` under the suite's names: the findings of the suite, the others of `source`, "No finding"."""
+    """Classes of `source` under the suite's names: the suite's findings, then its own, "No finding" last."""
     names = set(suite_names(source).values())
     shared = [name for name in VINBIGDATA_CLASSES if name in names]
     return shared[:-1] + sorted(names - set(shared)) + shared[-1:]
@@ -35,10 +31,10 @@ def without_counterpart(source: str) -> tuple[list[str], list[str]]:
 
 
 def rename(labels: pd.Series, source: str) -> pd.Series:
-    """Label names of `source` replaced by the suite's names. Unknown names stay; `check_annotations` refuses them."""
+    """Label names of `source` to the suite's; unknown ones stay as they are, for the check of classes to refuse."""
     return labels.replace(suite_names(source))
 
 
 def label_map() -> pd.DataFrame:
-    """The table of names: source, name (in the source), finding (the suite's name, or empty), note."""
+    """What data sets and pretrained networks call the suite's findings: source, name, finding (or empty), note."""
     return pd.read_csv(Path(__file__).with_name("label_map.csv"), keep_default_na=False)

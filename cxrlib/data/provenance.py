@@ -1,6 +1,6 @@
-"""The description of the data behind a table or figure."""
+"""Which data a result comes from, as every table and figure says it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -23,4 +23,13 @@ class Provenance:
 
 
 NO_DATA = Provenance()
-"""The provenance of a table or figure that shows no data set, e.g. a textbook drawing."""
+"""Of what shows no data set: a textbook drawing, a table from the literature."""
+
+
+def transfer_provenance(home: Provenance, abroad: Provenance) -> Provenance:
+    """Of a model that learned from `home` and is tested on `abroad`: rendered as soon as one of the two is."""
+    return replace(
+        abroad,
+        description=f"{home.description}; tested on: {abroad.description}",
+        rendered=home.rendered or abroad.rendered,
+    )

@@ -1,8 +1,8 @@
-"""Bootstrap over patients (Efron 1979): how far a score would move if other patients had been drawn.
+"""Bootstrap over patients (Efron 1979): how far a score would move if others had been drawn.
 
-A resample is a row of weights: how often each study was drawn. All studies of a patient are drawn together. Row 0 has
-weight 1 for every study, so one call gives the score itself and its resamples. Two methods that are scored with the
-same weights can be compared resample by resample.
+A resample is a row of weights: how often each study was drawn, with all others of its patient. Row 0 is the study set
+as it is, so that one call gives the score and its resamples; two methods scored with the same weights are compared in
+pairs.
 """
 
 from collections.abc import Sequence
@@ -11,32 +11,31 @@ import numpy as np
 import pandas as pd
 
 LEVEL = 0.95
-"""Share of the resamples that lie inside an interval."""
 
 
 FEWEST = 5
-"""Cases that a mean needs to have an interval. The resamples of fewer cases hardly differ."""
+"""Cases below which a mean has no interval: the resamples of so few hardly differ."""
 
 
 def study_weights(image_ids: Sequence, resamples: int, seed: int, patients: pd.Series | None = None) -> pd.DataFrame:
-    """How often each study is drawn in each resample.
+    """How often each study is drawn in every resample.
 
-    A resample draws as many patients as there are, with replacement, and takes all studies of every drawn patient.
-
-    >>> weights = study_weights(["a1", "a2", "b"], 2, seed=0, patients=pd.Series({"a1": "a", "a2": "a", "b": "b"}))
-    >>> weights.to_numpy()  # the set itself; patient b twice; both patients once
-    array([[1., 1., 1.],
-           [0., 0., 2.],
-           [1., 1., 1.]], dtype=float32)
+    Patients are drawn with replacement, as many as there are; a study is drawn as often as its patient.
 
     Args:
         image_ids: the studies.
         resamples: number of resamples.
-        seed: seeds the draws.
-        patients: patient of each study, by image_id. None: every study is a patient of its own.
+        seed: same seed, same resamples.
+        patients: patient of each study, by image_id. None: every study is a patient.
 
     Returns:
-        float32 (1 + resamples) rows, one column per study; the first row is all ones.
+        float32 (1 + resamples) rows, one column per study; the first row is all ones, the study set as it is.
+
+    >>> weights = study_weights(["a", "b", "c"], 2, seed=0, patients=pd.Series({"a": "P", "b": "P", "c": "Q"}))
+    >>> weights.loc[0].tolist(), weights["a"].equals(weights["b"])
+    ([1.0, 1.0, 1.0], True)
+    >>> weights[["a", "c"]].sum(axis=1).tolist()  # two patients are drawn each time
+    [2.0, 2.0, 2.0]
     """
     names = image_ids if patients is None else patients.loc[list(image_ids)]
     of_study, known = pd.factorize(np.asarray(names))
@@ -48,23 +47,24 @@ def study_weights(image_ids: Sequence, resamples: int, seed: int, patients: pd.S
 
 
 def interval(samples: np.ndarray, counts: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile interval of the resamples: their 2.5 % and 97.5 % quantiles.
+    """Percentile interval (Efron 1979): the 2.5th and 97.5th percentile of the resamples.
 
-    >>> samples = np.array([0.5, *np.linspace(0, 1, 101)])
-    >>> low, high = interval(samples)
-    >>> round(float(low), 3), round(float(high), 3)
-    (0.025, 0.975)
-    >>> interval(samples, counts=4)
-    (array(nan), array(nan))
+    Where the score itself is NaN there is no interval: both bounds are NaN. With `counts` there is none either where
+    fewer than FEWEST cases are behind the score, or where all resamples give the same value. Five findings that are
+    all missed, for instance, have an IoU of 0 in every resample, although the next finding may be found.
 
     Args:
-        samples: (1 + resamples, ...), first the score itself; NaN where a resample holds no case.
-        counts: number of cases behind each score. Where counts are given, a score of fewer than FEWEST cases has no
-            interval, and neither has a score whose resamples are all equal. Equal cases, e.g. five zeros, give equal
-            resamples; these do not show how far another draw of cases could lie.
+        samples: float64 (1 + resamples, ...), first the score itself; NaN where a resample holds no case.
+        counts: cases behind each score, shaped like one score.
 
     Returns:
-        Lower and upper bound, shaped like one score; NaN where the score itself is NaN or there is no interval.
+        Lower and upper bound, shaped like one score.
+
+    >>> low, high = interval(np.array([50.0, *range(101)]))
+    >>> print(f"{low:.1f} to {high:.1f}")
+    2.5 to 97.5
+    >>> interval(np.array([50.0, *range(101)]), counts=4)
+    (array(nan), array(nan))
     """
     known = ~np.isnan(samples[0])
     drawn = np.where(known, samples[1:], 0.0)
@@ -77,34 +77,36 @@ def interval(samples: np.ndarray, counts: np.ndarray | None = None) -> tuple[np.
 def in_words(scored: pd.Series, digits: int = 2) -> str:
     """A score and its interval for reading.
 
-    >>> in_words(pd.Series({"ours": 0.741, "low": 0.68, "high": 0.79}))
-    '0.74 (0.68 to 0.79)'
-
     Args:
-        scored: ours, low and high; low and high are NaN where there is no interval.
-        digits: decimals.
+        scored: ours, low and high; the bounds are NaN where there is no interval.
+        digits: after the decimal point.
+
+    >>> in_words(pd.Series({"ours": 0.741, "low": 0.678, "high": 0.79}))
+    '0.74 (0.68 to 0.79)'
+    >>> in_words(pd.Series({"ours": 0.741, "low": np.nan, "high": np.nan}))
+    '0.74 (no interval)'
     """
     bounds = f"{scored['low']:.{digits}f} to {scored['high']:.{digits}f}"
     return f"{scored['ours']:.{digits}f} ({'no interval' if np.isnan(scored['low']) else bounds})"
 
 
 def mean_samples(values: np.ndarray, image_ids: Sequence, weights: pd.DataFrame) -> np.ndarray:
-    """Weighted mean over cases in every resample r: `sum_i w_ri v_i / sum_i w_ri`, w the weight of the case's study.
-
-    >>> weights = pd.DataFrame([[1.0, 1.0], [2.0, 0.0], [0.0, 2.0]], columns=["a", "b"])
-    >>> mean_samples([0.1, 0.3, 0.8], ["a", "a", "b"], weights)
-    array([0.4, 0.2, 0.8])
+    """Mean over cases in every resample: sum_i w_i v_i / sum_i w_i, with the weight w_i of case i's study.
 
     Args:
-        values: (cases, ...).
+        values: v, (cases, ...).
         image_ids: the study of each case; a study may have several cases or none.
         weights: from `study_weights`.
 
     Returns:
-        (1 + resamples, ...); NaN where no case was drawn.
+        float64 (1 + resamples, ...); NaN where no case was drawn.
 
     Raises:
         KeyError: a case's study is not among those of `weights`.
+
+    >>> weights = pd.DataFrame({"a": [1, 2, 0], "b": [1, 0, 0], "c": [1, 1, 3]})
+    >>> mean_samples([1.0, 3.0], ["a", "b"], weights).tolist()
+    [2.0, 1.0, nan]
     """
     values, of_cases = np.asarray(values, np.float64), weights[list(image_ids)].to_numpy(np.float64)
     total = of_cases.sum(axis=1).reshape(-1, *[1] * (values.ndim - 1))

@@ -1,7 +1,4 @@
-"""Boxes from masks, and the overlap of boxes and of masks: IoU and IoBB.
-
-A box is x_min, y_min, x_max, y_max in pixels. The minima are inside the box, the maxima are not.
-"""
+"""Boxes: from masks, and how far they overlap. A box is x_min, y_min, x_max, y_max in pixels, the maxima excluded."""
 
 from typing import Literal
 
@@ -9,11 +6,10 @@ import cv2
 import numpy as np
 
 Union = Literal["areas", "sum"]
-"""What an intersection is divided by: the area of the union, or the thesis's sum of both areas."""
 
 
 def with_union(protocol: str, union: Union) -> str:
-    """Column of `score_mask` that holds a protocol's score with the given union.
+    """Column that holds a protocol's score with the given union.
 
     >>> with_union("all_pairs", "areas"), with_union("all_pairs", "sum")
     ('all_pairs', 'all_pairs_sum')
@@ -24,13 +20,7 @@ def with_union(protocol: str, union: Union) -> str:
 def boxes_from_mask(mask: np.ndarray, size: int) -> np.ndarray:
     """Bounding boxes of a mask's outer contours after resizing (thesis, Table 4).
 
-    The mask is resized bilinearly to the frame of the readers' boxes. Every pixel that has a part of the mask counts.
-    Each connected group of such pixels gets one box.
-
-    >>> mask = np.zeros((8, 8), bool)
-    >>> mask[2:5, 1:3] = True  # rows 2 to 4, columns 1 and 2
-    >>> boxes_from_mask(mask, 8)
-    array([[1., 2., 3., 5.]])
+    Resizing is bilinear; every pixel that it leaves above zero belongs to the mask.
 
     Args:
         mask: boolean (height, width) in the heatmap's frame.
@@ -38,6 +28,11 @@ def boxes_from_mask(mask: np.ndarray, size: int) -> np.ndarray:
 
     Returns:
         float64 (boxes, 4) in pixels of that frame; (0, 4) for an empty mask.
+
+    >>> mask = np.zeros((4, 4), bool)
+    >>> mask[1:3, 0:2] = True
+    >>> boxes_from_mask(mask, 4).tolist()
+    [[0.0, 1.0, 2.0, 3.0]]
     """
     touched = (_resized(mask, size) > 0).astype(np.uint8)
     contours, _ = cv2.findContours(touched, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
@@ -46,17 +41,20 @@ def boxes_from_mask(mask: np.ndarray, size: int) -> np.ndarray:
 
 
 def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
-    """A boolean mask in a square frame of `size` pixels: set where bilinear resizing leaves at least half of the mask.
+    """A mask in a square frame, set where bilinear resizing leaves at least half.
 
-    The mask keeps its share of the pixels. `boxes_from_mask` is wider: it takes every pixel that has a part of the
-    mask, as in the thesis.
+    Args:
+        mask: boolean (height, width).
+        size: side in pixels of the square frame.
+
+    Returns:
+        Boolean (size, size).
+
+    The share of the pixels stays about the same. `boxes_from_mask` follows the thesis and sets every pixel above zero.
 
     >>> mask = np.array([[True, False], [False, False]])
-    >>> resize_mask(mask, 4).astype(int)
-    array([[1, 1, 0, 0],
-           [1, 1, 0, 0],
-           [0, 0, 0, 0],
-           [0, 0, 0, 0]])
+    >>> resize_mask(mask, 4).astype(int).tolist()
+    [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
     """
     return _resized(mask, size) > 127
 
@@ -66,15 +64,17 @@ def _resized(mask: np.ndarray, size: int) -> np.ndarray:
 
 
 def mask_of_boxes(boxes: np.ndarray, size: int) -> np.ndarray:
-    """Boolean (size, size): the pixels whose centres lie in any of the boxes (n, 4).
+    """The pixels whose centres lie in any of the boxes; a box without such a centre sets one pixel.
 
-    A box smaller than a pixel covers one pixel.
+    Args:
+        boxes: (n, 4) in pixels of a square frame.
+        size: side of that frame in pixels.
 
-    >>> mask_of_boxes(np.array([[1, 0, 3, 2]]), 4).astype(int)
-    array([[0, 1, 1, 0],
-           [0, 1, 1, 0],
-           [0, 0, 0, 0],
-           [0, 0, 0, 0]])
+    Returns:
+        Boolean (size, size).
+
+    >>> mask_of_boxes(np.array([[0, 1, 2, 3]]), 3).astype(int).tolist()
+    [[0, 0, 0], [1, 1, 0], [1, 1, 0]]
     """
     mask = np.zeros((size, size), bool)
     for x_min, y_min, x_max, y_max in np.ceil(np.asarray(boxes) - 0.5).clip(0, size).astype(int):
@@ -84,10 +84,10 @@ def mask_of_boxes(boxes: np.ndarray, size: int) -> np.ndarray:
 
 
 def areas(boxes: np.ndarray) -> np.ndarray:
-    """Areas of boxes (n, 4) in square pixels, (n,): `(x_max - x_min) * (y_max - y_min)`.
+    """Areas (x_max - x_min) * (y_max - y_min) of boxes (n, 4) in square pixels, (n,).
 
-    >>> areas(np.array([[2, 3, 8, 7]]))
-    array([24])
+    >>> areas(np.array([[0, 0, 2, 3], [1, 1, 2, 2]])).tolist()
+    [6, 1]
     """
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
@@ -95,77 +95,73 @@ def areas(boxes: np.ndarray) -> np.ndarray:
 def pairwise_iou(first: np.ndarray, second: np.ndarray, union: Union = "areas") -> np.ndarray:
     """Intersection over union of every pair of boxes (thesis, section 3.4.1).
 
-    With `I` the area of the intersection and `A`, `B` the areas of the boxes:
-    union "areas" is `I / (A + B - I)` (formula 8); union "sum" is `I / (A + B)` (step 5), which never exceeds 0.5.
+        |A and B| / |A or B|  ("areas", formula 8),  |A and B| / (|A| + |B|)  ("sum", step 5 of the thesis)
 
-    >>> heatmap, reader = np.array([[0, 0, 4, 2]]), np.array([[2, 0, 6, 2]])  # 8 square pixels each, 4 in common
-    >>> pairwise_iou(heatmap, reader)  # 4 / (8 + 8 - 4)
-    array([[0.33333333]])
-    >>> pairwise_iou(heatmap, reader, "sum")  # 4 / (8 + 8)
-    array([[0.25]])
+    The second never exceeds 0.5.
 
     Args:
-        first: (n, 4).
-        second: (m, 4).
-        union: what the intersection is divided by.
+        first: (n, 4), in pixels.
+        second: (m, 4), in the same pixels.
+        union: "areas" or "sum".
 
     Returns:
         float64 (n, m) in 0..1.
 
     Raises:
         ValueError: a box is inverted or has no area.
+
+    Two boxes of 4 square pixels that share 2:
+
+    >>> first, second = np.array([[0, 0, 2, 2]]), np.array([[1, 0, 3, 2]])
+    >>> pairwise_iou(first, second).round(3).tolist(), pairwise_iou(first, second, "sum").tolist()
+    ([[0.333]], [[0.25]])
     """
     intersection, first_areas, second_areas = _intersections(first, second)
-    return over_union(intersection, first_areas[:, None] + second_areas[None, :], union)
+    return _over_union(intersection, first_areas[:, None] + second_areas[None, :], union)
 
 
-def over_union(intersection: np.ndarray, both: np.ndarray, union: Union) -> np.ndarray:
-    """IoU from areas: `I / (A + B - I)` for the union "areas", `I / (A + B)` for the union "sum".
-
-    >>> over_union(4, 16, "areas"), over_union(4, 16, "sum")
-    (0.3333333333333333, 0.25)
-
-    Args:
-        intersection: I, in square pixels.
-        both: A + B, the sum of both areas, in square pixels.
-        union: what I is divided by.
-    """
-    return intersection / (both - intersection if union == "areas" else both)
+def _over_union(intersection: np.ndarray, total: np.ndarray, union: Union) -> np.ndarray:
+    """Intersection over the area of the union, or over `total`, the sum of both areas."""
+    return intersection / (total - intersection if union == "areas" else total)
 
 
-def as_sum_union(iou: np.ndarray) -> np.ndarray:
-    """`I / (A + B)` of two boxes or masks whose `I / (A + B - I)` is `iou`: `iou / (1 + iou)`.
+def as_sum_union(iou: float | np.ndarray) -> float | np.ndarray:
+    """The score with area1 + area2 for union of what has `iou` with the area of the union: iou / (1 + iou).
 
-    >>> as_sum_union(1 / 3)
-    0.25
+    Holds for one pair of boxes or masks, and so element by element; not for a mean over pairs.
+
+    >>> as_sum_union(1.0)
+    0.5
     """
     return iou / (1 + iou)
 
 
-def as_area_union(by_sum: np.ndarray) -> np.ndarray:
-    """`I / (A + B - I)` of two boxes or masks whose `I / (A + B)` is `by_sum`: `by_sum / (1 - by_sum)`.
+def as_area_union(by_sum: float | np.ndarray) -> float | np.ndarray:
+    """The inverse of `as_sum_union`: s / (1 - s).
 
-    >>> as_area_union(0.25)
-    0.3333333333333333
+    >>> as_area_union(as_sum_union(0.25))
+    0.25
     """
     return by_sum / (1 - by_sum)
 
 
 def pairwise_iobb(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Intersection over the area of the predicted box, `I / A`, for every pair (IoBB of ChestX-ray8, Wang et al. 2017).
+    """Intersection over the area of the predicted box, for every pair: |P and T| / |P|.
 
-    >>> pairwise_iobb(np.array([[0, 0, 4, 2]]), np.array([[2, 0, 9, 9]]))  # 4 of the 8 square pixels
-    array([[0.5]])
+    The score is IoBB of ChestX-ray8 (Wang et al. 2017).
 
     Args:
-        predicted: (n, 4).
-        true: (m, 4).
+        predicted: P, (n, 4), in pixels.
+        true: T, (m, 4), in the same pixels.
+
+    Returns:
+        float64 (n, m) in 0..1.
 
     Raises:
         ValueError: a box is inverted or has no area.
 
-    Returns:
-        float64 (n, m) in 0..1.
+    >>> pairwise_iobb(np.array([[0, 0, 2, 2]]), np.array([[1, 0, 9, 2]])).tolist()
+    [[0.5]]
     """
     intersection, predicted_areas, _ = _intersections(predicted, true)
     return intersection / predicted_areas[:, None]
@@ -183,43 +179,41 @@ def _intersections(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, n
 
 
 def all_pairs_iou(predicted: np.ndarray, true: np.ndarray, union: Union = "areas") -> float:
-    """Mean `pairwise_iou` over all pairs of a predicted and a true box, the thesis's protocol.
+    """Mean IoU over all pairs of a predicted and a true box: the thesis's protocol.
 
-    The mean is 0 where nothing is predicted.
-
-    >>> heatmap, readers = np.array([[0, 0, 4, 2]]), np.array([[0, 0, 4, 2], [8, 8, 9, 9]])
-    >>> all_pairs_iou(heatmap, readers)  # (1 + 0) / 2
-    0.5
+    Args, errors: as in `pairwise_iou`; no predicted box gives 0.
 
     Raises:
         ValueError: there is no true box.
+
+    The two pairs have an IoU of 1 and of 0:
+
+    >>> all_pairs_iou(np.array([[0, 0, 2, 2]]), np.array([[0, 0, 2, 2], [5, 5, 6, 6]]))
+    0.5
     """
     _require_true(true)
     return float(pairwise_iou(predicted, true, union).mean()) if len(predicted) else 0.0
 
 
 def best_match_iou(predicted: np.ndarray, true: np.ndarray, union: Union = "areas") -> float:
-    """Mean over the true boxes of the best IoU that a predicted box reaches: `mean_j max_i IoU_ij`.
+    """Mean over the true boxes of the highest IoU with a predicted box.
 
-    The mean is 0 where nothing is predicted.
-
-    >>> heatmap, reader = np.array([[0, 0, 4, 2], [8, 8, 9, 9]]), np.array([[0, 0, 4, 2]])
-    >>> best_match_iou(heatmap, reader)
-    1.0
+    Args, errors: as in `pairwise_iou`; no predicted box gives 0.
 
     Raises:
         ValueError: there is no true box.
+
+    The true box is met exactly by the first of two predicted ones:
+
+    >>> best_match_iou(np.array([[0, 0, 2, 2], [5, 5, 6, 6]]), np.array([[0, 0, 2, 2]]))
+    1.0
     """
     _require_true(true)
     return float(pairwise_iou(predicted, true, union).max(axis=0).mean()) if len(predicted) else 0.0
 
 
 def mask_iou(predicted: np.ndarray, true: np.ndarray, union: Union = "areas") -> float:
-    """IoU of two masks of one shape, counted in pixels; 0 where nothing is predicted.
-
-    >>> heatmap, readers = np.array([True, True, False, False]), np.array([False, True, True, False])
-    >>> float(mask_iou(heatmap, readers))  # 1 pixel in both, 3 in any
-    0.3333333333333333
+    """IoU of two masks of one shape, pixel by pixel; 0 where nothing is predicted.
 
     Args:
         predicted: boolean, e.g. the heatmap's top pixels.
@@ -228,21 +222,30 @@ def mask_iou(predicted: np.ndarray, true: np.ndarray, union: Union = "areas") ->
 
     Raises:
         ValueError: `true` is empty.
+
+    >>> predicted, true = np.array([[True, True, False]]), np.array([[False, True, True]])
+    >>> print(round(mask_iou(predicted, true), 3), mask_iou(predicted, true, "sum"))
+    0.333 0.25
     """
     _require_true(np.flatnonzero(true))
-    both = np.count_nonzero(predicted) + np.count_nonzero(true)
-    return over_union(np.count_nonzero(predicted & true), both, union)
+    intersection, total = np.count_nonzero(predicted & true), np.count_nonzero(predicted) + np.count_nonzero(true)
+    return _over_union(intersection, total, union)
 
 
 def union_iou(first: np.ndarray, second: np.ndarray) -> float:
-    """IoU of the area that one set of boxes (n, 4) covers and the area that another set (m, 4) covers.
+    """IoU of the areas that two sets of boxes cover, without rounding to pixels.
 
-    The lines through all corners cut the plane into cells. Every cell lies wholly inside or wholly outside each box, so
-    the areas are exact sums of cells.
+    The coordinates of all corners cut the plane into cells. Each cell lies wholly inside or wholly outside every box.
+    The covered areas are sums over cells.
 
-    >>> two, one = np.array([[0, 0, 4, 2], [2, 0, 6, 2]]), np.array([[0, 0, 3, 2]])
-    >>> union_iou(two, one)  # 6 of the 12 square pixels
-    0.5
+    Args:
+        first: (n, 4), at least one box.
+        second: (m, 4), at least one box, in the same pixels.
+
+    Two boxes that together cover the third:
+
+    >>> union_iou(np.array([[0, 0, 2, 2], [1, 0, 4, 2]]), np.array([[0, 0, 4, 2]]))
+    1.0
     """
     corners = np.concatenate([first, second])
     x, y = np.unique(corners[:, [0, 2]]), np.unique(corners[:, [1, 3]])

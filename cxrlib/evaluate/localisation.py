@@ -1,4 +1,4 @@
-"""Scores of heatmaps against the readers' boxes: masks, the boxes of masks, and the place of the peak."""
+"""Do heatmaps point where the radiologists pointed? Masks and their boxes scored against all readers' boxes."""
 
 import numpy as np
 import pandas as pd
@@ -18,36 +18,30 @@ from cxrlib.evaluate.boxes import (
 )
 from cxrlib.evaluate.readers import AGREEMENT
 from cxrlib.explain.explanations import Explanations
-from cxrlib.explain.maps import peaks, upscale
+from cxrlib.explain.maps import lung_shares, peaks, upscale
 from cxrlib.explain.masks import top_pixels_of
 from cxrlib.runtime.progress import progress
 
 SIZES = ["predicted_boxes", "predicted_area", "true_boxes"]
-"""Columns of `score_mask` that count and measure boxes."""
 
 
 SCORES = [*AGREEMENT, "hit"]
-"""Columns of `score_maps` that score a heatmap, 0..1."""
 
 
 def score_maps(
     cohort: Cohort, cases: pd.DataFrame, maps: torch.Tensor, input_size: int, shares: list[float]
 ) -> pd.DataFrame:
-    """`score_mask` and `hit` of every heatmap at every share of pixels, against all readers' boxes.
-
-    A case is an image and a finding. Its heatmap is the raw map, upscaled (`upscale`); the mask is the heatmap's
-    `top_pixels` at a share; the mask is scored with `score_mask`.
+    """Every protocol's score of every heatmap at every share of pixels, against all readers' boxes.
 
     Args:
-        cohort: the run's cohort; its square frame is the frame of the boxes.
+        cohort: the run's cohort; scores are in its square frame.
         cases: columns image_id and class_name; each must have a reader's box.
         maps: raw maps (cases, rows, columns), one per case.
         input_size: side in pixels of the frame in which masks are made (thesis: 224).
         shares: fractions of the pixels that make the mask.
 
     Returns:
-        One row per case and share: image_id, class_name, share, the scores and sizes of `score_mask`, and `hit` of the
-        raw map (the same at every share).
+        One row per case and share: image_id, class_name, share and the scores of `score_mask`, `hit` of the heatmap.
     """
     rows = []
     pairs = zip(cases["image_id"], cases["class_name"], maps, strict=True)
@@ -58,17 +52,16 @@ def score_maps(
         for share, mask in zip(shares, top_pixels_of(heatmap, shares).numpy(), strict=True):
             rows.append(about | {"share": share} | score_mask(mask, true, cohort.size))
     scores = pd.DataFrame(rows, columns=["image_id", "class_name", "share", *SCORES, *SIZES])
-    return scores.astype({name: float for name in ("share", *SCORES, *SIZES)})
+    return scores.astype({name: float for name in ("share", *SCORES, *SIZES)})  # also where there is no row
+
+
+def score_cases(cohort: Cohort, explanations: Explanations, cases: pd.DataFrame, shares: list[float]) -> pd.DataFrame:
+    """`score_maps` of the maps that `explanations` hold of the cases."""
+    return score_maps(cohort, cases, explanations.maps_of(cases), explanations.input_size, shares)
 
 
 def score_mask(mask: np.ndarray, true: np.ndarray, size: int) -> dict[str, float]:
-    """Scores of one mask against the readers' boxes of one finding (thesis, section 3.4.1).
-
-    >>> mask = np.zeros((20, 20), bool)
-    >>> mask[3:5, 2:10] = True  # its box has 8 x 2 pixels; the reader's 6 x 4, of which 12 in common
-    >>> scores = score_mask(mask, np.array([[2, 3, 8, 7]]), 20)
-    >>> round(scores["all_pairs"], 3), round(scores["all_pairs_sum"], 3), scores["iobb"]  # 12/28, 12/40, 12/16
-    (0.429, 0.3, 0.75)
+    """Scores of one mask against the readers' boxes of one finding.
 
     Args:
         mask: boolean (height, width) in the heatmap's frame.
@@ -76,9 +69,20 @@ def score_mask(mask: np.ndarray, true: np.ndarray, size: int) -> dict[str, float
         size: side of that frame in pixels.
 
     Returns:
-        all_pairs, best_match and mask_iou (against the area that the readers' boxes cover together), 0..1, each also
-        in _sum with the thesis's union A + B; iobb, the mean over all pairs, 0..1; predicted_boxes and true_boxes,
-        counts; predicted_area, the mean area of the predicted boxes in square pixels, 0 where nothing is predicted.
+        all_pairs, best_match and mask_iou (against the union of the readers' boxes), each also as ..._sum with the
+        thesis's area1 + area2 for union; iobb (mean over all pairs); predicted_boxes and true_boxes (counts), and
+        predicted_area (mean of the predicted boxes in square pixels, 0 where there is none).
+
+    Raises:
+        ValueError: there is no box, or one is inverted or has no area.
+
+    The mask is a box of 8 square pixels that holds the reader's 4:
+
+    >>> mask = np.zeros((4, 4), bool)
+    >>> mask[:2] = True
+    >>> scores = score_mask(mask, np.array([[0, 0, 2, 2]]), 4)
+    >>> print(scores["all_pairs"], scores["mask_iou"], scores["iobb"], scores["predicted_area"])
+    0.5 0.5 0.5 8.0
     """
     predicted, covered = boxes_from_mask(mask, size), resize_mask(mask, size)
     readers = mask_of_boxes(true, size)
@@ -98,18 +102,21 @@ def score_mask(mask: np.ndarray, true: np.ndarray, size: int) -> dict[str, float
 
 
 def hit(heatmap: torch.Tensor, true: np.ndarray, size: int) -> bool:
-    """Whether the peak of a raw map lies in any of the boxes (pointing game, Zhang et al. 2018).
+    """Whether the centre of the strongest cell lies in any of the boxes: the pointing game, cheXlocalize's hit rate.
 
-    The peak is the centre of the strongest cell, as in `peaks`. A map of zeros has no peak and hits nothing.
-
-    >>> heatmap = torch.tensor([[0.0, 1.0], [0.0, 0.0]])  # in 20 pixels its peak lies at (15, 5)
-    >>> hit(heatmap, np.array([[14, 4, 16, 6]]), 20), hit(heatmap, np.array([[4, 14, 6, 16]]), 20)
-    (True, False)
+    Of equal cells the first in reading order counts. A map of zeros hits nothing. The raw map is enough, since bilinear
+    upscaling leaves the maximum at the centre of its cell.
 
     Args:
-        heatmap: raw map (rows, columns).
-        true: boxes (n, 4) in pixels of a square frame.
+        heatmap: raw map, float32 (rows, columns).
+        true: boxes (n, 4) in pixels of a square frame, the maxima excluded.
         size: side of that frame in pixels.
+
+    The centre of the last of 2 x 2 cells is (6, 6) in a frame of 8 pixels:
+
+    >>> heatmap = torch.tensor([[0.0, 0.0], [0.0, 3.0]])
+    >>> hit(heatmap, np.array([[5, 5, 8, 8]]), 8), hit(heatmap, np.array([[0, 0, 6, 6]]), 8)
+    (True, False)
     """
     x, y = (peaks(heatmap[None])[0] * size).tolist()
     x_min, y_min, x_max, y_max = np.asarray(true, np.float64).reshape(-1, 4).T
@@ -117,9 +124,7 @@ def hit(heatmap: torch.Tensor, true: np.ndarray, size: int) -> bool:
 
 
 def shared_regions(cohort: Cohort, explanations: Explanations, random: Explanations, threshold: float) -> pd.DataFrame:
-    """Whether the heatmap of a false positive hits a box of another finding on its image (`hit`).
-
-    A false positive is a finding that is predicted on an image that does not have its label.
+    """Findings predicted but not labelled: does their heatmap's strongest cell lie on another finding?
 
     Args:
         cohort: labels and boxes.
@@ -143,20 +148,9 @@ def shared_regions(cohort: Cohort, explanations: Explanations, random: Explanati
 
 
 def boxed_cases(cohort: Cohort, probabilities: pd.DataFrame) -> pd.DataFrame:
-    """Every finding that an image is labelled with and that a reader boxed on it.
-
-    >>> from pathlib import Path
-    >>> from cxrlib.data.provenance import NO_DATA
-    >>> rows = pd.DataFrame({"image_id": ["a", "b"], "class_name": "ILD", "rad_id": "R1", "x_min": [2.0, np.nan]})
-    >>> labels = pd.DataFrame({"ILD": [1, 1]}, ["a", "b"])
-    >>> rows = rows.reindex(columns=[*rows, "y_min", "x_max", "y_max"])
-    >>> cohort = Cohort(labels, rows, labels, np.empty(0), Path(), NO_DATA, {"one": ["ILD"]}, "one")
-    >>> boxed_cases(cohort, labels * 0.9)  # the reader of b saw the finding and drew no box
-      image_id class_name  probability
-    0        a        ILD          0.9
+    """Every finding that is there and that a reader boxed.
 
     Args:
-        cohort: labels and boxes.
         probabilities: image_id by class.
 
     Returns:
@@ -175,3 +169,40 @@ def correct_cases(cohort: Cohort, probabilities: pd.DataFrame, threshold: float)
     """The `boxed_cases` that the model predicts with a probability of at least `threshold`."""
     cases = boxed_cases(cohort, probabilities)
     return cases[cases["probability"] >= threshold].reset_index(drop=True)
+
+
+def score_boxed(cohort: Cohort, explanations: Explanations, classes: list[str], share: float) -> pd.DataFrame:
+    """Scores of every boxed finding of `classes`, predicted or not, at one share of pixels.
+
+    Returns:
+        The columns of `score_maps`, and the probability of each finding.
+    """
+    cases = boxed_cases(cohort, explanations.probabilities)
+    cases = cases[cases["class_name"].isin(classes)].reset_index(drop=True)
+    return score_cases(cohort, explanations, cases, [share]).assign(probability=cases["probability"])
+
+
+def no_finding_places(explanations: Explanations, healthy: str | None, threshold: float) -> pd.DataFrame:
+    """Where the heatmaps of "No finding" lie, on the images that are predicted to have none.
+
+    Args:
+        explanations: probabilities and maps.
+        healthy: what the label is called; None where the model does not have it, which gives no rows.
+        threshold: the label is predicted where its probability reaches this.
+
+    Returns:
+        image_id; left and right, the fractions of the map in the two lung fields (`lung_shares`); x and y, its peak as
+        fractions of the image's width and height (`peaks`).
+
+    >>> probabilities = pd.DataFrame({"No finding": [0.9, 0.1]}, pd.Index(["a", "b"], name="image_id"))
+    >>> explained = Explanations(probabilities, torch.ones(2, 1, 2, 2), input_size=100, identity="")
+    >>> no_finding_places(explained, "No finding", threshold=0.5).round(2)
+      image_id  left  right     x     y
+    0        a  0.21   0.21  0.25  0.25
+    """
+    probabilities = explanations.probabilities
+    chosen = probabilities.index[probabilities[healthy] >= threshold] if healthy else probabilities.index[:0]
+    maps = explanations.maps_of(pd.DataFrame({"image_id": chosen, "class_name": healthy}))
+    shares, places = lung_shares(maps, explanations.input_size), peaks(maps)
+    columns = torch.cat([shares, places], dim=1).numpy()
+    return pd.DataFrame(columns, chosen.rename("image_id"), ["left", "right", "x", "y"]).reset_index()

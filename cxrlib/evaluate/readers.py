@@ -1,4 +1,4 @@
-"""Agreement of radiologists with each other: in boxes, the ceiling for heatmaps; in labels, that for the classifier."""
+"""What radiologists reach against each other: the ceiling for heatmaps (boxes) and for the classifier (labels)."""
 
 from collections import defaultdict
 from itertools import combinations
@@ -14,26 +14,28 @@ PROTOCOLS = ["all_pairs", "best_match", "mask_iou"]
 
 
 AGREEMENT = [*PROTOCOLS, *(with_union(name, "sum") for name in PROTOCOLS), "iobb"]
-"""The scores of two readers: each protocol with either union, and IoBB."""
 
 
 def reader_agreement(annotations: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     """Every two readers who boxed the same finding, scored like a heatmap's boxes against a reader's.
-
-    >>> rows = [("a", "ILD", "R1", 0, 0, 4, 2), ("a", "ILD", "R2", 2, 0, 6, 2)]
-    >>> annotations = pd.DataFrame(rows, columns=["image_id", "class_name", "rad_id", *BOX_COLUMNS])
-    >>> reader_agreement(annotations, ["ILD"])[["first", "second", "all_pairs", "all_pairs_sum", "iobb"]].round(2)
-      first second  all_pairs  all_pairs_sum  iobb
-    0    R1     R2       0.33           0.25   0.5
 
     Args:
         annotations: rows of `cxrlib.data.annotations.COLUMNS`; any frame.
         classes: findings to score.
 
     Returns:
-        One row per image, finding and pair of readers: image_id, class_name, first and second (ids of the readers, in
-        order), and the scores AGREEMENT, each 0..1. best_match and iobb are the mean of both directions. mask_iou is
-        that of the areas that the two readers' boxes cover. The names in _sum have the thesis's union A + B.
+        One row per image, finding and pair of readers: image_id, class_name, first, second (reader ids in order),
+        all_pairs, best_match and iobb (each the mean of both directions), mask_iou (of the areas that each covers), and
+        ..._sum with the thesis's area1 + area2 for union.
+
+    Two boxes of 4 square pixels that share 2:
+
+    >>> from cxrlib.data.annotations import COLUMNS
+    >>> rows = [("a", "Mass", "R1", 0, 0, 2, 2), ("a", "Mass", "R2", 1, 0, 3, 2)]
+    >>> pairs = reader_agreement(pd.DataFrame(rows, columns=COLUMNS), ["Mass"])
+    >>> pairs[["image_id", "first", "second", "all_pairs", "all_pairs_sum", "iobb"]].round(3)
+      image_id first second  all_pairs  all_pairs_sum  iobb
+    0        a    R1     R2      0.333           0.25   0.5
     """
     boxed = annotations[annotations["x_min"].notna() & annotations["class_name"].isin(classes)]
     corners = boxed[BOX_COLUMNS].to_numpy()
@@ -49,7 +51,7 @@ def reader_agreement(annotations: pd.DataFrame, classes: list[str]) -> pd.DataFr
 
 
 def _score(a: np.ndarray, b: np.ndarray) -> list[float]:
-    """The values of AGREEMENT for the boxes (n, 4) and (m, 4) of two readers."""
+    """The values of AGREEMENT for two readers' boxes."""
     iou, masks = pairwise_iou(a, b), union_iou(a, b)
     scores = []
     for values, covered in ((iou, masks), (as_sum_union(iou), as_sum_union(masks))):
@@ -58,26 +60,24 @@ def _score(a: np.ndarray, b: np.ndarray) -> list[float]:
 
 
 def by_image(agreement: pd.DataFrame) -> pd.DataFrame:
-    """Mean over the pairs of readers of each image and finding: class_name, image_id and the scores AGREEMENT.
-
-    >>> pairs = pd.DataFrame({"image_id": "a", "class_name": "ILD", "all_pairs": [0.2, 0.4]})
-    >>> by_image(pairs.reindex(columns=["image_id", "class_name", *AGREEMENT]))["all_pairs"].round(2).tolist()
-    [0.3]
+    """Mean over the pairs of readers of each image and finding.
 
     Args:
         agreement: from `reader_agreement`.
+
+    Returns:
+        Columns class_name, image_id and the scores of AGREEMENT.
+
+    >>> from cxrlib.data.annotations import COLUMNS
+    >>> rows = [("a", "Mass", "R1", 0, 0, 2, 2), ("a", "Mass", "R2", 0, 0, 2, 2), ("a", "Mass", "R3", 5, 5, 6, 6)]
+    >>> by_image(reader_agreement(pd.DataFrame(rows, columns=COLUMNS), ["Mass"]))["all_pairs"].round(3).tolist()
+    [0.333]
     """
     return agreement.groupby(["class_name", "image_id"], as_index=False)[AGREEMENT].mean()
 
 
 def label_outcomes(annotations: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     """Each reader's labels as a prediction of what the image's other readers found together.
-
-    >>> rows = [("a", "ILD", "R1"), ("a", "ILD", "R2"), ("a", "Nodule", "R3")]
-    >>> annotations = pd.DataFrame(rows, columns=["image_id", "class_name", "rad_id"])
-    >>> found = label_outcomes(annotations, ["ILD"]).loc["a"]  # R1, R2 and R3 each have a colleague who gave ILD
-    >>> int(found["hits", "ILD"]), int(found["positives", "ILD"]), int(found["guesses", "ILD"])
-    (2, 3, 2)
 
     Args:
         annotations: rows of `cxrlib.data.annotations.COLUMNS`.
@@ -86,6 +86,12 @@ def label_outcomes(annotations: pd.DataFrame, classes: list[str]) -> pd.DataFram
     Returns:
         Counts over the readers of each image with two or more, indexed by image_id; columns (outcome, class): hits
         (the reader and another gave the label), positives (another gave it), guesses (the reader gave it).
+
+    R1 and R2 gave the label and R3 did not; each of the three has another who gave it:
+
+    >>> labels = {"image_id": "a", "rad_id": ["R1", "R2", "R3"], "class_name": ["Mass", "Mass", "No finding"]}
+    >>> label_outcomes(pd.DataFrame(labels), ["Mass"]).loc["a"].to_dict()
+    {('hits', 'Mass'): 2, ('positives', 'Mass'): 3, ('guesses', 'Mass'): 2}
     """
     named = pd.crosstab([annotations["image_id"], annotations["rad_id"]], annotations["class_name"])
     given = named.reindex(columns=classes, fill_value=0) > 0

@@ -1,4 +1,4 @@
-"""Scores of a model on its own data set ("home") and on another ("abroad"), over the labels that both have."""
+"""Does a model hold on another data set? The same scores at home and abroad, over the labels that both have."""
 
 from dataclasses import dataclass, replace
 
@@ -9,8 +9,9 @@ from cxrlib.data.cohort import Cohort
 from cxrlib.evaluate.bootstrap import interval, mean_samples, study_weights
 from cxrlib.evaluate.boxes import Union, with_union
 from cxrlib.evaluate.classification import auroc_samples, f1_samples
-from cxrlib.evaluate.localisation import boxed_cases, score_maps
+from cxrlib.evaluate.localisation import boxed_cases, score_cases
 from cxrlib.explain.explanations import Explanations
+from cxrlib.runtime.errors import Refusal
 
 
 @dataclass(frozen=True)
@@ -31,51 +32,42 @@ class Scored:
 
 
 def shared_labels(home: Cohort, abroad: Cohort) -> list[str]:
-    """Labels of the explained model of `home` that both data sets know, in the order of the model.
-
-    >>> from pathlib import Path
-    >>> from cxrlib.data.provenance import NO_DATA
-    >>> labels, studies = pd.DataFrame({"ILD": [1], "Nodule": [1]}, ["a"]), pd.DataFrame({"split": ["test"]}, ["a"])
-    >>> experiments = {"both": ["ILD", "Nodule"]}
-    >>> home = Cohort(studies, pd.DataFrame(), labels, np.empty(0), Path(), NO_DATA, experiments, "both")
-    >>> shared_labels(home, replace(home, labels=labels[["Nodule"]]))
-    ['Nodule']
+    """Labels of the explained model of `home` that both data sets know.
 
     Raises:
-        ValueError: there are none, or a data set has no test study with any of them.
+        Refusal: there are none, or a data set has no test study with any of them.
     """
     shared = [name for name in home.explained if name in abroad.labels]
     if not shared:
-        raise ValueError(
+        raise Refusal(
             f"the model knows {', '.join(home.explained)}; none of these is a label of {abroad.provenance.description}"
+            "; choose another transfer.run or another data.source"
         )
     for cohort in (home, abroad):
         if not cohort.of("test", shared):
-            raise ValueError(f"{cohort.provenance.description}: no test study has any of {', '.join(shared)}")
+            raise Refusal(
+                f"{cohort.provenance.description}: no test study has any of {', '.join(shared)}; raise data.test_share"
+            )
     return shared
 
 
 def with_labels(cohort: Cohort, labels: list[str]) -> Cohort:
-    """The same cohort with `labels`, e.g. the `shared_labels`, as its one experiment.
-
-    Only these labels are explained, and only studies with one of them count.
-    """
+    """The same cohort, in which only studies with one of `labels` count and only these are explained."""
     return replace(cohort, experiments={"shared": labels}, experiment="shared")
 
 
 def evaluate_model(cohort: Cohort, explanations: Explanations, shares: list[float], union: Union = "areas") -> Scored:
-    """Labels, probabilities and IoU of a model on a test set: the IoU is that of `score_maps` on all `boxed_cases`.
+    """Score a model on the test studies of a cohort `with_labels`; every boxed finding counts for the IoU.
 
     Args:
-        cohort: of the test set, `with_labels` that the model knows.
-        explanations: of the cohort's test studies.
+        cohort: of the test set.
+        explanations: of its test studies.
         shares: fractions of the pixels that make the mask.
         union: as in `pairwise_iou`.
     """
     probabilities = explanations.probabilities[cohort.explained]
     cases = boxed_cases(cohort, probabilities)
-    maps = explanations.maps_of(cases)
-    scores = score_maps(cohort, cases, maps, explanations.input_size, shares)
+    scores = score_cases(cohort, explanations, cases, shares)
     scores = scores.rename(columns={with_union("all_pairs", union): "iou"})
     labels = cohort.labels.loc[probabilities.index, cohort.explained]
     patients = cohort.studies["patient_id"]
@@ -83,29 +75,25 @@ def evaluate_model(cohort: Cohort, explanations: Explanations, shares: list[floa
 
 
 def compare(home: Scored, abroad: Scored, share: float, resamples: int, seed: int) -> pd.DataFrame:
-    """Scores at home and abroad and their difference `drop = home - abroad`, with 95 % intervals.
-
-    The scores are AUROC, F1 and the mean IoU over all pairs. The patients of the two test sets are drawn independently,
-    and the interval of the drop is that of the difference, resample by resample.
-
-    >>> truth = pd.DataFrame({"ILD": [0, 1, 0, 1]}, list("abcd"))
-    >>> iou = pd.DataFrame({"image_id": ["b"], "class_name": "ILD", "share": 0.05, "iou": 0.4})
-    >>> home = Scored(truth, truth * 0.9, iou, pd.Series(truth.index, truth.index))
-    >>> table = compare(home, home, share=0.05, resamples=10, seed=0)
-    >>> table.index.tolist()
-    [('ILD', 'AUROC'), ('ILD', 'F1'), ('ILD', 'IoU')]
-    >>> table[["home", "drop", "n_home"]].values.tolist()
-    [[1.0, 0.0, 2.0], [1.0, 0.0, 2.0], [0.4, 0.0, 1.0]]
+    """Scores at home and abroad and their difference, with 95 % intervals from resampled patients.
 
     Args:
-        home, abroad: from `evaluate_model`, with the same labels.
+        home, abroad: one model's results on the two test sets, with the same labels.
         share: share of pixels whose IoU is compared.
-        resamples: number of resamples.
-        seed: seeds the draws at home; seed + 1 those abroad.
+        resamples, seed: of the bootstrap; the two test sets are drawn independently.
 
     Returns:
-        Indexed by label and metric: home, abroad and drop, each with _low and _high, and the number of positive (for
-        IoU: boxed) studies n_home and n_abroad; NaN where a score is undefined.
+        Indexed by label and metric: home, abroad and drop (home - abroad), each with _low and _high, and the number of
+        positive (for IoU: boxed) studies n_home and n_abroad; NaN where a score is undefined.
+
+    The model is right about both studies at home and wrong about both abroad:
+
+    >>> labels, patients = pd.DataFrame({"A": [1, 0]}, ["a", "b"]), pd.Series({"a": "P", "b": "Q"})
+    >>> iou = pd.DataFrame({"image_id": ["a"], "class_name": "A", "share": 0.05, "iou": 0.5})
+    >>> home = Scored(labels, pd.DataFrame({"A": [0.9, 0.1]}, ["a", "b"]), iou, patients)
+    >>> abroad = replace(home, probabilities=pd.DataFrame({"A": [0.1, 0.9]}, ["a", "b"]), iou=iou.assign(iou=0.25))
+    >>> compare(home, abroad, share=0.05, resamples=20, seed=0)["drop"].to_dict()
+    {('A', 'AUROC'): 1.0, ('A', 'F1'): 1.0, ('A', 'IoU'): 0.25}
     """
     parts = {}
     for number, (place, tested) in enumerate({"home": home, "abroad": abroad}.items()):
@@ -127,9 +115,10 @@ def compare(home: Scored, abroad: Scored, share: float, resamples: int, seed: in
 def best_share(tested: Scored) -> float:
     """The share of pixels with the highest mean IoU; NaN where nothing is boxed.
 
-    >>> iou = pd.DataFrame({"share": [0.02, 0.02, 0.05], "iou": [0.1, 0.3, 0.25]})
-    >>> best_share(Scored(None, None, iou, None))  # 0.2 at 0.02, 0.25 at 0.05
-    0.05
+    >>> iou = pd.DataFrame({"image_id": "a", "class_name": "A", "share": [0.05, 0.1], "iou": [0.25, 0.5]})
+    >>> labels = pd.DataFrame({"A": [1]}, ["a"])
+    >>> best_share(Scored(labels, labels, iou, pd.Series({"a": "P"})))
+    0.1
     """
     means = tested.iou.groupby("share")["iou"].mean()
     return float(means.idxmax()) if len(means) else float("nan")

@@ -6,10 +6,9 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     submod_attrs={
         "batched": ["explain_smooth"],
-        "explanations": ["load_explanations"],
         "gradcam": ["channel_weights", "weighted_sum"],
         "gradients": ["smooth_gradient", "vanilla_gradient"],
-        "maps": ["lung_shares", "peaks", "random_maps", "upscale"],
+        "maps": ["upscale"],
         "masks": ["top_pixels"],
         "smoothgrad": ["noisy_copies"],
     },

@@ -1,5 +1,6 @@
-"""The explanation store: probabilities and all-class Grad-CAM maps of a split, computed once and read by everyone."""
+"""Probabilities and all-class Grad-CAM maps of a split: computed once, stored in one file, read by every notebook."""
 
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from zipfile import BadZipFile
@@ -8,7 +9,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from cxrlib.runtime.files import whole_file
+from cxrlib.explain.maps import random_maps
+from cxrlib.runtime.errors import Refusal
+from cxrlib.runtime.files import existing, whole_file
+from cxrlib.runtime.store import identity_of, keep
+
+DAMAGED = (OSError, KeyError, EOFError, ValueError, BadZipFile, zlib.error)
+"""What reading a file that is no whole npz file raises."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +26,7 @@ class Explanations:
         probabilities: float32, image_id by class.
         maps: raw Grad-CAM, float32 (studies, classes, rows, columns), in the order of `probabilities`.
         input_size: side in pixels of the network's input, the frame in which masks are made.
-        identity: fingerprint of the model, data and parameters that made them.
+        identity: fingerprint of the model, data, parameters and code that made them; empty where no record says it.
         layer: name of the module whose output is explained.
     """
 
@@ -51,6 +58,24 @@ class Explanations:
             raise KeyError(f"no map of {unknown['class_name'].iloc[0]} of study {unknown['image_id'].iloc[0]!r}")
         return self.maps[torch.as_tensor(rows), torch.as_tensor(columns)]
 
+    def first(self, count: int) -> "Explanations":
+        """The first `count` studies, or all where there are fewer."""
+        return replace(self, probabilities=self.probabilities[:count], maps=self.maps[:count])
+
+    def with_maps(self, maps: torch.Tensor, image_ids: list[str] | None = None) -> "Explanations":
+        """The same probabilities with another method's maps, e.g. SmoothGrad's.
+
+        Args:
+            maps: raw, float32 (studies, classes, rows, columns).
+            image_ids: the studies of these maps, in their order; all studies when None.
+        """
+        probabilities = self.probabilities if image_ids is None else self.probabilities.loc[image_ids]
+        return replace(self, probabilities=probabilities, maps=maps)
+
+    def with_random_maps(self, seed: int) -> "Explanations":
+        """The same probabilities with `random_maps`: the control, which knows nothing of the images."""
+        return self.with_maps(random_maps(self.maps.shape, seed))
+
 
 def join(parts: list[Explanations]) -> Explanations:
     """Explanations of the same model for one list of studies after another, as one."""
@@ -59,7 +84,7 @@ def join(parts: list[Explanations]) -> Explanations:
 
 
 def save_explanations(explanations: Explanations, path: Path) -> None:
-    """Write the store as one npz file without pickled objects."""
+    """Write one npz file without pickled objects, and the record of what made it (`cxrlib.runtime.store`)."""
     with whole_file(path) as temporary:
         np.savez_compressed(
             temporary,
@@ -68,34 +93,31 @@ def save_explanations(explanations: Explanations, path: Path) -> None:
             probabilities=explanations.probabilities.to_numpy(np.float32),
             maps=explanations.maps.numpy(),
             input_size=np.int64(explanations.input_size),
-            identity=np.array(explanations.identity, dtype=np.str_),
             layer=np.array(explanations.layer, dtype=np.str_),
         )
-
-
-def stored_identity(path: Path) -> str | None:
-    """Identity of the store at `path`; None where there is no store, a damaged one, or one without an identity."""
-    try:
-        with np.load(path) as arrays:
-            return str(arrays["identity"])
-    except (OSError, KeyError, EOFError, ValueError, BadZipFile):
-        return None
+    keep(path, explanations.identity)
 
 
 def load_explanations(path: Path) -> Explanations:
-    """Read a store.
+    """Read what `save_explanations` wrote.
 
     Raises:
-        FileNotFoundError: nothing has written it.
+        Missing: nothing has written it.
+        Refusal: it is damaged.
     """
-    if not path.exists():
-        raise FileNotFoundError(f"{path} is missing; run notebook 03_classification first")
-    with np.load(path) as arrays:
-        probabilities = pd.DataFrame(arrays["probabilities"], arrays["image_ids"], arrays["classes"])
-        return Explanations(
-            probabilities.rename_axis("image_id"),
-            torch.from_numpy(arrays["maps"]),
-            int(arrays["input_size"]),
-            str(arrays["identity"]),
-            str(arrays["layer"]),
-        )
+    existing(path, "run notebook 03_classification first")
+    try:
+        with np.load(path) as arrays:
+            probabilities = pd.DataFrame(arrays["probabilities"], arrays["image_ids"], arrays["classes"])
+            return Explanations(
+                probabilities.rename_axis("image_id"),
+                torch.from_numpy(arrays["maps"]),
+                int(arrays["input_size"]),
+                identity_of(path) or "",
+                str(arrays["layer"]),
+            )
+    except DAMAGED as error:
+        raise Refusal(
+            f"{path}: no readable heatmaps ({type(error).__name__}: {error}); delete it and run again the notebook "
+            "that made it"
+        ) from error

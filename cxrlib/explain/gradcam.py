@@ -1,4 +1,4 @@
-"""Grad-CAM (Selvaraju et al. 2017; thesis, section 3.1): the places of a feature map that support a class."""
+"""Grad-CAM (Selvaraju et al. 2017; thesis, section 3.1): where a convolutional layer supports a class."""
 
 import contextlib
 from collections.abc import Iterator
@@ -7,19 +7,18 @@ import torch
 from torch import nn
 
 from cxrlib.model.pooling import PooledNetwork, pooled_at
+from cxrlib.runtime.errors import Refusal
 
 
 @contextlib.contextmanager
 def frozen(network: nn.Module) -> Iterator[None]:
-    """Put a network into evaluation mode without parameter gradients for a `with` block.
+    """Put a network into evaluation mode without parameter gradients; at the end its former state returns.
 
-    Afterwards every module has its own mode again, and every parameter its own `requires_grad`.
-
-    >>> network = nn.Linear(2, 1)
-    >>> with frozen(network):
-    ...     network.training, network.weight.requires_grad
+    >>> layer = nn.Linear(1, 1)
+    >>> with frozen(layer):
+    ...     layer.training, layer.weight.requires_grad
     (False, False)
-    >>> network.training, network.weight.requires_grad
+    >>> layer.training, layer.weight.requires_grad
     (True, True)
     """
     training = [(module, module.training) for module in network.modules()]
@@ -38,24 +37,36 @@ def frozen(network: nn.Module) -> Iterator[None]:
 def explained_activations(network: nn.Module, layer: str) -> Iterator[list[torch.Tensor]]:
     """Record the activations of `layer` in the next forward pass.
 
-    The activations are a leaf of the graph of gradients: gradients reach the layer and no further.
+    The gradient graph starts at these activations: nothing of the layers before is kept.
+
+    Args:
+        network: any network.
+        layer: name of one of its modules, as `nn.Module.get_submodule` takes it.
+
+    Yields:
+        A list that holds the layer's output after a forward pass; empty before.
+
+    Raises:
+        ValueError: the network has no such module.
 
     >>> network = nn.Sequential(nn.ReLU(), nn.Flatten())
     >>> with explained_activations(network, "0") as recorded:
-    ...     logits = network(torch.tensor([[-1.0, 2.0]]))
-    >>> recorded[0].detach()
-    tensor([[0., 2.]])
+    ...     logits = network(torch.tensor([[[[-1.0, 2.0]]]]))
+    >>> recorded[0].tolist()
+    [[[[0.0, 2.0]]]]
     """
     try:
         module = network.get_submodule(layer)
     except AttributeError:
         names = ", ".join(name for name, _ in network.named_children())
-        raise ValueError(f"gradcam.layer: the network has no module {layer!r}; its parts are {names}") from None
+        raise Refusal(
+            f"gradcam.layer: the network has no module {layer!r}; its parts are {names}, choose one of them"
+        ) from None
     recorded: list[torch.Tensor] = []
 
     def record(_module: nn.Module, _inputs: tuple, output: torch.Tensor) -> torch.Tensor:
         recorded[:] = [output.detach().requires_grad_()]
-        # The next module may change its input in place. A leaf must not change, so that module gets a copy.
+        # a copy, since an in-place operation may follow and a leaf must not change
         return recorded[0].clone()
 
     handle = module.register_forward_hook(record)
@@ -68,31 +79,32 @@ def explained_activations(network: nn.Module, layer: str) -> Iterator[list[torch
 def gradcam(
     network: nn.Module, inputs: torch.Tensor, layer: str = "layer4", classes: list[int] | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Grad-CAM maps of several classes from one forward pass.
+    """Grad-CAM maps of several classes from one forward pass (Selvaraju et al. 2017; thesis, section 3.1).
 
-    The map of class c is `L^c = ReLU(sum_k alpha^c_k A^k)`. `A^k` is channel k of the layer's output. Its weight is
-    `alpha^c_k = (1 / Z) sum_ij d y^c / d A^k_ij`, where `y^c` is the logit and Z the number of cells (Selvaraju et al.
-    2017, equations 1 and 2; thesis, section 3.1). Maps are raw: not divided by their maximum, and at the resolution of
-    the layer. `cxrlib.explain.maps` normalises and upscales them.
+        L^c = ReLU(sum_k alpha^c_k A^k),  alpha^c_k = 1/Z sum_ij dy^c / dA^k_ij
 
-    >>> linear = nn.Linear(2, 1, bias=False)
-    >>> linear.weight.data = torch.tensor([[4.0, -2.0]])
-    >>> network = PooledNetwork(nn.Identity(), False, linear, "features")
-    >>> channels = torch.tensor([[[[1.0, 3.0]], [[5.0, 1.0]]]])  # A^1 = [1 3], A^2 = [5 1], Z = 2
-    >>> gradcam(network, channels, "features")[0]  # ReLU(4/2 * [1 3] - 2/2 * [5 1]) = ReLU([-3 5])
-    tensor([[[[0., 5.]]]])
+    A^k is channel k of the layer's output, Z its number of cells, y^c the logit of class c. The maps are raw and stay
+    on the device, at the resolution of the layer: `cxrlib.explain.maps` normalises and upscales them.
 
     Args:
-        network: images to logits (n, classes); its modes are as before afterwards. An `inference_copy` is faster.
+        network: logits (n, classes); its mode and gradient flags return as they were. An `inference_copy` is faster.
         inputs: float32 (n, 3, h, w), normalised.
-        layer: name of a module whose output is a feature map (n, k, rows, columns).
+        layer: name of a module with a 4-D output.
         classes: column numbers of the logits; all when None.
 
     Returns:
-        Maps, float32 (n, len(classes), rows, columns), and logits (n, all classes), on the network's device.
+        Maps, float32 (n, len(classes), rows, columns), and logits (n, all classes).
 
     Raises:
-        ValueError: no such layer, or its output is no feature map.
+        Refusal: no such layer, or its output is no feature map.
+
+    Here the three channels of the image are the feature map; the class weighs them with 4, -4 and 0, over two cells:
+
+    >>> network = nn.Sequential(nn.Identity(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1, bias=False))
+    >>> network[3].weight.data = torch.tensor([[4.0, -4.0, 0.0]])
+    >>> maps, logits = gradcam(network, torch.tensor([[[[1.0, 2.0]], [[0.0, 3.0]], [[9.0, 9.0]]]]), "0")
+    >>> maps.tolist()  # ReLU(2 * [1, 2] - 2 * [0, 3])
+    [[[[2.0, 0.0]]]]
     """
     activations, weights, logits = channel_weights(network, inputs, layer, classes)
     return weighted_sum(activations, weights), logits
@@ -101,24 +113,27 @@ def gradcam(
 def channel_weights(
     network: nn.Module, inputs: torch.Tensor, layer: str, classes: list[int] | None = None
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The parts of Grad-CAM: a layer's activations `A^k`, and the weight `alpha^c_k` of each channel for each class.
+    """The parts of Grad-CAM: a layer's activations A^k and the weight alpha^c_k of each channel for each class.
 
-    The weight is the spatial mean of the gradient: `alpha^c_k = (1 / Z) sum_ij d y^c / d A^k_ij`. Where only global
-    average pooling and a linear layer follow, `closed_form_weights` reads the weight from the linear layer. Otherwise
-    `gradient_weights` takes the gradient.
+        alpha^c_k = 1/Z sum_ij dy^c / dA^k_ij
 
-    >>> linear = nn.Linear(2, 1, bias=False)
-    >>> linear.weight.data = torch.tensor([[4.0, -2.0]])
-    >>> network = PooledNetwork(nn.Identity(), False, linear, "features")
-    >>> channels = torch.tensor([[[[1.0, 3.0]], [[5.0, 1.0]]]])
-    >>> channel_weights(network, channels, "features")[1]  # 4 and -2 over 2 cells
-    tensor([[[ 2., -1.]]])
+    Where only global average pooling and a linear layer follow, `closed_form_weights` gives alpha without a gradient.
+    Otherwise `gradient_weights` takes the gradient, down to the layer and no further.
 
     Args:
         network, inputs, layer, classes: as in `gradcam`.
 
     Returns:
-        Activations (n, k, rows, columns), weights (n, len(classes), k) and logits (n, all classes).
+        Activations (n, k, rows, columns), weights (n, len(classes), k) and logits (n, all classes), all float32.
+
+    Raises:
+        ValueError: as `gradcam`.
+
+    >>> network = nn.Sequential(nn.Identity(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1, bias=False))
+    >>> network[3].weight.data = torch.tensor([[4.0, -4.0, 0.0]])
+    >>> _, weights, logits = channel_weights(network, torch.ones(1, 3, 1, 2), "0")
+    >>> weights.tolist(), logits.tolist()
+    ([[[2.0, -2.0, 0.0]]], [[0.0]])
     """
     with frozen(network):
         pooled = pooled_at(network, layer)
@@ -130,25 +145,34 @@ def channel_weights(
 def closed_form_weights(
     network: PooledNetwork, inputs: torch.Tensor, classes: list[int] | None = None
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """`channel_weights` of a pooled network, without a gradient.
+    """`channel_weights` of a pooled network, from the weights w_ck of its linear layer.
 
-    The logit is `y^c = sum_k w^c_k mean(A^k) + b^c`, so the gradient at each of the Z cells is `w^c_k / Z`, and so is
-    its mean: `alpha^c_k = w^c_k / Z`. With a ReLU before the pooling, the gradient is zero in the cells that are not
-    positive: `alpha^c_k = w^c_k / Z * (positive cells of A^k) / Z`.
+        alpha^c_k = w_ck / Z,  behind a ReLU alpha^c_k = w_ck / Z * (cells with A^k > 0) / Z
 
-    >>> linear = nn.Linear(1, 1, bias=False)
-    >>> linear.weight.data.fill_(8.0)
-    tensor([[8.]])
-    >>> channels = torch.tensor([[[[1.0, 3.0], [-2.0, 0.0]]]])  # 4 cells, 2 of them positive
-    >>> closed_form_weights(PooledNetwork(nn.Identity(), False, linear, "features"), channels)[1]  # 8/4
-    tensor([[[2.]]])
-    >>> closed_form_weights(PooledNetwork(nn.Identity(), True, linear, "features"), channels)[1]  # 8/4 * 2/4
-    tensor([[[1.]]])
+    The gradient at every cell is w_ck / Z, and behind a ReLU it is zero where the activation is not positive.
+
+    Args:
+        network: cut at the layer to explain.
+        inputs, classes: as in `gradcam`.
+
+    Returns:
+        As `channel_weights`.
+
+    Raises:
+        ValueError: the layer's output is no feature map.
+
+    >>> linear = nn.Linear(3, 1, bias=False)
+    >>> linear.weight.data = torch.tensor([[4.0, -4.0, 0.0]])
+    >>> inputs = torch.tensor([[[[1.0, 2.0]], [[0.0, 3.0]], [[9.0, 9.0]]]])
+    >>> closed_form_weights(PooledNetwork(nn.Identity(), False, linear, "0"), inputs)[1].tolist()
+    [[[2.0, -2.0, 0.0]]]
+    >>> closed_form_weights(PooledNetwork(nn.Identity(), True, linear, "0"), inputs)[1].tolist()
+    [[[2.0, -1.0, 0.0]]]
     """
     with torch.no_grad():
         activations = network.features(inputs)
         if activations.ndim != 4:
-            raise ValueError(_no_feature_map(network.layer, activations))
+            raise Refusal(_no_feature_map(network.layer, activations))
         logits = network.classify(activations)
         chosen = network.linear.weight if classes is None else network.linear.weight[classes]
         passing = (activations > 0).float() if network.rectified else torch.ones_like(activations[:, :, :1, :1])
@@ -161,43 +185,46 @@ def gradient_weights(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """`channel_weights` of any network by automatic differentiation: one forward pass, all classes backward at once.
 
-    Where memory is too small for all classes, or where an operation cannot be batched, the classes go one by one.
+    Args, returns, errors: as in `channel_weights`.
 
-    >>> network = nn.Sequential(nn.Identity(), nn.Flatten())  # two cells, each of which is a logit
-    >>> activations, weights, logits = gradient_weights(network, torch.tensor([[[[1.0, 3.0]]]]), "0")
-    >>> weights  # of each logit: the mean of the gradient [1 0], and of [0 1]
-    tensor([[[0.5000],
-             [0.5000]]])
+    >>> network = nn.Sequential(nn.Identity(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1, bias=False))
+    >>> network[3].weight.data = torch.tensor([[4.0, -4.0, 0.0]])
+    >>> gradient_weights(network, torch.ones(1, 3, 1, 2), "0")[1].tolist()
+    [[[2.0, -2.0, 0.0]]]
     """
     with explained_activations(network, layer) as recorded, torch.enable_grad():
         logits = network(inputs)
         activations = recorded[0]
         if activations.ndim != 4:
-            raise ValueError(_no_feature_map(layer, activations))
+            raise Refusal(_no_feature_map(layer, activations))
         chosen = logits.sum(0) if classes is None else logits.sum(0)[classes]
         try:
             (gradients,) = torch.autograd.grad(
                 chosen, activations, torch.eye(len(chosen)).to(chosen), retain_graph=True, is_grads_batched=True
             )
             weights = gradients.mean((3, 4))
-        except RuntimeError:
+        except RuntimeError:  # too little memory for all classes, or an operation that cannot be batched: one by one
             each = [torch.autograd.grad(logit, activations, retain_graph=True)[0].mean((2, 3)) for logit in chosen]
             weights = torch.stack(each)
     return activations.detach(), weights.transpose(0, 1), logits.detach()
 
 
 def weighted_sum(activations: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """`L^c = ReLU(sum_k alpha^c_k A^k)`: raw maps (n, classes, h, w) of Grad-CAM.
-
-    >>> weighted_sum(torch.tensor([[[[1.0, 3.0]], [[5.0, 1.0]]]]), torch.tensor([[[2.0, -1.0]]]))
-    tensor([[[[0., 5.]]]])
+    """Raw maps L^c = ReLU(sum_k alpha^c_k A^k).
 
     Args:
-        activations: A, float32 (n, k, h, w).
+        activations: A, float32 (n, k, rows, columns).
         weights: alpha, float32 (n, classes, k).
+
+    Returns:
+        float32 (n, classes, rows, columns).
+
+    >>> weighted_sum(torch.tensor([[[[1.0, 2.0]], [[0.0, 3.0]]]]), torch.tensor([[[2.0, -2.0]]])).tolist()
+    [[[[2.0, 0.0]]]]
     """
     return (weights @ activations.flatten(2)).relu().unflatten(2, activations.shape[2:])
 
 
 def _no_feature_map(layer: str, output: torch.Tensor) -> str:
-    return f"gradcam.layer: {layer} has output of shape {tuple(output.shape)}, no feature map"
+    shape = tuple(output.shape)
+    return f"gradcam.layer: {layer} has output of shape {shape}, no feature map; choose one before pooling, e.g. layer4"

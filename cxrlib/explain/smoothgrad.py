@@ -21,32 +21,35 @@ def smoothgrad(
     batch_size: int = 32,
     average: Literal["raw", "normalised"] = "raw",
 ) -> torch.Tensor:
-    """Mean Grad-CAM map over noisy copies of one image, all classes: `samples` forward passes.
+    """Mean Grad-CAM map over noisy copies of one image, all classes: `samples` forward passes (thesis, section 3.2).
 
-    `(1 / samples) sum_i L^c(x + e_i)`, with `e_i ~ N(0, sigma^2)` and `sigma = noise_level * (max x - min x)`
-    (Smilkov et al. 2017, with Grad-CAM in place of the gradient; thesis, section 3.2). Without noise the mean is
-    Grad-CAM itself:
+        1/N sum_n L^c(x + e_n),  e_n from a normal distribution with sigma = noise_level * (max x - min x)
 
-    >>> from cxrlib.model.pooling import PooledNetwork
-    >>> linear = nn.Linear(2, 1, bias=False)
-    >>> linear.weight.data = torch.tensor([[4.0, -2.0]])
-    >>> network = PooledNetwork(nn.Identity(), False, linear, "features")
-    >>> channels = torch.tensor([[[1.0, 3.0]], [[5.0, 1.0]]])
-    >>> smoothgrad(network, channels, noise_level=0.0, samples=3, seed=0, layer="features")
-    tensor([[[0., 5.]]])
+    The method is SmoothGrad (Smilkov et al. 2017) with Grad-CAM in place of the gradient.
 
     Args:
-        network: logits (n, classes); its modes are as before afterwards. An `inference_copy` is faster.
-        image: float32 (3, h, w), normalised.
-        noise_level: standard deviation of the Gaussian noise as a fraction of the image's maximum - minimum.
-        samples: number of noisy copies. They come in batches, so memory does not grow with their number.
+        network: logits (n, classes); its mode and gradient flags return as they were. An `inference_copy` is faster.
+        image: x, float32 (3, h, w), normalised.
+        noise_level: standard deviation of the noise as a fraction of the image's maximum - minimum.
+        samples: N, the number of noisy copies.
         seed: seeds the noise, which does not depend on the batch size.
         layer: as in `gradcam`.
-        batch_size: copies per forward pass.
-        average: "raw" averages ReLU maps, "normalised" divides each by its maximum first.
+        batch_size: copies per forward pass; memory grows with it and not with `samples`.
+        average: "raw" averages the maps L^c, "normalised" divides each by its maximum first.
 
     Returns:
         float32 (classes, rows, columns) at the resolution of the layer, raw.
+
+    Raises:
+        ValueError: as `gradcam`.
+
+    Without noise the result is the Grad-CAM map:
+
+    >>> network = nn.Sequential(nn.Identity(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1, bias=False))
+    >>> network[3].weight.data = torch.tensor([[4.0, -4.0, 0.0]])
+    >>> image = torch.tensor([[[1.0, 2.0]], [[0.0, 3.0]], [[9.0, 9.0]]])
+    >>> smoothgrad(network, image, noise_level=0.0, samples=4, seed=0, layer="0").tolist()
+    [[[2.0, 0.0]]]
     """
     network = pooled_at(network, layer) or network
     total: torch.Tensor | float = 0.0
@@ -59,24 +62,19 @@ def smoothgrad(
 def noisy_copies(
     image: torch.Tensor, noise_level: float, samples: int, seed: int, batch_size: int
 ) -> Iterator[torch.Tensor]:
-    """Batches of one image plus Gaussian noise: `x + e`, `e ~ N(0, sigma^2)`, `sigma = noise_level * (max x - min x)`.
+    """Batches of an image plus Gaussian noise with sigma = noise_level * (max x - min x).
 
-    Every copy is drawn by itself, so the noise depends on the seed and the device, not on the batch size.
-
-    >>> image = torch.tensor([[[0.0, 10.0]]])
-    >>> [len(batch) for batch in noisy_copies(image, 0.1, samples=5, seed=0, batch_size=2)]
-    [2, 2, 1]
-    >>> copies = torch.cat(list(noisy_copies(image, 0.1, samples=2000, seed=0, batch_size=500)))
-    >>> abs(float(copies[:, 0, 0, 0].std()) - 1.0) < 0.05  # 0.1 * (10 - 0)
-    True
+    The noise of each copy depends on the seed and its number, not on the batch size.
 
     Args:
-        image: float32 (3, h, w), on the device where the noise is drawn.
-        noise_level, samples, seed: as in `smoothgrad`.
-        batch_size: copies per batch.
+        image: x, float32 (3, h, w), on the device on which the noise is drawn.
+        noise_level, samples, seed, batch_size: as in `smoothgrad`.
 
     Yields:
         float32 (at most batch_size, 3, h, w).
+
+    >>> [len(batch) for batch in noisy_copies(torch.rand(3, 4, 4), 0.1, samples=5, seed=0, batch_size=2)]
+    [2, 2, 1]
     """
     generator = torch.Generator(image.device).manual_seed(seed)
     sigma = noise_level * (image.max() - image.min())

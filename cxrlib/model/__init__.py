@@ -5,9 +5,7 @@ from lazy_loader import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     submod_attrs={
-        "checkpoint": ["load_checkpoint"],
-        "inference": ["inference_copy"],
-        "networks": ["build_resnet", "normalise"],
+        "networks": ["build_resnet", "feature_map_shape", "normalise"],
         "training": ["positive_weights"],
     },
 )

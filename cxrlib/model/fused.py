@@ -1,7 +1,7 @@
-"""Convolutions fused with the addition and the ReLU that follow them, for CPUs.
+"""Convolutions that take the addition and the ReLU after them along, for CPUs.
 
-torch.compile generates these operators for a frozen network on a CPU; here they are called without a compiler. The
-result of a convolution is written to memory once, instead of two or three times.
+The operators are those that torch.compile generates for a frozen network on a CPU, called here without a compiler. A
+convolution's result is then written to memory once instead of two or three times.
 """
 
 import operator
@@ -57,7 +57,7 @@ def fuse_convolutions(network: fx.GraphModule) -> fx.GraphModule:
         relu = _only_user(addition or node, lambda user: _is_relu(user, modules))
         addend = [other for other in addition.args if other is not node] if addition else []
         last = relu or addition or node
-        name = f"fused.{node.name}"  # of the call, not of the module: other things may follow its second call
+        name = f"fused.{node.name}"  # a module that is called twice is followed by different things
         network.add_submodule(name, FusedConvolution(modules[node.target], relu is not None))
         with network.graph.inserting_before(last):
             fused = network.graph.call_module(name, (node.args[0], *addend))

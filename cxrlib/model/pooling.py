@@ -1,4 +1,4 @@
-"""Networks cut before their global average pooling: of their last feature map, Grad-CAM has a closed form."""
+"""A network cut before its global average pooling, where Grad-CAM has a closed form."""
 
 import torch
 from torch import fx, nn
@@ -6,15 +6,7 @@ from torch.nn import functional
 
 
 class PooledNetwork(nn.Module):
-    """A network whose logits are a linear function of globally averaged features.
-
-    `y = W mean(A) + b`, or `y = W mean(ReLU(A)) + b` where `rectified`; A are the features, the mean is over the cells.
-
-    >>> linear = nn.Linear(1, 1)
-    >>> _ = linear.weight.data.fill_(2.0), linear.bias.data.fill_(0.5)
-    >>> network = PooledNetwork(nn.Identity(), False, linear, "features")
-    >>> network(torch.tensor([[[[1.0, 5.0]]]]))  # 2 * (1 + 5) / 2 + 0.5
-    tensor([[6.5000]], grad_fn=<AddmmBackward0>)
+    """A network whose logits are a linear function of globally averaged features; Grad-CAM of those is closed-form.
 
     Args:
         features: images (n, 3, h, w) to a feature map (n, k, rows, columns).
@@ -37,7 +29,13 @@ class PooledNetwork(nn.Module):
 
 
 def pooled_at(network: nn.Module, layer: str) -> PooledNetwork | None:
-    """`network` itself if it is already cut at `layer`, else the result of `split_at_pooling`."""
+    """`network` itself where it is already cut at `layer`, else what `split_at_pooling` finds.
+
+    >>> network = nn.Sequential(nn.Conv2d(3, 8, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
+    >>> pooled = pooled_at(network, "0")
+    >>> pooled_at(pooled, "0") is pooled
+    True
+    """
     if isinstance(network, PooledNetwork) and network.layer == layer:
         return network
     return split_at_pooling(network, layer)
@@ -46,44 +44,41 @@ def pooled_at(network: nn.Module, layer: str) -> PooledNetwork | None:
 def split_at_pooling(network: nn.Module, layer: str) -> PooledNetwork | None:
     """`network` in two parts that share its weights, if only global average pooling and a linear layer follow `layer`.
 
-    A ReLU may stand before the pooling. Dropouts may stand anywhere, since they do nothing in evaluation mode. All
-    ResNets, DenseNets, EfficientNets and MobileNetV2 of torchvision can be split.
-
-    >>> network = nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 1))
-    >>> pooled = split_at_pooling(network, "0")
-    >>> pooled.rectified, pooled.linear is network[4]
-    (True, True)
-    >>> split_at_pooling(network, "2") is None  # nothing is pooled after the pooling
-    True
+    The parts that may follow are, in this order: a ReLU, which may be missing; pooling to 1x1 and flattening, or a mean
+    over the cells; a linear layer. Dropouts may stand anywhere, since they do nothing in evaluation mode.
 
     Args:
-        network: images to logits.
-        layer: name of a module, as in `nn.Module.named_modules`.
+        network: float32 (n, 3, h, w) to logits (n, classes).
+        layer: name of one of its modules.
 
     Returns:
-        None if anything else follows `layer`, if `network` has no such module, or if torch.fx cannot trace `network`.
+        None where something else follows, where `layer` does not exist, or where torch.fx cannot trace the network.
+
+    >>> head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(), nn.Linear(8, 2)]
+    >>> pooled = split_at_pooling(nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU(), *head), "0")
+    >>> pooled.rectified, pooled.linear is head[-1]
+    (True, True)
+    >>> split_at_pooling(nn.Sequential(nn.Conv2d(3, 8, 1), nn.Sigmoid(), *head), "0") is None
+    True
     """
     try:
         graph = _LeafTracer(layer).trace(network)
     except Exception:  # noqa: BLE001 - tracing runs the network's own code, which may raise anything
         return None
-    output = next(node for node in graph.nodes if node.op == "output")
-    last = output.args[0]
-    nodes = _chain_from(layer, last) if isinstance(last, fx.Node) else None
-    if nodes is None:
-        return None
     modules = dict(network.named_modules())
-    steps = [(node, step) for node in nodes[1:] if (step := _step(node, modules)) != NOTHING]
-    names = [name for _, name in steps]
-    rectified = names[:1] == [RELU]
-    if names[rectified:] not in ([POOLING, FLATTENING, LINEAR], [MEAN, LINEAR]):
+    following = [node for node in _following(graph, layer) if _kind(node, modules) != "dropout"]
+    kinds = [_kind(node, modules) for node in following]
+    rectified = kinds[:1] == ["relu"]
+    if kinds[rectified:] not in (["pool", "flatten", "linear"], ["mean", "linear"]):
         return None
-    output.replace_input_with(last, nodes[0])
+    linear = modules[following[-1].target]
+    output = next(node for node in graph.nodes if node.op == "output")
+    output.replace_input_with(output.args[0], following[0].all_input_nodes[0])
     features = fx.GraphModule(network, graph)
     features.graph.eliminate_dead_code()
     features.recompile()
     features.delete_all_unused_submodules()
-    return PooledNetwork(features, rectified, modules[steps[-1][0].target], layer)
+    return PooledNetwork(features, rectified, linear, layer)
 
 
 class _LeafTracer(fx.Tracer):
@@ -97,53 +92,52 @@ class _LeafTracer(fx.Tracer):
         return name == self.leaf or super().is_leaf_module(module, name)
 
 
-def _chain_from(layer: str, last: fx.Node) -> list[fx.Node] | None:
-    """The nodes from `layer` to `last`, if each is the only input of the next one; else None."""
-    nodes = [last]
-    while not (nodes[0].op == "call_module" and nodes[0].target == layer):
-        inputs = nodes[0].all_input_nodes
-        if len(inputs) != 1:
-            return None
-        nodes.insert(0, inputs[0])
-    return nodes
+def _following(graph: fx.Graph, layer: str) -> list[fx.Node]:
+    """The operations between `layer` and the output, in order; none where they are no single chain."""
+    chain: list[fx.Node] = []
+    node = next(node for node in graph.nodes if node.op == "output").args[0]
+    while isinstance(node, fx.Node):
+        if node.op == "call_module" and node.target == layer:
+            return chain
+        if len(node.all_input_nodes) != 1:
+            return []
+        chain.insert(0, node)
+        node = node.all_input_nodes[0]
+    return []
 
 
-RELU, POOLING, FLATTENING, MEAN, LINEAR = "ReLU", "average pooling to one cell", "flattening", "mean of cells", "linear"
-NOTHING, OTHER = "nothing", "something else"
-
-
-def _step(node: fx.Node, modules: dict[str, nn.Module]) -> str:
-    """What a node does to its input, in evaluation mode."""
+def _kind(node: fx.Node, modules: dict[str, nn.Module]) -> str:
+    """What an operation does: relu, pool (to 1x1), mean (over the cells), flatten, dropout, linear or other."""
     if node.op == "call_module":
-        return _step_of_module(modules[node.target])
-    name = node.target if node.op == "call_method" else getattr(node.target, "__name__", "")
+        return _kind_of_module(modules[node.target])
     argument = node.args[1] if len(node.args) > 1 else next(iter(node.kwargs.values()), None)
+    name = node.target if node.op == "call_method" else getattr(node.target, "__name__", "")
     if name == "relu":
-        return RELU
+        return "relu"
     if node.target is functional.adaptive_avg_pool2d and argument in (1, (1, 1), [1, 1]):
-        return POOLING
+        return "pool"
     if name == "flatten" and argument == 1:
-        return FLATTENING
-    if name == "mean" and _is_rows_and_columns(argument) and not node.kwargs.get("keepdim"):
-        return MEAN
-    return OTHER
+        return "flatten"
+    if name == "mean" and not node.kwargs.get("keepdim") and _are_rows_and_columns(argument):
+        return "mean"
+    return "other"
 
 
-def _step_of_module(module: nn.Module) -> str:
+def _kind_of_module(module: nn.Module) -> str:
     match module:
         case nn.ReLU():
-            return RELU
+            return "relu"
         case nn.AdaptiveAvgPool2d(output_size=1 | (1, 1)):
-            return POOLING
+            return "pool"
         case nn.Flatten(start_dim=1):
-            return FLATTENING
-        case nn.Linear():
-            return LINEAR
+            return "flatten"
         case nn.Dropout() | nn.Identity():
-            return NOTHING
-    return OTHER
+            return "dropout"
+        case nn.Linear():
+            return "linear"
+    return "other"
 
 
-def _is_rows_and_columns(dimensions: object) -> bool:
-    """Whether numbers of dimensions of a feature map (n, k, rows, columns) are those of its rows and its columns."""
-    return isinstance(dimensions, (list, tuple)) and sorted(number % 4 for number in dimensions) == [2, 3]
+def _are_rows_and_columns(dimensions: object) -> bool:
+    """Whether these are the last two of four dimensions, e.g. (2, 3) or [-1, -2]."""
+    return isinstance(dimensions, (list, tuple)) and sorted(d % 4 for d in dimensions) == [2, 3]

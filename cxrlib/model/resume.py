@@ -1,4 +1,4 @@
-"""The state of a training loop between two epochs, stored so that a killed run goes on as if nothing had happened."""
+"""The state of a training loop between two epochs, so that a killed training ends with the same weights."""
 
 import json
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load, save_file
+from safetensors.torch import load, save
 from torch import nn
 
 from cxrlib.runtime.files import whole_file
@@ -30,8 +30,8 @@ class TrainingState:
     history: list[tuple] = field(default_factory=list)
     best: float = float("inf")
 
-    def save(self, path: Path, identity: str) -> None:
-        """Store the state as safetensors; `identity` names the data and parameters that it belongs to."""
+    def save(self, path: Path) -> None:
+        """Store the state as safetensors."""
         momenta = {
             f"optimizer.{number}.{name}": tensor
             for number, values in self.optimizer.state_dict()["state"].items()
@@ -40,37 +40,34 @@ class TrainingState:
         }
         tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in (tensors | momenta).items()}
-        about = {
-            "identity": identity,
+        rest = {
             "groups": self.optimizer.state_dict()["param_groups"],
             "schedule": self.schedule.state_dict(),
             "history": self.history,
             "best": self.best,
         }
         with whole_file(path) as temporary:
-            save_file(tensors | {"random": self.random.get_state()}, temporary, {"state": json.dumps(about)})
+            temporary.write_bytes(save(tensors | {"random": self.random.get_state()}, {"state": json.dumps(rest)}))
 
-    def restore(self, path: Path, identity: str) -> bool:
-        """Take up what `path` holds; return False, changing nothing, if it is absent, damaged or of something else."""
+    def restore(self, path: Path) -> bool:
+        """Take up the state that `path` holds; where it is absent or damaged, change nothing and return False."""
         try:
             with safe_open(path, framework="pt") as file:
-                about = json.loads((file.metadata() or {}).get("state", "{}"))
+                rest = json.loads((file.metadata() or {})["state"])
             tensors = load(path.read_bytes())
-        except (OSError, SafetensorError):
-            return False
-        if about.get("identity") != identity:
+        except (OSError, SafetensorError, KeyError, ValueError):
             return False
         self.random.set_state(tensors.pop("random"))
         network, momenta = {}, {}
         for name, tensor in tensors.items():
-            kind, _, rest = name.partition(".")
+            kind, _, part = name.partition(".")
             if kind == "network":
-                network[rest] = tensor
+                network[part] = tensor
             else:
-                number, _, key = rest.partition(".")
+                number, _, key = part.partition(".")
                 momenta.setdefault(int(number), {})[key] = tensor
         self.network.load_state_dict(network)
-        self.optimizer.load_state_dict({"state": momenta, "param_groups": about["groups"]})
-        self.schedule.load_state_dict(about["schedule"])
-        self.history, self.best = [tuple(row) for row in about["history"]], about["best"]
+        self.optimizer.load_state_dict({"state": momenta, "param_groups": rest["groups"]})
+        self.schedule.load_state_dict(rest["schedule"])
+        self.history, self.best = [tuple(row) for row in rest["history"]], rest["best"]
         return True

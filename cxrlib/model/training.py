@@ -1,4 +1,4 @@
-"""The training loop (thesis, section 4.3)."""
+"""Training: the thesis's loop, read from top to bottom (thesis, section 4.3)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from cxrlib.model.networks import device_of, normalise
 from cxrlib.model.resume import TrainingState
 from cxrlib.runtime.device import autocast
 from cxrlib.runtime.distributed import own_part, rank, sum_over_processes, trained_together, world_size
+from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.progress import progress
 
 
@@ -48,16 +49,19 @@ LabelledImages = tuple[torch.Tensor | StoredInputs, torch.Tensor]
 
 
 def positive_weights(targets: torch.Tensor) -> torch.Tensor:
-    """The weight of each label's positives in the loss: `negatives / positives`, float32 (classes,).
-
-    >>> positive_weights(torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0]]))
-    tensor([3.0000, 0.3333])
+    """Weights of the positives in the loss: negatives / positives of each label.
 
     Args:
-        targets: float32 0/1, (studies, classes).
+        targets: float32 0/1, (n, classes).
+
+    Returns:
+        float32 (classes,).
 
     Raises:
         ValueError: a label has no positives.
+
+    >>> positive_weights(torch.tensor([[1.0, 1.0], [0.0, 1.0], [0.0, 1.0], [0.0, 0.0]])).numpy().round(2)
+    array([3.  , 0.33], dtype=float32)
     """
     positives = targets.sum(0)
     if (positives == 0).any():
@@ -73,32 +77,27 @@ def train(
     keep_best: Callable[[int, float], None],
     precision: str = "float32",
     state_path: Path | None = None,
-    identity: str = "",
 ) -> pd.DataFrame:
     """Train with BCE, SGD and LinearLR; call `keep_best(epoch, valid_loss)` whenever the validation loss is lowest.
 
-    The loss of a label is `-(w t log p + (1 - t) log(1 - p))`, p the sigmoid of the logit, t the target and w from
-    `positive_weights`; it is averaged over labels and images.
-
-    Under torchrun the processes share each batch, and the losses do not depend on the number of processes. A batch of
-    a single image, or of fewer images than there are processes, is left out.
+    Under torchrun the processes share each batch; losses do not depend on their number, as long as no batch is left
+    out: one of a single image, or of fewer than there are processes.
 
     Args:
         network: logits (n, classes), on its device.
         train_set, valid_set: images and targets.
         recipe: how to train.
-        keep_best: stores the network. It is called after the epoch, so a crash loses one epoch at most.
-        precision: "bfloat16" runs the forward pass in bfloat16; other values change nothing here.
-        state_path: file in which the state is stored after each epoch. A state that an earlier call stored there is
-            restored, and training goes on after its last epoch.
-        identity: names data and parameters. A stored state of another identity is not restored.
+        keep_best: stores the network; called inside the loop, so that a crash loses one epoch at most.
+        precision: as in the compute section; "bfloat16" autocasts the forward pass.
+        state_path: where the state is stored after each epoch; what an earlier call stored there is taken up. Another
+            recipe or other data need another path.
 
     Returns:
         One row per epoch: epoch, train_loss, valid_loss, learning_rate.
 
     Raises:
-        FloatingPointError: the loss is not finite; names epoch, batch and learning rate.
-        ValueError: a label has no positive training study, or every batch would be left out.
+        Refusal: the loss is not finite, which names epoch, batch and learning rate; or every batch would be left out.
+        ValueError: a label has no positive training study.
     """
     device = device_of(network)
     images, targets = train_set
@@ -109,17 +108,18 @@ def train(
     optimizer = torch.optim.SGD(network.parameters(), recipe.learning_rate, recipe.momentum)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, recipe.end_factor, total_iters=epochs)
     random = torch.Generator().manual_seed(recipe.seed)
-    # Batch norm needs two images to have a variance, and every process needs one image.
+    # a batch of one image has no variance to normalise with, and every process needs an image
     smallest = max(2, world_size())
     if min(recipe.batch_size, len(images)) < smallest:
-        raise ValueError(
+        raise Refusal(
             f"training.batch_size: batches of {recipe.batch_size} from {len(images)} training studies are too small "
-            f"for {world_size()} processes, which need {smallest} images"
+            f"for {world_size()} processes, which need {smallest} images; "
+            "raise it, raise data.n_studies, or start fewer processes"
         )
 
     state = TrainingState(network, optimizer, schedule, random)
     if state_path:
-        state.restore(state_path, identity)
+        state.restore(state_path)
     for epoch in range(len(state.history) + 1, epochs + 1):
         network.train()
         learning_rate, losses = schedule.get_last_lr()[0], []
@@ -134,7 +134,7 @@ def train(
             share = len(inputs) / len(batch)
             loss = sum_over_processes(mean_loss.detach() * share).item()
             if not np.isfinite(loss):
-                raise FloatingPointError(
+                raise Refusal(
                     f"the loss became {loss} at epoch {epoch}, batch {number}, learning rate "
                     f"{learning_rate:g}; lower training.learning_rate{_kept(state)}"
                 )
@@ -145,7 +145,7 @@ def train(
         schedule.step()
         valid_loss = evaluate(network, valid_set, loss_of, recipe.batch_size)
         if not np.isfinite(valid_loss):
-            raise FloatingPointError(
+            raise Refusal(
                 f"the validation loss became {valid_loss} after epoch {epoch}, learning rate {learning_rate:g}; "
                 f"lower training.learning_rate{_kept(state)}"
             )
@@ -154,12 +154,12 @@ def train(
             state.best = valid_loss
             keep_best(epoch, valid_loss)
         if state_path and rank() == 0:
-            state.save(state_path, identity)
+            state.save(state_path)
     return pd.DataFrame(state.history, columns=["epoch", "train_loss", "valid_loss", "learning_rate"])
 
 
 def _kept(state: TrainingState) -> str:
-    """The part of an error message that names the checkpoint of the best epoch, if there is one."""
+    """What a failure leaves: the checkpoint of the best epoch."""
     best = [epoch for epoch, _, valid_loss, _ in state.history if valid_loss == state.best]
     return f" (the checkpoint of epoch {best[0]}, the best so far, is kept)" if best else ""
 
@@ -171,7 +171,7 @@ def measure(
     recipe: Recipe,
     keep_best: Callable[[int, float], None],
 ) -> pd.DataFrame:
-    """The history of `train` without an epoch: the network is kept as it is, with its validation loss as epoch 0."""
+    """As `train` with no epoch at all: the network is kept as it is, with its validation loss as epoch 0."""
     weight = positive_weights(train_set[1]).to(device_of(network)) if recipe.pos_weight else None
     loss = evaluate(network, valid_set, nn.BCEWithLogitsLoss(pos_weight=weight), recipe.batch_size)
     keep_best(0, loss)
@@ -179,14 +179,7 @@ def measure(
 
 
 def evaluate(network: nn.Module, dataset: LabelledImages, loss_of: nn.Module, batch_size: int) -> float:
-    """Mean loss over a data set in evaluation mode.
-
-    Args:
-        network: logits (n, classes), on its device.
-        dataset: images and targets.
-        loss_of: logits and targets to their mean loss.
-        batch_size: images per forward pass.
-    """
+    """Mean loss over a data set in evaluation mode."""
     device = device_of(network)
     network.eval()
     images, targets = dataset

@@ -1,6 +1,7 @@
-"""Weights from which training starts: torchvision's, those of a local file, or torchxrayvision's chest network."""
+"""Weights to start from: torchvision's, a local file, or torchxrayvision's chest network."""
 
 import pickle
+from http.client import HTTPException
 from pathlib import Path
 
 import torch
@@ -9,10 +10,11 @@ from safetensors.torch import load
 from torch import nn
 from torchvision import models
 
+from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import whole_file
 
 PUBLISHED = ("imagenet", "torchxrayvision")
-"""Names of published weights. Other weights are given by the path of their file."""
+"""Weights that have a name; others have a path."""
 CHEST_URL = (
     "https://github.com/mlmed/torchxrayvision/releases/download/v1/pc-nih-rsna-siim-vin-resnet50-test512-e400-state.pt"
 )
@@ -43,25 +45,25 @@ CHEST_OUTPUTS = [
     "Lung Opacity",
     "Enlarged Cardiomediastinum",
 ]
-"""The labels of torchxrayvision's network, in the order of its outputs."""
+"""Its labels, in the order of its outputs."""
 
 
 def load_weights(
     network: nn.Module, weights: str, classes: list[str], names: dict[str, str] | None = None
 ) -> list[str]:
-    """Fill the backbone from `weights`, and those rows of the head for whose class the weights have an output.
+    """Fill the backbone from `weights`, and the head where they have an output for a class.
 
     Args:
         network: as `cxrlib.model.networks.build_resnet` makes it.
         weights: "imagenet", "torchxrayvision", or the path of a safetensors or PyTorch file.
         classes: of the network's head.
-        names: torchxrayvision's label -> name of the class here. None: the classes have torchxrayvision's names.
+        names: torchxrayvision's label -> the class that it is called here; its own name where None.
 
     Returns:
-        The classes whose rows of the head are unchanged.
+        The classes whose part of the head is left as it was.
 
     Raises:
-        RuntimeError: the weights cannot be downloaded or read, or do not fit the architecture.
+        Refusal: the weights cannot be downloaded or read, or do not fit the architecture.
     """
     if weights == "torchxrayvision":
         state = read_state(weights_file(weights))
@@ -72,7 +74,7 @@ def load_weights(
     _fill_backbone(network, state, weights)
     if weights != "torchxrayvision":
         return classes
-    # Of two outputs with one name the last one is taken.
+    # where two outputs share a name, the last one has it
     output_of = {(names or {}).get(output, output): position for position, output in enumerate(CHEST_OUTPUTS)}
     known = [name for name in classes if name in output_of]
     rows, outputs = [classes.index(name) for name in known], [output_of[name] for name in known]
@@ -83,13 +85,11 @@ def load_weights(
 
 
 def weights_file(weights: str) -> Path | None:
-    """The file behind `weights`; torchxrayvision's is downloaded first if it is missing.
-
-    Returns:
-        None for "imagenet", whose file torchvision keeps and checks against its hash, and for a path without a file.
+    """The file behind `weights`, downloaded first where it is torchxrayvision's; None for torchvision's, which are
+    checked against their hash, and for a path that leads nowhere.
 
     Raises:
-        RuntimeError: the file cannot be downloaded.
+        Refusal: the file cannot be downloaded.
     """
     if weights != "torchxrayvision":
         path = Path(weights)
@@ -99,33 +99,33 @@ def weights_file(weights: str) -> Path | None:
         try:
             with whole_file(path) as temporary:
                 torch.hub.download_url_to_file(CHEST_URL, str(temporary))
-        except OSError as error:
-            raise RuntimeError(_offline(CHEST_URL, error, f"put it at {path}")) from error
+        except (OSError, HTTPException) as error:
+            raise Refusal(_offline(CHEST_URL, error, f"put it at {path}")) from error
     return path
 
 
 def read_state(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a safetensors file, or of a file that torch.save wrote. Nothing else in the file is loaded.
+    """Tensors of a safetensors file or of one that torch.save wrote; nothing else in it is loaded.
 
     Raises:
-        RuntimeError: the file is missing, damaged, or holds objects that could run code.
+        Refusal: the file is missing, damaged, or holds objects that could run code.
     """
     try:
         if path.suffix == ".safetensors":
             return load(path.read_bytes())
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise RuntimeError(
+        raise Refusal(
             f"{path}: refused, for it is damaged or holds more than tensors, and loading that could run code; "
             "save the network's state_dict() instead"
         ) from error
     except (SafetensorError, OSError, RuntimeError, EOFError) as error:
         kind = "safetensors" if path.suffix == ".safetensors" else "PyTorch"
-        raise RuntimeError(f"{path}: not a readable {kind} file ({error})") from error
+        raise Refusal(f"{path}: not a readable {kind} file ({error}); give another or copy it again") from error
     state = state.get("state_dict", state) if isinstance(state, dict) else {}
     tensors = {name.removeprefix("module."): value for name, value in state.items() if isinstance(value, torch.Tensor)}
     if not tensors:
-        raise RuntimeError(f"{path}: holds no state_dict of tensors")
+        raise Refusal(f"{path}: holds no state_dict of tensors; save the network's state_dict() there")
     return tensors
 
 
@@ -137,8 +137,9 @@ def _fill_backbone(network: nn.Module, state: dict[str, torch.Tensor], weights: 
     for name in [*wanted, *shapes]:
         if shapes.get(name) != wanted.get(name):
             there, here = shapes.get(name, "absent"), wanted.get(name, "absent")
-            raise RuntimeError(
-                f"model.weights: {weights} is not this architecture: {name} differs, {there} there and {here} here"
+            raise Refusal(
+                f"model.weights: {weights} is not this architecture: {name} differs, {there} there and {here} here; "
+                "choose other weights or another model.architecture"
             )
     network.load_state_dict({name: state[name] for name in wanted}, strict=False)
 
@@ -148,11 +149,11 @@ def _imagenet_state(network: nn.Module) -> dict[str, torch.Tensor]:
     chosen = models.get_weight(f"{name}_Weights.IMAGENET1K_V1")
     try:
         return chosen.get_state_dict(check_hash=True)
-    except OSError as error:
-        raise RuntimeError(_offline(chosen.url, error)) from error
+    except (OSError, HTTPException, RuntimeError) as error:  # RuntimeError: the file has another hash
+        raise Refusal(_offline(chosen.url, error)) from error
 
 
-def _offline(url: str, error: OSError, place: str = "give its path as model.weights") -> str:
+def _offline(url: str, error: Exception, place: str = "give its path as model.weights") -> str:
     return (
         f"model.weights: {url} could not be downloaded ({error}). Download it elsewhere and {place}, "
         "or train from scratch with model.weights=null"

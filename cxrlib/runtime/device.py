@@ -1,4 +1,4 @@
-"""The device, number format, threads and seeds of a process."""
+"""Where tensors live, in which number format, how many threads work on them, and the seeds: the only place to know."""
 
 import contextlib
 import os
@@ -8,8 +8,10 @@ import sys
 import numpy as np
 import torch
 
+from cxrlib.runtime.errors import Refusal
+
 NOTE = "cxrlib.note"
-"""The audit event with the device, threads and seeds of this process."""
+"""The audit event that tells a listener, if there is one, what this process computes with."""
 
 
 def use_device(name: str = "auto", threads: int = 0, precision: str = "float32") -> torch.device:
@@ -17,11 +19,11 @@ def use_device(name: str = "auto", threads: int = 0, precision: str = "float32")
 
     Args:
         name: as in `pick_device`.
-        threads: CPU threads of torch; 0 leaves the number to torch.
+        threads: CPU threads of torch; 0 leaves its own choice.
         precision: "float32", "tf32" or "bfloat16"; only tf32 changes a setting here.
 
     Raises:
-        RuntimeError: the device asked for is not present.
+        Refusal: the device asked for is not present.
     """
     if threads:
         torch.set_num_threads(threads)
@@ -39,7 +41,7 @@ def inference_dtype(precision: str) -> torch.dtype:
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
-    """Context for the forward pass of training: bfloat16 if `precision` says so. Weights and updates stay float32."""
+    """Context for the forward pass of training: bfloat16 where asked for; weights and their updates stay float32."""
     return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else contextlib.nullcontext()
 
 
@@ -49,20 +51,20 @@ def pick_device(name: str = "auto") -> torch.device:
     Under torchrun, each process of a machine gets the CUDA device of its own number.
 
     Raises:
-        RuntimeError: the device asked for is not present.
+        Refusal: the device asked for is not present.
     """
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         name = next(kind for kind in ("cuda", "mps", "cpu") if present[kind])
     if name not in present:
-        raise RuntimeError(f"compute.device: unknown device {name!r}; choose auto, cpu, cuda or mps")
+        raise Refusal(f"compute.device: unknown device {name!r}; choose auto, cpu, cuda or mps")
     if not present[name]:
-        raise RuntimeError(f"compute.device: {name} is not available here; choose auto or cpu")
+        raise Refusal(f"compute.device: {name} is not available here; choose auto or cpu")
     return torch.device(name, int(os.environ.get("LOCAL_RANK", 0))) if name == "cuda" else torch.device(name)
 
 
 def seed_everything(seed: int) -> None:
-    """Seed Python, NumPy and torch, and switch on torch's deterministic kernels."""
+    """Seed Python, NumPy and torch, and ask torch for deterministic kernels where it has them."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)

@@ -7,7 +7,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from cxrlib.runtime.errors import Missing, Refusal, refusal_of
+
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
+BLOCK = 2**20
+"""Bytes that a disk is asked to take to find out whether it is full."""
 
 
 def from_root(path: Path) -> str:
@@ -17,14 +21,51 @@ def from_root(path: Path) -> str:
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path with the same suffix; rename it to `path` on success, remove it on failure."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Yield a temporary path with the same suffix; rename it to `path` on success, remove it on failure.
+
+    Raises:
+        Refusal: the disk is full or write-protected, or fails.
+    """
     temporary = path.with_name(f".{path.stem}.cxr-{os.getpid()}{path.suffix}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         os.replace(temporary, path)
+    except Exception as error:
+        if refusal := refusal_of(_system_error(error, temporary)):
+            raise refusal from error
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary.exists():
+            temporary.unlink(missing_ok=True)
+
+
+def _system_error(error: Exception, half_written: Path) -> OSError:
+    """The system's error behind `error`; one without a number where there is none.
+
+    NumPy and torch raise errors of their own where a disk is full. Adding a block to the file that they have half
+    written raises the system's.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return error
+    try:
+        if half_written.exists() and not isinstance(error, Refusal):
+            with half_written.open("ab") as file:
+                file.write(bytes(BLOCK))
+    except OSError as found:
+        return found
+    return OSError()
+
+
+def existing(path: Path, remedy: str) -> Path:
+    """`path`, if something is there.
+
+    Raises:
+        Missing: names the path and the remedy, e.g. "run notebook 02_training first".
+    """
+    if not path.exists():
+        raise Missing(f"{path} is missing; {remedy}")
+    return path
 
 
 def write_json(path: Path, value: object) -> None:
@@ -34,8 +75,15 @@ def write_json(path: Path, value: object) -> None:
 
 
 def read_json(path: Path) -> dict:
-    """Read a JSON file."""
-    return json.loads(path.read_text())
+    """Read a JSON file.
+
+    Raises:
+        Refusal: the file is damaged.
+    """
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise Refusal(f"{path}: not a readable JSON file ({error}); delete it and run again") from error
 
 
 def fingerprint(value: object) -> str:

@@ -24,29 +24,30 @@ COMPUTES_NOTHING = tuple(
 def imported_names(source: str, inside_functions: bool = True) -> frozenset[str]:
     """Dotted names of everything that a Python source imports, inside of functions too or on loading only.
 
-    Of `from a import b` both a and a.b, since b may be a module. The project has no relative imports.
+    Of `from a import b` it is a.b, since b may be a module. The project has no relative imports.
 
-    >>> sorted(imported_names("from cxrlib.explain import weighted_sum"))
-    ['cxrlib.explain', 'cxrlib.explain.weighted_sum']
+    >>> sorted(imported_names("from cxrlib.explain import weighted_sum; import torch.nn"))
+    ['cxrlib.explain.weighted_sum', 'torch.nn']
     """
     tree, names = ast.parse(source), set()
     for node in ast.walk(tree) if inside_functions else tree.body:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
     return frozenset(names)
 
 
 def code_files(names: Iterable[str], given: tuple[str, ...] = (), root: Path = PROJECT_ROOT) -> list[Path]:
     """The files of the project behind imported names, and behind what these import in turn.
 
-    A name that the face of a folder re-exports leads to its module; faces themselves compute nothing and are left out.
+    A name that the face of a folder re-exports leads to its module; a whole folder leads to all modules behind its
+    face. Faces themselves compute nothing and are left out.
 
     Args:
         names: dotted names, e.g. from `imported_names`.
         given: modules and folders, as dotted names, that are not followed, since what they give enters by its own
-            fingerprint.
+            fingerprint or by value.
         root: the project's folder.
 
     Returns:
@@ -56,24 +57,23 @@ def code_files(names: Iterable[str], given: tuple[str, ...] = (), root: Path = P
     waiting, seen, found = list(names), set(), set()
     while waiting:
         name = waiting.pop()
-        if name in seen or name.partition(".")[0] != PACKAGE or _is_below(name, left_out):
+        if name in seen or name.partition(".")[0] != PACKAGE:
             continue
         seen.add(name)
-        path = root.joinpath(*name.split("."))
-        if path.with_suffix(".py").is_file():
-            file = path.with_suffix(".py")
+        for module in _modules_of(name, root):
+            file = root.joinpath(*module.split(".")).with_suffix(".py")
+            if file in found or _is_below(module, left_out):
+                continue
             source = file.read_text(encoding="utf-8")
             found |= {file, *_data_files(source, file.parent)}
             waiting += imported_names(source)
-        elif (face := path.parent / "__init__.py").is_file():
-            waiting += [f"{name.rpartition('.')[0]}.{module}" for module in _modules_behind(face, path.name)]
     return sorted(found)
 
 
 def code_fingerprints(names: Iterable[str], given: tuple[str, ...] = (), root: Path = PROJECT_ROOT) -> dict[str, str]:
     """Fingerprint of every file of `code_files`, by its path from the project's root."""
     return {
-        path.relative_to(root).as_posix(): _meaning(path.read_text(encoding="utf-8"))
+        path.relative_to(root).as_posix(): meaning(path.read_text(encoding="utf-8"))
         if path.suffix == ".py"
         else file_fingerprint(path)
         for path in code_files(names, given, root)
@@ -81,24 +81,23 @@ def code_fingerprints(names: Iterable[str], given: tuple[str, ...] = (), root: P
 
 
 @cache
-def code_fingerprint(*modules: str, given: tuple[str, ...] = ()) -> str:
+def code_fingerprint(*modules: str, given: tuple[str, ...] = (), root: Path = PROJECT_ROOT) -> str:
     """One fingerprint of what computes something: the code behind modules, and the libraries that it imports.
 
     For stores that must not outlive the code that filled them; the modules are loaded.
 
     Args:
         modules: dotted names.
-        given: as in `code_files`.
+        given, root: as in `code_files`.
     """
-    files = code_files(modules, given)
-    sources = [path.read_text(encoding="utf-8") for path in files if path.suffix == ".py"]
+    sources = [path.read_text(encoding="utf-8") for path in code_files(modules, given, root) if path.suffix == ".py"]
     libraries = {name.partition(".")[0] for source in sources for name in imported_names(source, False)}
     versions = {name: getattr(sys.modules.get(name), "__version__", None) for name in sorted(libraries)}
-    return fingerprint([code_fingerprints(modules, given), versions])
+    return fingerprint([code_fingerprints(modules, given, root), versions])
 
 
 @cache
-def _meaning(source: str) -> str:
+def meaning(source: str) -> str:
     """Fingerprint of a Python source without its comments, docstrings and layout."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
@@ -118,13 +117,33 @@ def _is_below(name: str, folders: tuple[str, ...]) -> bool:
 
 def _data_files(source: str, folder: Path) -> set[Path]:
     """Files in a module's folder, other than Python, whose names stand in it as strings."""
-    texts = {node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)}
+    texts = _texts(source)
     return {path for path in folder.iterdir() if path.is_file() and path.suffix != ".py" and path.name in texts}
 
 
-def _modules_behind(face: Path, name: str) -> list[str]:
-    """The module, relative to the face of a folder, that a name which the face re-exports comes from."""
-    return [module for module, names in _re_exported(face.read_text(encoding="utf-8")).items() if name in names]
+@cache
+def _texts(source: str) -> frozenset[object]:
+    """The constants of a Python source, its strings among them."""
+    return frozenset(node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant))
+
+
+def _modules_of(name: str, root: Path) -> list[str]:
+    """The modules, as dotted names, that a dotted name of the project stands for."""
+    path, folder = root.joinpath(*name.split(".")), name.rpartition(".")[0]
+    if path.with_suffix(".py").is_file():
+        return [name]
+    if path.is_dir():
+        return _behind_face(name, root)
+    if path.parent.with_suffix(".py").is_file():
+        return [folder]  # a function or class of a module
+    return _behind_face(folder, root, path.name) if path.parent.is_dir() else []
+
+
+def _behind_face(folder: str, root: Path, name: str | None = None) -> list[str]:
+    """The modules behind all names that the face of a folder re-exports, or behind one of them."""
+    face = root.joinpath(*folder.split("."), "__init__.py")
+    exported = _re_exported(face.read_text(encoding="utf-8")) if face.is_file() else {}
+    return [f"{folder}.{module}" for module, names in exported.items() if name in (None, "*", *names)]
 
 
 @cache

@@ -1,39 +1,33 @@
-"""The rules by which the radiographs of a figure are chosen."""
+"""Which radiographs a figure shows: stated rules, never a choice by hand."""
+
+from collections.abc import Iterable
 
 import pandas as pd
 
-from cxrlib.data.annotations import BOX_COLUMNS, box_centres
 from cxrlib.data.cohort import Cohort
 
 
 def labelled(cohort: Cohort, image_ids: list[str], classes: list[str], count: int) -> list[str]:
-    """The first `count` images that carry all `classes`, sorted by the number of other labels and then by image id."""
+    """The first `count` images that carry all `classes`, fewest other labels first, then by image id."""
     labels = cohort.labels.loc[image_ids]
     fitting = labels[labels[classes].all(axis=1)]
     return fitting.sum(axis=1).sort_index().sort_values(kind="stable").index[:count].tolist()
 
 
 def most_disputed(cohort: Cohort, class_name: str) -> str | None:
-    """The image whose readers put a finding furthest apart; None where no image has two readers of the finding.
-
-    Images with most readers come first. Of these, the one with the largest `std(x) + std(y)` of the centres of the
-    readers' boxes is taken.
-    """
+    """The image whose readers put a finding furthest apart: most readers first, then the largest sum of the standard
+    deviations of their boxes' centres in x and y; None where no image has two readers."""
     boxed = cohort.annotations[(cohort.annotations["class_name"] == class_name) & cohort.annotations["x_min"].notna()]
     readers = boxed.groupby("image_id")["rad_id"].nunique()
     if boxed.empty or readers.max() < 2:
         return None
-    centres = pd.DataFrame(box_centres(boxed[BOX_COLUMNS].to_numpy()), columns=["x", "y"])
-    spread = centres.groupby(boxed["image_id"].to_numpy()).std().sum(axis=1)
+    centres = boxed.assign(x=(boxed["x_min"] + boxed["x_max"]) / 2, y=(boxed["y_min"] + boxed["y_max"]) / 2)
+    spread = centres.groupby("image_id")[["x", "y"]].std().sum(axis=1)
     return spread[readers == readers.max()].sort_index().idxmax()
 
 
 def surest(probabilities: pd.DataFrame, truth: pd.DataFrame, classes: list[str], count: int) -> list[str]:
-    """The `count` images that truly carry all `classes` and whose smallest probability of these is highest.
-
-    >>> probabilities = pd.DataFrame({"ILD": [0.9, 0.7], "Nodule": [0.1, 0.6]}, ["a", "b"])
-    >>> surest(probabilities, probabilities > 0, ["ILD", "Nodule"], 1)  # min(0.7, 0.6) is above min(0.9, 0.1)
-    ['b']
+    """Images that truly carry all `classes`, highest smallest probability first.
 
     Args:
         probabilities, truth: image_id by class, same index.
@@ -43,8 +37,45 @@ def surest(probabilities: pd.DataFrame, truth: pd.DataFrame, classes: list[str],
     return lowest.sort_values(ascending=False, kind="stable").index[:count].tolist()
 
 
+def surest_cases(cohort: Cohort, probabilities: pd.DataFrame) -> list[tuple[str, str]]:
+    """The `surest` true study of every finding that any study carries: image id and class name, in the run's order.
+
+    Args:
+        probabilities: image_id by class.
+    """
+    truth = cohort.labels.loc[probabilities.index]
+    carried = [name for name in cohort.findings if truth[name].any()]
+    return [(surest(probabilities, truth, [name], 1)[0], name) for name in carried]
+
+
+def cases_first(cases: list[tuple[str, str]], image_ids: Iterable[str], count: int) -> list[str]:
+    """The studies of all `cases`, then further studies of `image_ids` in their order until there are `count`."""
+    chosen = dict.fromkeys(image_id for image_id, _ in cases)
+    return list(dict.fromkeys([*chosen, *image_ids]))[: max(count, len(chosen))]
+
+
+def most_predicted(counts: pd.Series, probabilities: pd.DataFrame, findings: list[str]) -> tuple[str, str]:
+    """The finding that is predicted most often and the study that is surest of it: image id and class name.
+
+    Where no finding is predicted, another label, such as "No finding", takes its place.
+
+    Args:
+        counts: how many studies are predicted with each class, by class name.
+        probabilities: image_id by class.
+        findings: those of the classes that are findings.
+    """
+    name = counts[findings].idxmax() if counts[findings].any() else counts.idxmax()
+    return probabilities[name].idxmax(), name
+
+
+def fullest(cohort: Cohort, *choices: Iterable[str]) -> str:
+    """The image with most findings, by the rule of `most_labels`, of the first of `choices` that names any image."""
+    without_repeats = (list(dict.fromkeys(image_ids)) for image_ids in choices)
+    return most_labels(cohort, next(filter(None, without_repeats)), cohort.findings, 1)[0]
+
+
 def most_labels(cohort: Cohort, image_ids: list[str], classes: list[str], count: int) -> list[str]:
-    """The `count` images with most labels of `classes`; of these with most readers' boxes of them, then by image id."""
+    """The `count` images that carry most of `classes`, then most readers' boxes of them, then by image id."""
     labels = cohort.labels.loc[image_ids, classes].sum(axis=1)
     boxed = cohort.annotations[cohort.annotations["class_name"].isin(classes) & cohort.annotations["x_min"].notna()]
     boxes = boxed["image_id"].value_counts().reindex(image_ids, fill_value=0)
@@ -53,7 +84,7 @@ def most_labels(cohort: Cohort, image_ids: list[str], classes: list[str], count:
 
 
 def right_class_wrong_place(scores: pd.DataFrame) -> pd.Series | None:
-    """The case with the lowest IoU and, among equal ones, the highest probability; None where there is no case.
+    """The case with the lowest IoU and, among those, the highest probability; None where there is no case.
 
     Args:
         scores: image_id, class_name, all_pairs, probability of correctly predicted findings.
@@ -63,10 +94,50 @@ def right_class_wrong_place(scores: pd.DataFrame) -> pd.Series | None:
 
 
 def wrong_class_right_place(scores: pd.DataFrame) -> pd.Series | None:
-    """The case with the highest IoU; None where there is no case.
+    """The case with the best IoU among findings that are there but were missed; None where there is no case.
 
     Args:
-        scores: image_id, class_name, all_pairs, probability of findings that are there but were not predicted.
+        scores: as above, of missed findings.
     """
     ordered = scores.sort_values("all_pairs", ascending=False, kind="stable")
     return None if ordered.empty else ordered.iloc[0]
+
+
+def typical_examples(cohort: Cohort) -> list[str]:
+    """At most six training images: of the first two findings together, of each further one, and of the last label,
+    those that are `labelled` with fewest others."""
+    groups = [cohort.findings[:2], *([name] for name in cohort.findings[2:]), cohort.explained[-1:]]
+    found = [image_id for classes in groups for image_id in labelled(cohort, cohort.of("train"), classes, 1)]
+    return found[:6]
+
+
+def first_sure_case(cohort: Cohort, probabilities: pd.DataFrame) -> tuple[str, str]:
+    """The `surest` true study of the first label that any study carries: image id and class name."""
+    truth = cohort.labels.loc[probabilities.index]
+    name = next(name for name in cohort.explained if truth[name].any())
+    return surest(probabilities, truth, [name], 1)[0], name
+
+
+def surest_together(
+    cohort: Cohort, probabilities: pd.DataFrame, classes: list[str], count: int
+) -> list[tuple[str, list[str]]]:
+    """The `count` surest true studies of all `classes` together, as `explanation_grid` takes them."""
+    truth = cohort.labels.loc[probabilities.index]
+    return [(image_id, classes) for image_id in surest(probabilities, truth, classes, count)]
+
+
+def surest_healthy(cohort: Cohort, probabilities: pd.DataFrame, count: int) -> list[tuple[str, list[str]]]:
+    """`surest_together` of "No finding" alone; nothing where the explained model does not have the label."""
+    return surest_together(cohort, probabilities, [cohort.healthy], count) if cohort.healthy else []
+
+
+def contrasting_cases(scores: pd.DataFrame, threshold: float) -> list[tuple[str, list[str]]]:
+    """`right_class_wrong_place` among the findings that reach `threshold`, `wrong_class_right_place` among those below
+    0.5, as `explanation_grid` takes them; a case that does not exist is left out.
+
+    Args:
+        scores: image_id, class_name, all_pairs, probability.
+    """
+    found, missed = scores["probability"] >= threshold, scores["probability"] < 0.5
+    chosen = [right_class_wrong_place(scores[found]), wrong_class_right_place(scores[missed])]
+    return [(case["image_id"], [case["class_name"]]) for case in chosen if case is not None]

@@ -5,10 +5,6 @@ from lazy_loader import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     submod_attrs={
-        "explain": ["explain_split", "explain_studies"],
-        "inputs": ["network_inputs"],
-        "predict": ["predict_all"],
-        "prepare": ["prepare_cohort"],
-        "train": ["checkpoint_path", "experiment_order", "train_experiment"],
+        "abroad": ["explain_home_and_abroad"],
     },
 )

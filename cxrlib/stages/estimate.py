@@ -9,7 +9,7 @@ import pandas as pd
 from cxrlib.data.annotations import public_annotations_path, read_annotations
 from cxrlib.data.images import ImageError, read_grey, resize_square
 from cxrlib.data.render.studies import draw_studies
-from cxrlib.params import Data, ParameterError, Params
+from cxrlib.params import Data, Params
 from cxrlib.runtime.files import PROJECT_ROOT
 from cxrlib.stages.prepare import open_data
 
@@ -44,12 +44,9 @@ def describe(params: Params, folder: Path) -> list[str]:
     """Lines that say what would be read, the disk that it takes in `folder`, and about how long the parts take.
 
     Raises:
-        ParameterError: the data cannot be read; nothing has been written.
+        Refusal: the data cannot be read; nothing has been written.
     """
-    try:
-        n_images, found, per_image, rendered = _look(params.data)
-    except (ValueError, OSError) as error:
-        raise ParameterError(str(error)) from error
+    n_images, found, per_image, rendered = _look(params.data)
     parts = {
         "rendered files": rendered * RENDERED_BYTES,
         f"images of {params.data.image_size} px": n_images * params.data.image_size**2,

@@ -1,27 +1,28 @@
 """What a run's models say of a split: probabilities of every experiment, explanations of one."""
 
-import shutil
 from pathlib import Path
 
 import pandas as pd
 
 from cxrlib.data.cohort import Cohort, load_cohort
 from cxrlib.explain.batched import explain
-from cxrlib.explain.explanations import Explanations, join, load_explanations, save_explanations, stored_identity
-from cxrlib.model.checkpoint import load_checkpoint
+from cxrlib.explain.explanations import Explanations, join, load_explanations, save_explanations
+from cxrlib.model.checkpoint import checkpoint_path, load_checkpoint
 from cxrlib.model.inference import inference_copy
 from cxrlib.params import Compute, Gradcam, Params
 from cxrlib.runtime.device import inference_dtype, use_device
 from cxrlib.runtime.distributed import rank, wait_for_all, world_size
-from cxrlib.runtime.files import file_fingerprint, fingerprint
+from cxrlib.runtime.files import existing, file_fingerprint, fingerprint
 from cxrlib.runtime.fingerprints import code_fingerprint
 from cxrlib.runtime.progress import progress
+from cxrlib.runtime.store import is_kept, work_on, working_folder
 from cxrlib.stages.inputs import network_inputs
-from cxrlib.stages.train import checkpoint_path
 from cxrlib.workflow.command import run_together
 
-CODE = code_fingerprint(__name__)
-"""Taken on loading: a file that is edited while this runs is not what ran."""
+GIVEN = ("cxrlib.data", "cxrlib.params", "cxrlib.workflow", "cxrlib.explain.smoothgrad")
+"""What enters by its content, as the cohort does, or by value, as parameters do; SmoothGrad makes no map here."""
+CODE = code_fingerprint("cxrlib.stages.explain", given=GIVEN)
+"""What explains; taken on loading: a file that is edited while this runs is not what ran."""
 
 
 SHARD = 64
@@ -32,49 +33,43 @@ def explain_split(
     cohort: Cohort, split: str, models: Path, gradcam: Gradcam, compute: Compute, path: Path
 ) -> Explanations:
     """`explain_studies` of the explained experiment on a split."""
-    checkpoint = checkpoint_path(models, cohort.experiment)
-    return explain_studies(cohort, cohort.of(split), checkpoint, gradcam, compute, path)
+    model_path = checkpoint_path(models, cohort.experiment)
+    return explain_studies(cohort, cohort.of(split), model_path, gradcam, compute, path)
 
 
 def explain_studies(
-    cohort: Cohort, image_ids: list[str], checkpoint: Path, gradcam: Gradcam, compute: Compute, path: Path
+    cohort: Cohort, image_ids: list[str], model_path: Path, gradcam: Gradcam, compute: Compute, path: Path
 ) -> Explanations:
     """Probabilities and Grad-CAM maps of a stored model on some studies: one pass, stored at `path`.
 
     Returns at once what `path` holds if the same model explained the same data with the same parameters and code.
-    An interrupted pass goes on where it stopped: every shard is stored beside `path` until all are there. Under
-    torchrun the processes share the shards; they must see the same folder, and all return the same.
+    An interrupted pass goes on where it stopped: shards of the store lie in a hidden working folder until all are there
+    (`cxrlib.runtime.store`). Under torchrun the processes share the shards; they must see the same folder, and all
+    return the same.
     """
-    identity = fingerprint(
-        [
-            file_fingerprint(checkpoint),
-            cohort.provenance.data,
-            image_ids,
-            gradcam.layer,
-            compute.precision,
-            CODE,
-        ]
-    )
-    folder = path.with_suffix(".shards")
-    if stored_identity(path) == identity:
-        if rank() == 0:
-            shutil.rmtree(folder, ignore_errors=True)
+    model = file_fingerprint(existing(model_path, "run notebook 02_training first"))
+    identity = fingerprint([model, cohort.provenance.data, image_ids, gradcam.layer, compute.precision, CODE])
+    if is_kept(path, identity):
         return load_explanations(path)
-    network, about = load_checkpoint(checkpoint, use_device(compute.device, compute.threads, compute.precision))
-    inputs = network_inputs(cohort, image_ids, about.input_size)
+    if rank() == 0:
+        work_on(path, identity)
+    wait_for_all()
+    network, checkpoint = load_checkpoint(model_path, use_device(compute.device, compute.threads, compute.precision))
+    inputs = network_inputs(cohort, image_ids, checkpoint.input_size)
     network = inference_copy(network, gradcam.layer, inference_dtype(compute.precision))
-    shards = [(folder / f"{start:06}.npz", slice(start, start + SHARD)) for start in range(0, len(image_ids), SHARD)]
+    work, starts = working_folder(path, identity), range(0, len(image_ids), SHARD)
+    shards = [(work / f"{start:06}.npz", slice(start, start + SHARD)) for start in starts]
     for shard, rows in progress(shards[rank() :: world_size()], "Grad-CAM", "shard"):
-        if stored_identity(shard) != identity:
+        if not is_kept(shard, identity):
             maps, probabilities = explain(network, inputs[rows], gradcam.layer, compute.batch_size)
-            frame = pd.DataFrame(probabilities.numpy(), pd.Index(image_ids[rows], name="image_id"), about.classes)
-            save_explanations(Explanations(frame, maps, about.input_size, identity, gradcam.layer), shard)
+            index = pd.Index(image_ids[rows], name="image_id")
+            frame = pd.DataFrame(probabilities.numpy(), index, checkpoint.classes)
+            save_explanations(Explanations(frame, maps, checkpoint.input_size, identity, gradcam.layer), shard)
     wait_for_all()
     explanations = join([load_explanations(shard) for shard, _ in shards])
     wait_for_all()
     if rank() == 0:
         save_explanations(explanations, path)
-        shutil.rmtree(folder)
     wait_for_all()
     return explanations
 

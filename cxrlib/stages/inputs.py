@@ -1,4 +1,4 @@
-"""Images in the network's frame: made once per run, read a batch at a time, brought to the device ahead of need."""
+"""Images in the network's frame: made once per run, read a batch at a time."""
 
 from pathlib import Path
 
@@ -8,11 +8,13 @@ from cxrlib.data.cohort import Cohort
 from cxrlib.model.batches import StoredInputs
 from cxrlib.model.networks import to_input
 from cxrlib.runtime.distributed import rank, wait_for_all
-from cxrlib.runtime.files import whole_file
+from cxrlib.runtime.files import fingerprint, whole_file
 from cxrlib.runtime.fingerprints import code_fingerprint
 from cxrlib.runtime.progress import progress
+from cxrlib.runtime.store import is_kept, keep
 
-CODE = code_fingerprint(__name__)
+CODE = code_fingerprint("cxrlib.model.networks")
+"""What resizes; taken on loading."""
 
 
 CHUNK = 256
@@ -20,18 +22,21 @@ CHUNK = 256
 
 
 def network_inputs(cohort: Cohort, image_ids: list[str], size: int) -> StoredInputs:
-    """Images in the network's frame of `size` pixels; the first call stores those of the whole cohort beside it."""
-    pixels_path = cohort.folder / "pixels.npy"
-    path = cohort.folder / f"inputs-{size}-{CODE}.npy"
-    if rank() == 0 and (not path.exists() or path.stat().st_mtime_ns < pixels_path.stat().st_mtime_ns):
-        _store_inputs(pixels_path, path, size)
+    """Images in the network's frame of `size` pixels.
+
+    The first call stores those of the whole cohort beside its pixels, as uint8 (studies, size, size). Under torchrun
+    the first process stores them and the others wait.
+    """
+    path = cohort.folder / f"inputs-{size}.npy"
+    identity = fingerprint([cohort.provenance.data, size, CODE])
+    if rank() == 0 and not is_kept(path, identity):
+        _store_inputs(cohort.folder / "pixels.npy", path, size)
+        keep(path, identity)
     wait_for_all()
     return StoredInputs(path, cohort.positions(image_ids))
 
 
 def _store_inputs(pixels_path: Path, path: Path, size: int) -> None:
-    for outdated in path.parent.glob(f"inputs-{size}-*.npy"):
-        outdated.unlink()
     count = len(np.load(pixels_path, mmap_mode="r"))
     with whole_file(path) as temporary:
         stored = np.lib.format.open_memmap(temporary, "w+", np.uint8, (count, size, size))

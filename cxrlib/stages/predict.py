@@ -6,12 +6,11 @@ import pandas as pd
 
 from cxrlib.data.cohort import Cohort
 from cxrlib.explain.explanations import Explanations
-from cxrlib.model.checkpoint import load_checkpoint
+from cxrlib.model.checkpoint import checkpoint_path, load_checkpoint
 from cxrlib.model.inference import inference_copy, predict
 from cxrlib.params import Compute
 from cxrlib.runtime.device import inference_dtype, use_device
 from cxrlib.stages.inputs import network_inputs
-from cxrlib.stages.train import checkpoint_path
 
 
 def predict_split(
@@ -19,13 +18,13 @@ def predict_split(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Labels and probabilities of one experiment's studies in a split, both image_id by class."""
     device = use_device(compute.device, compute.threads, compute.precision)
-    network, about = load_checkpoint(checkpoint_path(folder, experiment), device)
-    image_ids = cohort.of(split, about.classes)
-    inputs = network_inputs(cohort, image_ids, about.input_size)
+    network, checkpoint = load_checkpoint(checkpoint_path(folder, experiment), device)
+    image_ids = cohort.of(split, checkpoint.classes)
+    inputs = network_inputs(cohort, image_ids, checkpoint.input_size)
     network = inference_copy(network, dtype=inference_dtype(compute.precision))
     probabilities = predict(network, inputs, compute.batch_size)
-    labels = cohort.labels.loc[image_ids, about.classes]
-    return labels, pd.DataFrame(probabilities.numpy(), labels.index, about.classes)
+    labels = cohort.labels.loc[image_ids, checkpoint.classes]
+    return labels, pd.DataFrame(probabilities.numpy(), labels.index, checkpoint.classes)
 
 
 def predict_all(

@@ -10,7 +10,8 @@ from cxrlib.data.convert import convert_images
 from cxrlib.data.sources.base import Source
 from cxrlib.data.sources.registry import open_source
 from cxrlib.data.split import split_hash, split_studies
-from cxrlib.params import Data, Labels
+from cxrlib.params import Data, Labels, ParameterError
+from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import PROJECT_ROOT, file_sha256, fingerprint, whole_file, write_json
 
 
@@ -37,15 +38,19 @@ def prepare_cohort(source: Source, folder: Path, data: Data, labels: Labels, wor
         Everything that was skipped or changed: columns image_id, row (line of the annotation file or NaN), reason.
 
     Raises:
-        ValueError: no image could be read, a split has no study of an experiment, or a label of an experiment has no
-            positives in the training split. `folder` then holds no cohort.
+        Refusal: no image could be read. `folder` then holds no cohort, as after the next.
+        ParameterError: a split has no study of an experiment, or a label of an experiment has no positives in the
+            training split.
     """
     _require_known(source.classes, labels)
     (folder / "cohort.json").unlink(missing_ok=True)  # the last thing written: nobody reads a cohort half changed
     sizes = convert_images(source.images, folder, data.image_size, workers).set_index("image_id")
     unreadable = sizes.index[sizes["reason"] != ""]
     if len(unreadable) == len(sizes):
-        raise ValueError(f"none of the {len(sizes)} images could be read; the first: {sizes['reason'].iloc[0]}")
+        raise Refusal(
+            f"data.root: none of the {len(sizes)} images could be read; the first: {sizes['reason'].iloc[0]}; check "
+            "that the data set is complete"
+        )
     annotations = source.annotations[~source.annotations["image_id"].isin(unreadable)]
     annotations, clipped = rescale(annotations, sizes, data.image_size, source.box_frame)
 
@@ -117,7 +122,9 @@ def _require_known(classes: list[str], labels: Labels) -> None:
         unknown = [label for label in wanted if label not in classes]
         if unknown:
             known = ", ".join(classes)
-            raise ValueError(f"labels.experiments[{name!r}]: unknown label {unknown[0]!r}; known are {known}")
+            raise ParameterError(
+                f"labels.experiments[{name!r}]: unknown label {unknown[0]!r}; known are {known}; choose from these"
+            )
 
 
 def _require_studies(table: pd.DataFrame, split: pd.Series, labels: Labels) -> None:
@@ -125,7 +132,7 @@ def _require_studies(table: pd.DataFrame, split: pd.Series, labels: Labels) -> N
         counts = split[table[wanted].any(axis=1)].value_counts()
         for part in ("train", "valid", "test"):
             if not counts.get(part, 0):
-                raise ValueError(
+                raise ParameterError(
                     f"labels.experiments[{name!r}]: no {part} study has any of its labels; "
                     "raise data.n_studies, data.valid_share or data.test_share"
                 )
@@ -135,7 +142,7 @@ def _require_positives(table: pd.DataFrame, labels: Labels) -> None:
     for name, wanted in labels.experiments.items():
         empty = [label for label in wanted if not table[label].any()]
         if empty:
-            raise ValueError(
+            raise ParameterError(
                 f"labels.experiments[{name!r}]: no positive training study for {', '.join(empty)}; "
                 "take the label out or raise data.n_studies"
             )

@@ -13,31 +13,31 @@ from torch import nn
 from cxrlib.data.cohort import Cohort, load_cohort
 from cxrlib.data.labels import suite_names
 from cxrlib.model.batches import StoredInputs
-from cxrlib.model.checkpoint import checkpoint_writer, load_checkpoint
+from cxrlib.model.checkpoint import Checkpoint, checkpoint_path, checkpoint_writer
 from cxrlib.model.networks import build_resnet
 from cxrlib.model.training import Recipe, measure, train
 from cxrlib.model.weights import PUBLISHED, load_weights, weights_file
 from cxrlib.params import Compute, Model, Params, Training
 from cxrlib.runtime.device import seed_everything, use_device
 from cxrlib.runtime.distributed import rank, wait_for_all
+from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import PROJECT_ROOT, file_fingerprint, fingerprint, whole_file
 from cxrlib.runtime.fingerprints import code_fingerprint
 from cxrlib.runtime.memory import is_out_of_memory
+from cxrlib.runtime.store import is_kept, keep, work_on, working_folder
 from cxrlib.stages.inputs import network_inputs
 from cxrlib.workflow.command import run_together
 
-CODE = code_fingerprint(__name__)
+GIVEN = ("cxrlib.data", "cxrlib.params", "cxrlib.workflow")
+"""What enters by its content, as the cohort does, or by value, as parameters do."""
+CODE = code_fingerprint("cxrlib.stages.train", given=GIVEN)
+"""What trains; taken on loading: a file that is edited while this runs is not what ran."""
 
 
 def experiment_order(cohort: Cohort) -> list[str]:
     """Names of the experiments, the explained one first, since the others may start from it."""
     explained = cohort.experiment
     return [explained, *(name for name in cohort.experiments if name != explained)]
-
-
-def checkpoint_path(folder: Path, experiment: str) -> Path:
-    """Where the model of an experiment lies, e.g. models/7_labels.safetensors."""
-    return folder / f"{experiment.replace(' ', '_')}.safetensors"
 
 
 def labelled_inputs(cohort: Cohort, split: str, classes: list[str], size: int) -> tuple[StoredInputs, torch.Tensor]:
@@ -56,35 +56,27 @@ def train_experiment(
 
     Args:
         experiment: name of a label set of the cohort.
-        folder: receives <experiment>.safetensors, the best epoch, and <experiment>.csv, the losses; between epochs
-            <experiment>.state.
+        folder: receives <experiment>.safetensors, the best epoch, and <experiment>.csv, the losses, when the training
+            is done; the state of an unfinished training lies in a hidden working folder (`cxrlib.runtime.store`).
 
     Returns:
         The losses, as `cxrlib.model.training.train` returns them.
     """
     classes = cohort.experiments[experiment]
     path = checkpoint_path(folder, experiment)
-    losses_path, state_path = path.with_suffix(".csv"), path.with_suffix(".state")
+    losses_path = path.with_suffix(".csv")
     weights, recipe = _first_weights(model), Recipe(**training.model_dump(exclude={"warm_start_epochs"}))
     if training.epochs and training.warm_start_epochs and experiment != cohort.experiment:
         weights = str(checkpoint_path(folder, cohort.experiment))
         recipe = _continued(recipe, training.warm_start_epochs)
-    about = {
-        "architecture": model.architecture,
-        "classes": classes,
-        "input_size": model.input_size,
-        "output_stride": model.output_stride,
-        "data": cohort.provenance.data,
-        "recipe": _recipe(classes, model, training, compute.precision, weights),
-    }
-    finished = _is_stored(about, path)
-    if finished and losses_path.exists():
-        if rank() == 0:
-            state_path.unlink(missing_ok=True)
+    identity = _identity(cohort, classes, model, training, compute.precision, weights)
+    if is_kept(path, identity):
         return pd.read_csv(losses_path)
+    work = working_folder(path, identity)
+    best_path, state_path = work / path.name, work / "training.state"
     if rank() == 0:
-        losses_path.unlink(missing_ok=True)
-        if not finished:  # the state would go on without its best epoch
+        work_on(path, identity)
+        if not best_path.exists():  # the state would go on without its best epoch
             state_path.unlink(missing_ok=True)
     wait_for_all()
 
@@ -93,16 +85,17 @@ def train_experiment(
     network = _network_to_train(model, weights, classes, training.epochs)
     network = network.to(device, memory_format=torch.channels_last)
     sets = [labelled_inputs(cohort, split, classes, model.input_size) for split in ("train", "valid")]
-    keep_best, identity = checkpoint_writer(network, about, path), fingerprint([about["recipe"], about["data"]])
+    checkpoint = Checkpoint(model.architecture, classes, model.input_size, model.output_stride)
+    keep_best = checkpoint_writer(network, checkpoint, best_path)
     with _batches_that_fit(training.batch_size):
         if training.epochs:
-            history = train(network, *sets, recipe, keep_best, compute.precision, state_path, identity)
+            history = train(network, *sets, recipe, keep_best, compute.precision, state_path)
         else:
             history = measure(network, *sets, recipe, keep_best)
     if rank() == 0:
-        with whole_file(losses_path) as temporary:
+        with whole_file(work / losses_path.name) as temporary:
             history.to_csv(temporary, index=False)
-        state_path.unlink(missing_ok=True)
+        keep(path, identity, [losses_path.name])
     wait_for_all()
     return history
 
@@ -111,12 +104,12 @@ def _network_to_train(model: Model, weights: str | None, classes: list[str], epo
     """A network with an output per class and its first weights.
 
     Raises:
-        RuntimeError: nothing will be trained, and the weights have no output for some class.
+        Refusal: nothing will be trained, and the weights have no output for some class.
     """
     network = build_resnet(model.architecture, len(classes), model.output_stride)
     untrained = load_weights(network, weights, classes, suite_names("torchxrayvision")) if weights else classes
     if epochs == 0 and untrained:
-        raise RuntimeError(
+        raise Refusal(
             f"training.epochs=0 uses model.weights={weights} as it is, and that brings no output for "
             f"{', '.join(untrained)}; take these out of labels.experiments, or train"
         )
@@ -133,12 +126,16 @@ def _continued(recipe: Recipe, epochs: int) -> Recipe:
     return replace(recipe, epochs=epochs, learning_rate=recipe.learning_rate * recipe.end_factor)
 
 
-def _recipe(classes: list[str], model: Model, training: Training, precision: str, weights: str | None) -> str:
-    """Fingerprint of all that makes a model but the data: parameters, first weights and code."""
+def _identity(
+    cohort: Cohort, classes: list[str], model: Model, training: Training, precision: str, weights: str | None
+) -> str:
+    """Fingerprint of all that makes a model: data, parameters, first weights and code."""
+    studies = [cohort.of(split, classes) for split in ("train", "valid")]
+    settings = [model.model_dump(), training.model_dump(), precision]
     file = weights_file(weights) if weights else None
     start = file_fingerprint(file) if file else weights
-    settings = [model.model_dump(), training.model_dump(), precision]
-    return fingerprint([classes, *settings, start, CODE])
+    names = suite_names(weights) if weights == "torchxrayvision" else None
+    return fingerprint([cohort.provenance.data, studies, classes, *settings, start, names, CODE])
 
 
 @contextlib.contextmanager
@@ -146,25 +143,16 @@ def _batches_that_fit(batch_size: int) -> Iterator[None]:
     """Say what to do where a batch does not fit into memory: a smaller one is another training, the user's to choose.
 
     Raises:
-        RuntimeError: instead of torch's own.
+        Refusal: instead of torch's own.
     """
     try:
         yield
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        raise RuntimeError(
+        raise Refusal(
             f"training.batch_size: {batch_size} images at once do not fit into memory; lower it ({error})"
         ) from error
-
-
-def _is_stored(about: dict, path: Path) -> bool:
-    """Whether the checkpoint at `path` can be read and has the recipe and data of `about`."""
-    try:
-        stored = load_checkpoint(path, torch.device("cpu"))[1]
-    except RuntimeError:
-        return False
-    return (stored.recipe, stored.data) == (about["recipe"], about["data"])
 
 
 def train_all(params: Params, folder: Path) -> list[Path]:

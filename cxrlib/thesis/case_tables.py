@@ -1,4 +1,4 @@
-"""The case-by-case tables of a run, which decide the thesis's claims, and their means in every resample."""
+"""What a run has left behind, read from its tables: the ground of claims and errata."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,16 +11,17 @@ from cxrlib.data.cohort import load_cohort
 from cxrlib.evaluate.bootstrap import FEWEST, mean_samples, study_weights
 from cxrlib.evaluate.boxes import with_union
 from cxrlib.evaluate.classification import auroc_samples, f1_samples
+from cxrlib.runtime.errors import Missing
 from cxrlib.runtime.files import read_json
 
 
 class Undecidable(Exception):
-    """A run lacks the cases that a claim needs. The message is the reason that the report shows."""
+    """A result that the run does not have; the message is the reason, for readers of the report."""
 
 
 @dataclass(frozen=True)
 class CaseTables:
-    """A run's case-by-case results. All means use the same resamples.
+    """A run's case-by-case results, resampled together.
 
     Attributes:
         predictions: experiment, image_id, label, truth, probability.
@@ -35,10 +36,10 @@ class CaseTables:
         union: of the IoU, as in `pairwise_iou`.
         resamples, seed: of the bootstrap.
         rendered: whether the images are rendered.
-        warm_start_epochs: as in the training section; above 0 the experiments did not train alike.
+        warm_start_epochs: as in `Training`; above 0 the experiments did not train alike.
 
-    Every method that scores returns samples (1 + resamples, ...): the run's own value first, then that of each
-    resample. It raises Undecidable where the run has fewer than FEWEST cases.
+    Every method returns samples (1 + resamples, ...), first the run's own value, and raises Undecidable where the run
+    has no case.
     """
 
     predictions: pd.DataFrame
@@ -57,40 +58,39 @@ class CaseTables:
 
     @cached_property
     def weights(self) -> pd.DataFrame:
-        """`study_weights` of all test studies."""
+        """Resamples of all test studies."""
         image_ids = sorted(self.predictions["image_id"].unique())
         return study_weights(image_ids, self.resamples, self.seed, self.patients)
 
     def micro_f1(self, experiment: str) -> np.ndarray:
-        """Micro F1 of an experiment, (1 + resamples,), as in `f1_samples`."""
+        """Micro F1 of an experiment, (1 + resamples,)."""
         return f1_samples(*self._wide(experiment))[:, -1]
 
     def f1(self) -> pd.DataFrame:
-        """F1 of the explained model, one column per label, as in `f1_samples`."""
+        """F1 of the explained model, one column per label."""
         labels, probabilities, weights = self._explained_labels()
         return pd.DataFrame(f1_samples(labels, probabilities, weights)[:, :-1], columns=labels.columns)
 
     def auroc(self) -> pd.DataFrame:
-        """AUROC of the explained model, one column per label, as in `auroc_samples`."""
+        """AUROC of the explained model, one column per label."""
         labels, probabilities, weights = self._explained_labels()
         return pd.DataFrame(auroc_samples(labels, probabilities, weights), columns=labels.columns)
 
     def mean_iou(self, class_name: str) -> pd.DataFrame:
-        """Mean IoU over all pairs of boxes and all cases of a finding, one column per share of pixels."""
+        """Mean IoU over all pairs of a finding, one column per share of pixels."""
         cases = self._cases(self.iou, class_name, "class_name", "correctly predicted and boxed")
         wide = cases.pivot(index="image_id", columns="share", values=with_union("all_pairs", self.union))
         return pd.DataFrame(self._mean(wide.to_numpy(), wide.index), columns=wide.columns)
 
     def mean_drop(self, heatmap_class: str, transform: str | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Mean fall `p_original - p_replaced` when the top pixels of a class's heatmap are replaced.
+        """Mean fall of probabilities when the top pixels of a class's heatmap are replaced.
 
         Args:
-            heatmap_class: the class whose heatmap chose the pixels.
-            transform: "mean", "blur 11" or the like. None: the mean over all transforms.
+            heatmap_class: whose heatmap.
+            transform: "mean", "blur 11" or the like; all of them, averaged, when None.
 
         Returns:
-            The fall of every label, averaged over the shares, one column per label; and the fall of `heatmap_class`
-            itself, one column per share.
+            Per label, averaged over the shares; and of the class itself per share.
         """
         cases = self._cases(self.drops, heatmap_class, "heatmap_class", "predicted")
         if transform is not None:
@@ -106,7 +106,7 @@ class CaseTables:
         )
 
     def mean_outside(self, class_name: str, noise_level: float) -> np.ndarray:
-        """Mean fraction of pixels that SmoothGrad lights and Grad-CAM does not (`map_agreement`, outside)."""
+        """Mean fraction of pixels that SmoothGrad lights and Grad-CAM does not."""
         cases = self._cases(self.smoothgrad, class_name, "class_name", "surely predicted")
         cases = cases[np.isclose(cases["noise_level"], noise_level)]
         if cases.empty:
@@ -114,7 +114,7 @@ class CaseTables:
         return self._mean(cases["outside"].to_numpy(), cases["image_id"])
 
     def mean_of(self, table: pd.DataFrame, column: str, what: str) -> np.ndarray:
-        """Mean of one column over a table's cases. `what` names the cases in the reason of an Undecidable."""
+        """Mean of one column over a table's cases; `what` names them."""
         _enough(table, what)
         return self._mean(table[column].to_numpy(float), table["image_id"])
 
@@ -149,7 +149,7 @@ def _enough(cases: pd.DataFrame, what: str) -> None:
         raise Undecidable(f"n = {n} {what}; fewer than {FEWEST} say nothing")
 
 
-TABLES = {  # attribute of CaseTables -> name of the table
+TABLES = {
     "predictions": "predictions",
     "iou": "iou_cases",
     "smoothgrad": "smoothgrad_cases",
@@ -159,18 +159,28 @@ TABLES = {  # attribute of CaseTables -> name of the table
 }
 
 
+def read_table(folder: Path, name: str, **options: object) -> pd.DataFrame:
+    """One of the tables in a run's folder; `options` are those of pandas.
+
+    Raises:
+        Missing: the notebook that makes it has not run yet.
+    """
+    path = folder / "tables" / f"{name}.csv"
+    if not path.exists():
+        raise Missing(f"{path.name} is missing; a notebook has not run yet")
+    return pd.read_csv(path, **options)
+
+
 def load_results(folder: Path) -> CaseTables:
     """Read the tables of a run.
 
     Raises:
-        FileNotFoundError: a notebook has not run yet.
+        Missing: a notebook has not run yet.
     """
     sections = read_json(folder / "params.json")["parameters"]
     cohort = load_cohort(folder / "data")
     tables = {
-        field: pd.read_csv(folder / "tables" / f"{name}.csv", dtype={"image_id": str}).drop(
-            columns="images", errors="ignore"
-        )
+        field: read_table(folder, name, dtype={"image_id": str}).drop(columns="images", errors="ignore")
         for field, name in TABLES.items()
     }
     return CaseTables(

@@ -1,4 +1,4 @@
-"""The points where the thesis is unclear or wrong, each with the evidence of a run and of the real annotations."""
+"""Where the thesis is unclear or wrong: each point with what the data say about it."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -7,23 +7,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrlib.data.annotations import (
-    BOX_COLUMNS,
-    NO_FINDING,
-    box_centres,
-    public_annotations_path,
-    read_annotations,
-    reader_counts,
-    union_labels,
-)
+from cxrlib.data.annotations import NO_FINDING, public_annotations_path, read_annotations, reader_counts, union_labels
 from cxrlib.data.split import split_sizes
 from cxrlib.evaluate.perturbation import gaussian_sigma
+from cxrlib.runtime.files import existing
+from cxrlib.thesis.case_tables import read_table
 from cxrlib.thesis.reported import thesis_iou, thesis_values
 from cxrlib.thesis.unions import union_evidence
 
 
 def thesis_errata() -> pd.DataFrame:
-    """Where the thesis is unclear or wrong: point (number), key (word), thesis, decision, parameter."""
+    """Where the thesis is unclear or wrong: key, point (its number), thesis, decision, parameter."""
     return pd.read_csv(Path(__file__).with_name("errata.csv"))
 
 
@@ -32,9 +26,9 @@ HEART = "Cardiomegaly"
 
 @dataclass(frozen=True)
 class Ground:
-    """What the points are judged by: a run and the real annotations.
+    """What the points are judged by.
 
-    Attributes:
+    Args:
         folder: the run's folder.
         parameters: of the run, by section.
         labels: 0/1 of all real studies, image_id by class.
@@ -48,15 +42,26 @@ class Ground:
 
     def table(self, name: str) -> pd.DataFrame:
         """One of the run's tables."""
-        return pd.read_csv(self.folder / "tables" / f"{name}.csv", dtype={"image_id": str})
+        return read_table(self.folder, name, dtype={"image_id": str})
+
+    def file(self, *parts: str) -> Path:
+        """One of the run's other files.
+
+        Raises:
+            Missing: the notebook that makes it has not run yet.
+        """
+        return existing(self.folder.joinpath(*parts), "a notebook has not run yet")
 
 
 def errata(folder: Path, parameters: dict) -> pd.DataFrame:
-    """All thirteen points with their evidence, one row each: point, thesis, decision, parameter, evidence.
+    """All thirteen points: point, thesis, decision, parameter, evidence.
 
     Args:
-        folder: the folder of a finished run.
-        parameters: the run's parameters by section.
+        folder: of a finished run.
+        parameters: its parameters by section.
+
+    Raises:
+        Missing: a notebook has not run yet.
     """
     annotations, _ = read_annotations(public_annotations_path())
     labels = union_labels(annotations, sorted(annotations["class_name"].unique()))
@@ -66,19 +71,19 @@ def errata(folder: Path, parameters: dict) -> pd.DataFrame:
 
 
 def union(ground: Ground) -> str:
-    """Whether the reported IoU values fit the area of the union or the sum of both areas (`union_evidence`)."""
+    """Point 1: what the two unions allow."""
     return union_evidence(ground.table("reader_agreement_cases"), ground.table("iou_cases"))
 
 
 def fifth_label(ground: Ground) -> str:
-    """The four labels of the thesis's "5 classes", and the most frequent labels that are not among them."""
+    """Point 2: the most frequent labels that its five lack."""
     listed = thesis_values("table_03").query("group == '5 classes' and row != 'micro avg'")["row"].tolist()
     left = ground.labels.drop(columns=listed).sum().sort_values(ascending=False)
     return f"Listed: {', '.join(listed)}. Most frequent of the others: {_counts(left.head(3))}."
 
 
 def missing_images(ground: Ground) -> str:
-    """How many images and labels of Cardiomegaly the thesis lacks, and what five simple rules would have removed."""
+    """Point 3: every simple rule that would take labels of Cardiomegaly away, with what it takes."""
     seven = [name for name in thesis_values("table_02")["row"] if name in ground.labels]
     kept = ground.labels.loc[ground.labels[seven].any(axis=1), seven]
     reported = thesis_values("table_02").set_index("row")["value"]
@@ -108,14 +113,14 @@ def missing_images(ground: Ground) -> str:
 
 
 def split_rule(ground: Ground) -> str:
-    """The sizes that `split_sizes` gives for the thesis's number of images, and the thesis's sizes."""
+    """Point 4: what the rule gives for the thesis's own count."""
     reported = thesis_values("table_02").set_index("row")["value"][["Train", "Valid", "Test"]].astype(int)
     sizes = split_sizes(int(reported.sum()), 0.1, 0.1)
     return f"For {reported.sum():,} images the rule gives {_sizes(sizes.values())}; the thesis has {_sizes(reported)}."
 
 
 def threshold(ground: Ground) -> str:
-    """How many true findings reach each threshold of the probability."""
+    """Point 6: true findings that reach each threshold."""
     used, cases = ground.parameters["iou"]["threshold"], ground.table("predictions")
     experiment = ground.parameters["labels"]["explained"]
     true = cases[(cases["experiment"] == experiment) & (cases["truth"] == 1) & (cases["label"] != NO_FINDING)]
@@ -128,7 +133,7 @@ def threshold(ground: Ground) -> str:
 
 
 def protocols(ground: Ground) -> str:
-    """How often the heatmap or the readers have several boxes, and the mean IoU by each protocol."""
+    """Point 7: how often there are several boxes, and what each protocol makes of them."""
     cases = ground.table("iou_cases")
     cases = cases[cases["share"] == 0.05]
     if cases.empty:
@@ -142,8 +147,8 @@ def protocols(ground: Ground) -> str:
 
 
 def zeros(ground: Ground) -> str:
-    """How many stored maps are zero in most or in all cells."""
-    with np.load(ground.folder / "maps" / "test.npz") as store:
+    """Point 8: stored maps that are mostly or wholly zero."""
+    with np.load(ground.file("maps", "test.npz")) as store:
         lit = (store["maps"] > 0).mean(axis=(2, 3)).ravel()
     few = int((lit < 0.2).sum())
     none = int((lit == 0).sum())
@@ -151,25 +156,25 @@ def zeros(ground: Ground) -> str:
 
 
 def own_mean(ground: Ground) -> str:
-    """The range of the mean grey values of 200 images."""
-    pixels = np.load(ground.folder / "data" / "pixels.npy", mmap_mode="r")
+    """Point 10: the range of the images' own means."""
+    pixels = np.load(ground.file("data", "pixels.npy"), mmap_mode="r")
     means = [float(image.mean()) for image in pixels[:200]]
     return f"The means of the first {len(means)} images range from {min(means):.0f} to {max(means):.0f} grey levels."
 
 
 def printed_row(ground: Ground) -> str:
-    """The shares of Table 6 and Figure 30, among which the misprinted share of Table 5 stands."""
+    """Point 12: the shares of its other tables."""
     shares = ", ".join(f"{share:g}" for share in thesis_iou("table_06").index)
     return f"Table 6 and Figure 30 have the shares {shares}; the row printed as 0.8 stands between 0.05 and 0.1."
 
 
 def sides(ground: Ground) -> str:
-    """The share of the boxes of heart and aorta whose centre lies in the right half of the image."""
-    boxes = pd.read_csv(ground.folder / "data" / "annotations.csv").dropna(subset=["x_min"])
-    size = np.load(ground.folder / "data" / "pixels.npy", mmap_mode="r").shape[1]
+    """Point 13: on which side heart and aorta lie."""
+    boxes = pd.read_csv(ground.file("data", "annotations.csv")).dropna(subset=["x_min"])
+    size = np.load(ground.file("data", "pixels.npy"), mmap_mode="r").shape[1]
     parts = []
     for name in ("Aortic enlargement", HEART):
-        x, _ = box_centres(boxes.loc[boxes["class_name"] == name, BOX_COLUMNS].to_numpy()).T
+        x = boxes.loc[boxes["class_name"] == name, ["x_min", "x_max"]].mean(axis=1)
         if len(x):
             parts.append(f"{(x > size / 2).mean():.0%} of {len(x):,} {name} boxes")
     used = ground.parameters["training"]["flip_probability"]
@@ -182,7 +187,7 @@ def _used(section: str, name: str) -> Callable[[Ground], str]:
 
 
 def blur(ground: Ground) -> str:
-    """The standard deviation of every kernel of the run (`gaussian_sigma`)."""
+    """Point 9: the standard deviation of every kernel."""
     kernels = ground.parameters["perturbation"]["kernels"]
     return "; ".join(f"kernel {side}: {gaussian_sigma(side):.1f} pixels" for side in kernels) + "."
 
@@ -206,8 +211,8 @@ EVIDENCE: dict[str, Callable[[Ground], str]] = {
     "zeros": zeros,
     "blur": blur,
     "own_mean": own_mean,
-    "average": _used("smoothgrad", "average"),
+    "smoothgrad_average": _used("smoothgrad", "average"),
     "printed_row": printed_row,
     "sides": sides,
 }
-"""The evidence on each point, by the key that errata.csv gives the point."""
+"""What the data say about each point, by its key in errata.csv."""

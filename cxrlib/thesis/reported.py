@@ -1,4 +1,4 @@
-"""The values of the thesis's tables, and the public data sets that the thesis lists."""
+"""What the thesis reports: the values of its tables, and the public data sets that it lists."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The evidence on which of the thesis's two unions its reported numbers were computed with."""
+"""Which of the thesis's two unions do its reported numbers fit?"""
 
 import numpy as np
 import pandas as pd
@@ -10,38 +10,28 @@ AORTA = "Aortic enlargement"
 
 
 def readers_needed(iou: float) -> float:
-    """Least mean IoU between readers if one box reaches `iou` with each of them on average: `max(0, 2 * iou - 1)`.
+    """Least mean IoU between readers if one box reaches `iou` with each of them on average.
 
-    `1 - IoU` is a metric, the Jaccard distance. By the triangle inequality the distance of two readers is at most the
-    sum of their distances to the box, `2 * (1 - iou)`.
-
-    >>> readers_needed(0.75), readers_needed(0.4)
-    (0.5, 0.0)
+    1 - IoU is a metric (Jaccard distance): two readers lie no further apart than both lie from the box together.
     """
     return max(0.0, 1 - 2 * (1 - iou))
 
 
 def growth(iou: pd.Series, by_sum: bool) -> float:
-    """Exponent g with which a heatmap's box grows against the share of pixels, `area ~ share^g`.
+    """Exponent with which a heatmap's box grows against the share of pixels, if the true box lies inside it.
 
-    The true box, of area T, is taken to lie inside the heatmap's box, of area A. Then `IoU = T / A` with the union
-    "areas", so `A = T / IoU`; and `IoU = T / (A + T)` with the union "sum", so `A = T * (1 / IoU - 1)`. The exponent is
-    the slope of a line through log(A) against log(share).
-
-    >>> iou = pd.Series([0.4, 0.2], [0.05, 0.10])  # twice the pixels, half the IoU
-    >>> round(growth(iou, by_sum=False), 6), round(growth(iou, by_sum=True), 6)  # A doubles, or goes from 1.5 to 4
-    (1.0, 1.415037)
+    Then the box has the true one's area times 1 / IoU, with the IoU by the area of the union.
 
     Args:
         iou: reported IoU by share of pixels, of the shares where the box is larger than the truth.
         by_sum: which union the numbers are taken to have.
     """
-    area = 1 / iou - 1 if by_sum else 1 / iou
+    area = 1 / (as_area_union(iou) if by_sum else iou)
     return float(np.polyfit(np.log(iou.index.to_numpy(float)), np.log(area), 1)[0])
 
 
 def union_evidence(readers: pd.DataFrame, cases: pd.DataFrame) -> str:
-    """In words, what the bound 0.5, the readers' agreement and the growth of boxes say about the reported numbers.
+    """What bound, radiologists and growth say about the reported numbers, in words.
 
     Args:
         readers: `by_image` agreement of all real studies.
@@ -67,20 +57,12 @@ def union_evidence(readers: pd.DataFrame, cases: pd.DataFrame) -> str:
 
 
 def own_growth(cases: pd.DataFrame) -> float:
-    """Exponent g with which this run's heatmap boxes grow against the share of pixels, `area_i = c_i * share^g`.
+    """Exponent with which this run's heatmap boxes grow against the share of pixels.
 
-    A finding i counts if its heatmap has a single box at every share from 5 %. Each finding has its own factor c_i, so
-    log(area) and log(share) are centred finding by finding before the slope is taken.
-
-    >>> cases = pd.DataFrame({"image_id": "a", "class_name": "ILD", "share": [0.05, 0.1, 0.2]})
-    >>> round(own_growth(cases.assign(predicted_boxes=1, predicted_area=[10, 20, 40])), 6)
-    1.0
+    Findings whose heatmap has a single box at every share from 5 % count; each has its own factor.
 
     Args:
-        cases: image_id, class_name, share, predicted_boxes, predicted_area (square pixels).
-
-    Returns:
-        NaN where no such finding has two shares.
+        cases: image_id, class_name, share, predicted_boxes, predicted_area.
     """
     large = cases[cases["share"] >= 0.05]
     single = large.groupby(["image_id", "class_name"]).filter(lambda one: (one["predicted_boxes"] == 1).all())

@@ -1,17 +1,52 @@
-"""What every command of the project understands: a profile, changes to its parameters, and a folder."""
+"""What all commands of the project share: a profile, changes to its parameters, a folder, and how they end."""
 
 import argparse
 import contextlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from cxrlib.params import ParameterError, Params, load_params
+from cxrlib.params import Params, load_params, profile_names
+from cxrlib.runtime.errors import EXIT_CODE, Refusal, system_errors_refused
 from cxrlib.runtime.files import PROJECT_ROOT
+
+EXIT_CODES = "Exit codes: 0 all well, 2 wrong usage or input in one line, 1 any other error with its traceback."
+EPILOG = f"""\
+The command needs what the notebooks before it have made, and the notebooks after it take up what it makes. What is
+finished is kept: a command that was stopped goes on where it stopped.
+
+Several processes share the work on several GPUs or machines that see the same folder, for example:
+  torchrun --nproc-per-node=4 -m {{name}} thesis
+
+{EXIT_CODES}
+"""
+
+
+def exit_code(name: str, work: Callable[[], int | None]) -> int:
+    """Do the work of the command `name` and return its exit code: what `work` returns, 0 where that is None.
+
+    A Refusal is one line on standard error and exit code 2, and so is a disk that is full, write-protected or failing.
+    An interrupted command, and one whose output nobody reads any more, have exit code 1. Any other error goes on its
+    way: Python shows its traceback and exits with 1.
+    """
+    try:
+        with system_errors_refused():
+            return work() or 0
+    except Refusal as refusal:
+        print(f"{name}: {refusal}", file=sys.stderr)
+        return EXIT_CODE
+    except BrokenPipeError:  # the reader of the output has seen enough
+        return 1
+    except KeyboardInterrupt:
+        print(f"\n{name}: interrupted", file=sys.stderr)
+        return 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare PROFILE, --set and --out."""
-    parser.add_argument("profile", nargs="?", default="demo", help="one of params/*.yaml (default: demo)")
+    parser.add_argument(
+        "profile", nargs="?", default="demo", help=f"a file of params/: {', '.join(profile_names())} (default: demo)"
+    )
     parser.add_argument(
         "--set",
         dest="overrides",
@@ -36,8 +71,8 @@ def read_arguments(options: argparse.Namespace) -> tuple[Params, Path]:
 def run_together(work: Callable[[Params, Path], list[Path]], name: str, description: str) -> None:
     """Run `work` with a run's parameters and folder in every process that torchrun started, or in this one alone.
 
-    The first process holds the folder's lock and keeps its manifest, as run_all.py does. Exit codes: 0 all well, 2 an
-    error, in one line.
+    The first process holds the folder's lock and keeps its manifest, as run_all.py does. Ends this process with the
+    `exit_code` of the work.
 
     Args:
         work: returns the files that it wrote or found written.
@@ -48,17 +83,24 @@ def run_together(work: Callable[[Params, Path], list[Path]], name: str, descript
     from cxrlib.workflow.manifest import Manifest
 
     parser = argparse.ArgumentParser(
-        prog=name, description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        prog=f"python -m {name}",
+        description=description,
+        epilog=EPILOG.format(name=name),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     add_arguments(parser)
-    try:
-        params, folder = read_arguments(parser.parse_args())
-        join_processes(use_device(params.compute.device, params.compute.threads, params.compute.precision))
-        with locked(folder) if rank() == 0 else contextlib.nullcontext():
-            made = work(params, folder)
-            if rank() == 0:
-                Manifest(folder).claim(name, made)
-    except (ParameterError, ValueError, ArithmeticError, OSError, RuntimeError) as error:
-        parser.exit(2, f"{name}: {' '.join(str(error).split())}\n")
-    finally:
-        leave_processes()
+    options = parser.parse_args()
+
+    def work_and_record() -> None:
+        params, folder = read_arguments(options)
+        try:
+            join_processes(use_device(params.compute.device, params.compute.threads, params.compute.precision))
+            with locked(folder) if rank() == 0 else contextlib.nullcontext():
+                made = work(params, folder)
+                if rank() == 0:
+                    Manifest(folder).claim(name, made)
+        finally:
+            leave_processes()
+
+    sys.exit(exit_code(name, work_and_record))

@@ -1,45 +1,37 @@
-"""What a run says when a notebook stops: one line where the input is to blame, the cell and its traceback elsewhere."""
+"""What a run says when a notebook stops: one line for a refusal, the cell and its traceback for any other error."""
 
 import re
 import textwrap
 from pathlib import Path
 
+from cxrlib.runtime.errors import Refusal, refusal_shown
 from cxrlib.runtime.files import from_root
 from cxrlib.workflow.notebooks import cells_of, source_of
 
 LAST_FRAMES = 2
-
-
+"""Frames of a traceback that are shown: the innermost ones."""
 ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+"""IPython colours tracebacks."""
 
 
-RAISED_BY_CXRLIB = re.compile(r"\AFile \S*/cxrlib/.*^-+> \d+ +raise ", re.DOTALL | re.MULTILINE)
-
-
-DISK_ERRORS = {"OSError", "PermissionError"}
-
-
-class NotebookFailed(RuntimeError):
+class NotebookFailed(Exception):
     """A notebook stopped with an error; the message shows the cell, the error and the copy that was kept."""
 
 
-class Refused(RuntimeError):
-    """A notebook stopped because of what it was given; the message is one line that says what and how to mend it."""
+def failure_of(error: Exception, half_executed: Path) -> NotebookFailed | Refusal:
+    """What the user reads of a notebook that stopped.
 
-
-def failure_of(error: Exception, half_executed: Path) -> NotebookFailed | Refused:
-    """Turn what papermill raises into what the user reads.
-
-    An error that cxrlib raises by itself is written for the user, as one of a full or write-protected disk is; any
-    other is a mistake in a notebook or in the project.
+    A refusal is something that the user can mend. It is recognised by the line that it shows in the notebook
+    (`cxrlib.runtime.errors`), and its message needs no traceback. Any other error is a mistake in the notebook, in the
+    project or in a library.
 
     Args:
+        error: as papermill raises it; one that a cell raised holds the cell's error output in `traceback`.
         half_executed: the copy that was kept, if it exists.
     """
     frames = [ANSI_COLOUR.sub("", frame).rstrip() for frame in getattr(error, "traceback", None) or []]
-    on_purpose = len(frames) > 1 and RAISED_BY_CXRLIB.match(frames[-2])
-    if on_purpose or getattr(error, "ename", None) in DISK_ERRORS:
-        return Refused(f"{half_executed.stem}: {' '.join(error.evalue.split())}")
+    if refusal := refusal_shown(frames):
+        return Refusal(f"{half_executed.stem}: {refusal}")
     lines = frames[-LAST_FRAMES - 1 :] or [f"{type(error).__name__}: {error}"]
     if half_executed.exists():
         started = [cell for cell in cells_of(half_executed, "code") if cell["metadata"]["papermill"]["start_time"]]

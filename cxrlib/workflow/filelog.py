@@ -1,8 +1,8 @@
-"""The log of the files of a run that a notebook reads and writes, recorded while the notebook runs.
+"""Which files of a run a notebook reads and writes, recorded while it runs.
 
-The runner names the log and the run's folder in the environment of a kernel. Importing cxrlib in the kernel, or in a
-process that the kernel starts, begins the log. The log records Python's audit events, so a notebook need not declare
-its files. A file that a compiled library opens by itself is not recorded.
+The runner names a log and the run's folder in the environment of a kernel; importing cxrlib there, or in a process
+that the kernel starts, begins the record. It rests on Python's audit events, so nothing needs to be declared and no
+reader or writer can be forgotten. A file that a compiled library opens by itself is not seen.
 """
 
 import json
@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 NOTE = "cxrlib.note"
-"""The audit event that names device, threads and seeds (`cxrlib.runtime.device`)."""
+"""The audit event by which a program says what it computes with (`cxrlib.runtime.device`)."""
 LOG, FOLDER, RUN_ID = "CXR_FILE_LOG", "CXR_RUN_FOLDER", "CXR_RUN_ID"
-"""Names of the variables that the runner sets: the log, the run's folder, and the id on tables and figures."""
+"""Names of variables that the runner sets; the last is what tables and figures carry (`cxrlib.run`)."""
 
 
 _recorder: "Recorder | None" = None
@@ -22,12 +22,12 @@ _recorder: "Recorder | None" = None
 
 @dataclass
 class FileLog:
-    """The content of a log.
+    """What a log says.
 
     Attributes:
-        reads: paths of files that were read, below the run's folder.
-        writes: path -> number of the cell that wrote the file last, counted from 1 as IPython does.
-        notes: device, threads and seeds of the notebook.
+        reads: paths below the run's folder.
+        writes: path -> number of the cell that wrote it last, counted from 1 as IPython does.
+        notes: what the notebook said of itself, e.g. the device.
     """
 
     reads: set[str] = field(default_factory=set)
@@ -36,7 +36,7 @@ class FileLog:
 
 
 def read_log(path: Path) -> FileLog:
-    """Read a log. A line that is not whole is left out; an absent log is empty."""
+    """Read a log; a line that a kill cut short is left out, an absent log is empty."""
     found, cell = FileLog(), 0
     for line in path.read_text().splitlines() if path.exists() else []:
         try:
@@ -55,7 +55,7 @@ def read_log(path: Path) -> FileLog:
 
 
 def begin() -> None:
-    """Record from now on which files below the run's folder this process opens, and in which cell of the notebook."""
+    """Record from now on what this process opens below the run's folder, and which cell does, once there are cells."""
     global _recorder
     if _recorder is None:
         _recorder = Recorder(Path(os.environ[LOG]), os.environ[FOLDER])
@@ -65,7 +65,7 @@ def begin() -> None:
 
 
 class Recorder:
-    """Appends to a log that several processes share. A line is one short write, so lines of processes do not mix."""
+    """Appends to a log that several processes share; one short write per line keeps them apart."""
 
     def __init__(self, log: Path, folder: str) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -85,14 +85,14 @@ class Recorder:
         os.write(self.file, (json.dumps([kind, value]) + "\n").encode())
 
     def on_cell(self, cell: object) -> None:
-        """Note that a cell begins. A file that the cell writes again is recorded again, for this cell."""
-        if cell.store_history:  # counted here, since versions of IPython move their counter at different times
+        """A cell begins; what it writes again is recorded again, as its own."""
+        if cell.store_history:  # the shell's own counter moves before this in one version, after it in another
             self.cell += 1
             self.seen.clear()
             self.add("cell", self.cell)
 
     def on_event(self, event: str, arguments: tuple) -> None:
-        """Record an audit event of this process, if it concerns a file of the run."""
+        """An audit event of this process."""
         if event == NOTE:
             self.add("note", arguments[0])
             return

@@ -1,10 +1,9 @@
 """Whether a notebook's results still stand, or why not.
 
 A notebook is fresh when its text, its parameters, the code that it imports, the input files that its parameters name,
-the installed packages and the results that it read are what the manifest says, and what it made is still there. The
-plan is a page of code because nothing in it is declared: imports come from the syntax tree, reads and writes from the
-run itself. doit or snakemake would want every dependency written down beforehand, and would then contribute a loop
-over a handful of notebooks, a second database beside the manifest, and (snakemake) seconds of imports.
+the installed packages and the results that it read are what the manifest says, and what it made is still there. No
+dependency is declared: imports come from the syntax tree, reads and writes from the run itself. doit and snakemake want
+every dependency written down, and bring a second database beside the manifest.
 """
 
 import os
@@ -14,9 +13,9 @@ from pathlib import Path
 from cxrlib.params import effective
 from cxrlib.runtime.environment import environment
 from cxrlib.runtime.files import PROJECT_ROOT, fingerprint
-from cxrlib.runtime.fingerprints import code_fingerprints, imported_names
 from cxrlib.workflow.manifest import DONE, EDITED, FAILED, Manifest
 from cxrlib.workflow.notebooks import code_of, text_fingerprint
+from cxrlib.workflow.used import code_behind
 
 
 def input_files(parameters: dict[str, object]) -> dict[str, str]:
@@ -52,12 +51,17 @@ NEVER_RUN = "not run yet"
 UNFINISHED = {FAILED: "failed last time", EDITED: "something was edited while it ran"}
 
 
-def recipe_of(notebook: Path, parameters: dict[str, object]) -> dict:
-    """What a notebook depends on besides the results of others; `parameters` without run_folder."""
+def recipe_of(notebook: Path, parameters: dict[str, object], root: Path = PROJECT_ROOT) -> dict:
+    """What a notebook depends on besides the results of others.
+
+    Args:
+        parameters: the sections that it declares, without run_folder.
+        root: the project's folder.
+    """
     return {
         "notebook": text_fingerprint(notebook),
         "parameters": effective(parameters),
-        "code": code_fingerprints(imported_names(code_of(notebook))),
+        "code": code_behind(code_of(notebook), root),
         "inputs": input_files(parameters),
     }
 
@@ -127,9 +131,9 @@ def _changed_reads(entry: dict, manifest: Manifest) -> str | None:
 
 
 def _changed_artefacts(entry: dict, manifest: Manifest) -> str | None:
-    for path, about in entry["artefacts"].items():
+    for path, made in entry["artefacts"].items():
         sha256 = manifest.hash_of(path)
-        if sha256 != about["sha256"]:
+        if sha256 != made["sha256"]:
             return f"{path} is missing" if sha256 is None else f"{path} was changed by hand"
     return None
 

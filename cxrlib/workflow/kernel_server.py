@@ -1,8 +1,8 @@
-"""A process that imports the notebooks' libraries once and forks a kernel for each notebook.
+"""A process that imports the notebooks' libraries once and forks a kernel for each of them.
 
-The server reads requests from standard input, one JSON object per line. It answers a request with the process id of a
-kernel. Between requests it imports the modules of later notebooks. It computes nothing and starts no thread, so a fork
-of it is like a new interpreter. The server exits when its input ends. The kernels watch the server and exit after it.
+Reads requests from standard input, one JSON object per line, and answers each with the process id of a kernel. Between
+requests it imports what later notebooks will need. It never computes anything and starts no thread, so that a fork of
+it is as good as a new interpreter. When its input ends it exits, and its kernels, watching it, do too.
 """
 
 import contextlib
@@ -16,8 +16,8 @@ import sys
 
 def serve(waiting: list[str]) -> None:
     """Answer requests until the input ends; `waiting` are names of modules to import meanwhile."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system forgets kernels that have ended
-    requests = os.fdopen(0, "rb", buffering=0)  # select does not see what lies in a buffer
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for kernels that ended
+    requests = os.fdopen(0, "rb", buffering=0)  # unbuffered: select must see what is left
     while True:
         if waiting and not select.select([requests], [], [], 0)[0]:
             _import(waiting.pop(0))
@@ -35,7 +35,7 @@ def serve(waiting: list[str]) -> None:
 
 
 def _import(name: str) -> None:
-    """Import a module. Errors are left to the notebook, which imports the module again."""
+    """Import a module, if that is what the name means; whatever is wrong with it, the notebook will say."""
     with contextlib.suppress(Exception):
         importlib.import_module(name)
 

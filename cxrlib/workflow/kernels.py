@@ -1,4 +1,4 @@
-"""Kernels for notebooks: of the running interpreter, quick to start, and ended when the run ends."""
+"""Kernels for notebooks: of the running interpreter, quick to start, and dead when the run is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cxrlib.runtime.files import PROJECT_ROOT
-from cxrlib.runtime.fingerprints import imported_names
+from cxrlib.runtime.fingerprints import PACKAGE, code_files, imported_names
 from cxrlib.workflow.failures import NotebookFailed
 from cxrlib.workflow.notebooks import code_of
 
@@ -34,18 +34,17 @@ OPTIONS = [
 
 
 FORKS = sys.platform == "linux"
-"""Whether kernels are forked. The system libraries of macOS do not survive a fork, so kernels start afresh there."""
+"""Elsewhere the system's own libraries do not survive a fork; kernels start and import from nothing there."""
 
 
 class Kernels:
     """Starts the kernels of a run.
 
-    A kernel takes seconds to import torch and other libraries. A server imports them once and forks the kernels, so
-    that only the first kernel waits for the imports.
+    A kernel takes seconds to import torch and its company. Seven of them need not: a server imports everything once,
+    and forks.
 
     Args:
-        notebooks: the notebooks that will run, in order; the server imports what they import. If there is none, no
-            server is started.
+        notebooks: those that will run, in order; what they import is imported ahead. None: nothing is started.
         inherited: a file descriptor that all kernels keep open.
     """
 
@@ -61,7 +60,7 @@ class Kernels:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 pass_fds=[inherited],
-                start_new_session=True,  # Ctrl-C reaches the run, which then ends the server
+                start_new_session=True,  # a key that interrupts the run is the run's affair
             )
 
     def __enter__(self) -> Kernels:
@@ -73,11 +72,11 @@ class Kernels:
             self.server.communicate()
 
     def start(self, notebook: Path, environment: dict[str, str]) -> KernelManager:
-        """Start a kernel of the running interpreter, not one of the kernels that are installed on the machine.
+        """Start a kernel in the running interpreter, whatever kernels named "python3" are installed on the machine.
 
         Args:
-            notebook: the notebook that will run in the kernel.
-            environment: variables of the kernel besides those of this process.
+            notebook: what will run in it.
+            environment: variables besides those of this process.
         """
         from ipykernel.kernelspec import RESOURCES, get_kernel_dict
         from jupyter_client import KernelManager
@@ -128,7 +127,7 @@ class Kernels:
 
 
 class ForkedProcess:
-    """A kernel that the server has forked, with those methods of subprocess.Popen that jupyter_client calls."""
+    """A grandchild, as far as jupyter_client needs to know it: what subprocess.Popen is for a child."""
 
     stdin = stdout = stderr = None
 
@@ -136,7 +135,7 @@ class ForkedProcess:
         self.pid = pid
 
     def poll(self) -> int | None:
-        """None while the process lives, 0 afterwards; only its parent could learn the exit code."""
+        """None while it lives; how it ended, only its parent would know."""
         try:
             os.kill(self.pid, 0)
         except ProcessLookupError:
@@ -146,21 +145,21 @@ class ForkedProcess:
     wait = poll
 
     def send_signal(self, number: int) -> None:
-        """Send a signal; do nothing if the process has ended."""
+        """Send a signal, to nobody if it has ended."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, number)
 
     def terminate(self) -> None:
-        """Ask the process to end."""
+        """Ask it to end."""
         self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the process."""
+        """End it."""
         self.send_signal(signal.SIGKILL)
 
 
 def stop_kernel(manager: KernelManager) -> None:
-    """End a kernel at once, also in the middle of a cell."""
+    """End a kernel at once, whatever it is doing."""
     if manager.own_client:
         manager.own_client.stop_channels()
     if manager.has_kernel:
@@ -169,5 +168,7 @@ def stop_kernel(manager: KernelManager) -> None:
 
 
 def _modules_of(notebook: Path) -> list[str]:
-    """The names of what a notebook imports. Some of them may not be modules."""
-    return sorted(imported_names(code_of(notebook)))
+    """Modules that a notebook loads: those of the project behind the names that it imports, and others by name."""
+    names = imported_names(code_of(notebook))
+    files = [path.relative_to(PROJECT_ROOT).with_suffix("") for path in code_files(names) if path.suffix == ".py"]
+    return sorted([".".join(file.parts) for file in files] + [name for name in names if not name.startswith(PACKAGE)])

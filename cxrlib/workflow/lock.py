@@ -1,4 +1,4 @@
-"""The lock of a run's folder, which the operating system releases when the run's processes have ended."""
+"""One run per folder: a lock that the system takes back when its holder dies, however it dies."""
 
 import contextlib
 import fcntl
@@ -10,25 +10,27 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from cxrlib.params import ParameterError
+from cxrlib.runtime.errors import Refusal
 
 PATIENCE = 60
-"""Seconds to wait for the kernels of a killed run to end."""
+"""Seconds to wait for the kernels of a killed run, which end by themselves."""
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[int]:
-    """Hold the lock of a run's folder; yield the lock's file descriptor, which kernels inherit.
+    """Hold the lock of a run's folder; yield its file descriptor, for kernels to inherit.
 
-    The lock is free when the last process that holds the descriptor has ended. A run that was killed leaves no lock
-    behind. While its kernels live, the next run waits, so they cannot write into it. Files that the killed run had half
-    written are removed.
+    The lock is free when the last process that holds the descriptor is gone: a run that was killed leaves no stale
+    lock, and its kernels cannot write into the next run. What it had half written is removed.
 
     Raises:
-        ParameterError: another run holds it.
+        Refusal: another run holds it, or there can be no such folder.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise Refusal(f"{folder}: cannot work there ({error}); choose another folder with --out") from error
     try:
         _acquire(descriptor, folder)
         _remove_half_written(folder)
@@ -49,14 +51,14 @@ def _acquire(descriptor: int, folder: Path) -> None:
         except BlockingIOError:
             pid = _dead_holder(descriptor)
             if pid is None or time.monotonic() - begun > PATIENCE:
-                raise ParameterError(_refusal(descriptor, folder)) from None
+                raise Refusal(_refusal(descriptor, folder)) from None
             if time.monotonic() - begun < 0.2:
                 print(f"waiting for the last kernel of process {pid}, which was killed", flush=True)
             time.sleep(0.2)
 
 
 def _dead_holder(descriptor: int) -> int | None:
-    """The process id of the lock's holder if the holder ran on this machine and has ended."""
+    """The holder's process id if it ran on this machine and is gone."""
     holder = _read_holder(descriptor)
     here = holder.get("host") == socket.gethostname()
     return holder["pid"] if here and _is_gone(holder["pid"]) else None
@@ -73,7 +75,7 @@ def _is_gone(pid: int) -> bool:
 
 
 def _remove_half_written(folder: Path) -> None:
-    """Delete the temporary files of `cxrlib.runtime.files.whole_file` whose processes have ended."""
+    """Delete the temporary files of `cxrlib.runtime.files.whole_file` whose processes are gone."""
     for path in folder.rglob(".*.cxr-*"):
         name = re.fullmatch(r"\..+\.cxr-(\d+)(\.\w+)?", path.name)
         if name and _is_gone(int(name[1])):

@@ -1,4 +1,4 @@
-"""The record of a run, manifest.json in the run's folder: what each notebook depended on, read and made, and where."""
+"""The record of a run, outputs/<profile>/manifest.json: what each notebook depended on, read and made, and where."""
 
 import platform
 import subprocess
@@ -16,16 +16,16 @@ RUNNING, DONE, FAILED, EDITED = "running", "done", "failed", "edited"
 
 
 class Manifest:
-    """The manifest of a run's folder. Every change is written to the file at once.
+    """The manifest of a run's folder; every change is written at once.
 
     Attributes:
-        notebooks: name -> entry. An entry has `status`, `run` (the id on the notebook's tables and figures), `recipe`
+        notebooks: name -> entry. An entry has `status`, `run` (the id that its tables and figures carry), `recipe`
             (as `freshness.recipe_of`), `begun`, `seconds`, `commit`, `dirty`, `machine`, `environment` (key of
-            `environments`), `compute` (the device, threads, seeds and determinism that the notebook used), `reads`
-            (path -> sha256, of files that others made) and `artefacts` (path -> sha256, bytes, mtime_ns, cell).
-        commands: name -> entry, of files that are made outside of notebooks. The names are "report",
-            "cxrlib.stages.train" and "cxrlib.stages.explain". An entry has `artefacts` as above, and that of the report
-            `version`, the fingerprint of the results that the report shows and of its code.
+            `environments`), `compute` (device, threads, seeds, determinism, as the notebook used them), `reads`
+            (path -> sha256 of results of others) and `artefacts` (path -> sha256, bytes, mtime_ns, cell).
+        commands: name -> entry of what is made outside of notebooks: "report", with its `version` (fingerprint of the
+            results that it shows and of its code), "cxrlib.stages.train" and "cxrlib.stages.explain"; with `artefacts`
+            as above.
         environments: fingerprint -> versions of all packages.
     """
 
@@ -38,7 +38,7 @@ class Manifest:
         self.environments: dict[str, dict] = content.get("environments", {})
 
     def artefacts(self) -> Iterator[tuple[str, str, dict]]:
-        """Every artefact: its path, the notebook or command that made it, and its record."""
+        """Every artefact: its path, which notebook or command made it, and what is known of it."""
         for maker, entry in [*self.notebooks.items(), *self.commands.items()]:
             for path, about in entry.get("artefacts", {}).items():
                 yield path, maker, about
@@ -48,17 +48,17 @@ class Manifest:
         return {path: about["sha256"] for path, _, about in self.artefacts()}
 
     def results(self) -> dict[str, str]:
-        """The recorded sha256 of every artefact except those of the report, by path."""
+        """The recorded sha256 of everything but the report."""
         return {path: about["sha256"] for path, maker, about in self.artefacts() if maker != "report"}
 
     def makers(self) -> dict[str, str]:
-        """The notebook or command that made each artefact, by path."""
+        """Which notebook or command made each artefact."""
         return {path: maker for path, maker, _ in self.artefacts()}
 
     def hash_of(self, name: str) -> str | None:
-        """The sha256 of a file below the folder; None for a file that does not exist.
+        """The sha256 of a file below the folder, None where it is absent.
 
-        If size and time of change are those of the record, the recorded sha256 is returned and the file is not read.
+        Size and time of change vouch for the recorded one; a file of several GB is not read for nothing.
         """
         path = self.folder / name
         if not path.is_file():
@@ -70,7 +70,7 @@ class Manifest:
         return file_sha256(path)
 
     def begin(self, name: str, recipe: dict, run: str) -> None:
-        """Note that a notebook begins. Files that it made before stay recorded as the notebook's."""
+        """Note that a notebook begins; what it made before stays its own until somebody else makes it."""
         versions = environment()
         key = fingerprint(versions)
         self.environments[key] = versions
@@ -87,16 +87,14 @@ class Manifest:
         self.save()
 
     def end(self, name: str, seconds: float, log: Path, executed: Path, status: str = DONE) -> None:
-        """Note that a notebook is done: which files it read, and which it made in which cells.
+        """Note that a notebook is done: what it read and made, and in which cells.
 
-        Tables and figures that the notebook made before and did not make again are deleted.
+        Tables and figures that it made before and makes no longer are deleted.
 
         Args:
-            name: of the notebook.
-            seconds: that the notebook took.
-            log: the log of the notebook's files (`cxrlib.workflow.filelog`).
-            executed: path of the executed notebook, which is recorded as an artefact.
-            status: DONE, or EDITED if the code changed while the notebook ran.
+            log: as `cxrlib.workflow.filelog` wrote it.
+            executed: the executed notebook, an artefact too.
+            status: EDITED where it is not known which version of the code ran.
         """
         found = read_log(log)
         cells = {cell["execution_count"]: cell.get("id") for cell in cells_of(executed, "code")}
@@ -124,7 +122,7 @@ class Manifest:
         self.save()
 
     def changed(self, maker: str) -> list[Path]:
-        """Files of `maker`, a notebook or command, that were changed or deleted since it made them."""
+        """Files that are not as `maker`, a notebook or a command, left them; absent ones included."""
         return [
             self.folder / path
             for path, other, about in self.artefacts()
@@ -134,8 +132,7 @@ class Manifest:
     def keep(self, command: str, files: list[Path], version: str | None = None) -> None:
         """Note that a command has written `files`.
 
-        If a notebook made one of the files before, the file is recorded as read by the notebook, with its old sha256.
-        The notebook is then stale if the file has changed.
+        A notebook that made one of them before is taken to have read it as it was, and so is stale if it changed.
         """
         names = sorted(file.relative_to(self.folder).as_posix() for file in files)
         for entry in self.notebooks.values():
@@ -146,7 +143,7 @@ class Manifest:
         self.save()
 
     def save(self) -> None:
-        """Write the file, without environments in which no recorded notebook ran."""
+        """Write the file; environments that no notebook ran in are forgotten."""
         used = {entry["environment"] for entry in self.notebooks.values()}
         self.environments = {key: versions for key, versions in self.environments.items() if key in used}
         content = {
@@ -158,13 +155,13 @@ class Manifest:
         write_json(self.path, content)
 
     def claim(self, command: str, files: list[Path]) -> None:
-        """`keep` those of `files` that no notebook or other command has on record with the same sha256."""
+        """`keep` those of `files` that nobody else has on record as they are."""
         recorded = {path: about["sha256"] for path, maker, about in self.artefacts() if maker != command}
         names = {file.relative_to(self.folder).as_posix(): file for file in files}
         self.keep(command, [file for name, file in names.items() if recorded.get(name) != self.hash_of(name)])
 
     def _disown(self, paths: Iterable[str]) -> None:
-        """Remove these files from every entry, since another notebook or command has made them."""
+        """Somebody else has made these files since."""
         for entry in [*self.notebooks.values(), *self.commands.values()]:
             entry["artefacts"] = {
                 path: about for path, about in entry.get("artefacts", {}).items() if path not in paths
@@ -180,7 +177,7 @@ class Manifest:
 
 
 def verify(manifest: Manifest) -> list[str]:
-    """Read and hash every artefact; return one line for each that differs from the manifest."""
+    """Hash every artefact again; one line for each that differs from the manifest."""
     lines = []
     for path, maker, about in manifest.artefacts():
         file, where = manifest.folder / path, f" in cell {about['cell']}" if about.get("cell") else ""

@@ -1,6 +1,6 @@
-"""Runs those notebooks of a plan that are not fresh, in order, through papermill.
+"""Runs the notebooks in order through papermill, those that are not fresh.
 
-Neither this module nor a run whose notebooks are all fresh imports papermill or torch.
+Importing this module imports neither papermill nor torch, and a run where all is fresh does not either.
 """
 
 import logging
@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cxrlib.params import Params
+from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import PROJECT_ROOT, from_root, read_json, whole_file, write_json
 from cxrlib.workflow import filelog
 from cxrlib.workflow.console import duration, timed
-from cxrlib.workflow.failures import NotebookFailed, Refused, failure_of
+from cxrlib.workflow.failures import NotebookFailed, failure_of
 from cxrlib.workflow.freshness import NEVER_RUN, predict, recipe_of, run_id, why_stale
 from cxrlib.workflow.kernels import Kernels, stop_kernel
 from cxrlib.workflow.lock import locked
@@ -31,9 +32,8 @@ if TYPE_CHECKING:
 class Plan:
     """What one call of run_all.py does.
 
-    Attributes:
-        profile: name of the profile that `params` come from.
-        params: the parameters of the run.
+    Args:
+        profile: where `params` come from; recorded beside them.
         folder: absolute path of the run's folder.
         notebooks: the notebooks to execute, in order.
         force: execute fresh notebooks too.
@@ -55,35 +55,31 @@ class Plan:
         return {name: values[name] for name in sections_of(notebook)}
 
     def recipes(self) -> dict[str, dict]:
-        """What each notebook depends on now, by the name of the notebook (`recipe_of`)."""
+        """What each notebook depends on now, by its name."""
         return {notebook.stem: recipe_of(notebook, self.parameters(notebook)) for notebook in self.notebooks}
 
 
 def reasons(plan: Plan) -> dict[str, str | None]:
-    """The reason why each notebook would run, by its name; None for a fresh notebook."""
+    """Why each notebook would run, None for a fresh one."""
     found = predict(plan.recipes(), Manifest(plan.folder))
     return {name: reason or ("forced" if plan.force else None) for name, reason in found.items()}
 
 
 def run(plan: Plan, finish: Callable[[Path, Manifest], None]) -> bool:
-    """Execute the plan's notebooks into <folder>/notebooks until one fails, and report progress on the terminal.
+    """Execute the plan's notebooks into <folder>/notebooks until one fails; say so on the terminal.
 
-    The parameters that the results were made with are written to <folder>/params.json, and the record of the run to
-    <folder>/manifest.json, notebook by notebook. A notebook that fails is kept in <folder>/notebooks/failed, half
-    executed.
+    Writes <folder>/params.json, the parameters that the results were made with, and <folder>/manifest.json as it goes.
+    A notebook that fails is kept in <folder>/notebooks/failed, half executed.
 
     Args:
-        plan: what to run, and where.
-        finish: called with the folder and its manifest when all notebooks are done, e.g. to write the report.
+        finish: called with the folder and its manifest when all notebooks stand, e.g. to write the report.
 
     Returns:
         Whether all notebooks succeeded.
 
     Raises:
-        ParameterError: a notebook declares a parameter that does not exist, or another run works in the folder;
-            nothing has run then.
-        Refused: a notebook cannot use what it was given.
-        OSError: the folder cannot be written.
+        Refusal: a notebook declares a parameter that does not exist, or another run works in the folder, and nothing
+            has run then; or a notebook cannot use what it was given, or the folder cannot be written.
     """
     recipes = plan.recipes()
     begun = time.monotonic()
@@ -109,11 +105,10 @@ def run(plan: Plan, finish: Callable[[Path, Manifest], None]) -> bool:
 
 
 def _run_one(notebook: Path, plan: Plan, recipe: dict, manifest: Manifest, kernels: Kernels) -> None:
-    """Execute one notebook and record the run of the notebook in the manifest.
+    """Execute one notebook and keep the manifest.
 
-    An earlier attempt may have been interrupted. Its log is continued, so the files that it wrote are recorded as this
-    notebook's. An earlier attempt with the same recipe may have finished. Those of its files that were changed since
-    are deleted, because stages would read them as finished work.
+    The log of an earlier, interrupted attempt goes on: what that attempt made is this notebook's too. What somebody
+    changed in the results of a finished attempt at the same is deleted, lest it be taken up as finished work.
     """
     before = manifest.notebooks.get(notebook.stem, {})
     if before.get("status") == DONE and before["recipe"] == recipe:
@@ -128,7 +123,7 @@ def _run_one(notebook: Path, plan: Plan, recipe: dict, manifest: Manifest, kerne
     try:
         parameters = {"run_folder": from_root(plan.folder)} | plan.parameters(notebook)
         execute(notebook, target, parameters, kernels.start(notebook, environment))
-    except (NotebookFailed, Refused):
+    except (NotebookFailed, Refusal):
         manifest.fail(notebook.stem, time.monotonic() - begun)
         raise
     status = DONE if recipe_of(notebook, plan.parameters(notebook)) == recipe else EDITED
@@ -137,7 +132,7 @@ def _run_one(notebook: Path, plan: Plan, recipe: dict, manifest: Manifest, kerne
 
 
 def _note_parameters(plan: Plan, notebook: Path) -> None:
-    """Write the sections that a notebook declares into params.json; sections of other notebooks stay as they are."""
+    """Write into params.json what a notebook is about to use; other notebooks' results keep their parameters."""
     path, values = plan.folder / "params.json", plan.params.model_dump()
     known = read_json(path)["parameters"] if path.exists() else {}
     used = {name: values[name] for name in sections_of(notebook)}
@@ -145,14 +140,14 @@ def _note_parameters(plan: Plan, notebook: Path) -> None:
 
 
 def execute(notebook: Path, target: Path, parameters: dict[str, object], kernel: "KernelManager") -> None:
-    """Execute one notebook in a kernel, write the executed notebook to `target`, and end the kernel.
+    """Execute one notebook in a kernel, which is ended then, and write `target`.
 
     Raises:
         NotebookFailed: a cell failed or the kernel died. `target` is as before, and the half-executed copy lies in
             the folder `failed` beside it.
-        Refused: the same, because of what the notebook was given.
+        Refusal: the same, because of what the notebook was given.
     """
-    import papermill  # takes as long as the kernel needs to start
+    import papermill  # while the kernel starts
 
     logging.getLogger("papermill").setLevel(logging.ERROR)
     half_executed = target.parent / "failed" / target.name

@@ -7,11 +7,11 @@ from cxrlib.data.annotations import (
     BOX_COLUMNS,
     VINBIGDATA_CLASSES,
     AnnotationError,
-    box_centres,
     clip_boxes,
     public_annotations_path,
     read_annotations,
     reader_counts,
+    unanimous_shares,
     union_labels,
 )
 
@@ -172,6 +172,8 @@ def test_boxes_are_clipped_to_their_image_and_every_change_is_listed():
     assert "label kept without it" in changed["reason"][1]
 
 
-def test_centres_of_boxes_by_hand():
-    assert box_centres(np.array([[2.0, 3.0, 8.0, 7.0], [0, 0, 1, 5]])).tolist() == [[5, 5], [0.5, 2.5]]
-    assert box_centres(np.array([2.0, 3.0, 8.0, 7.0])).tolist() == [5, 5]
+def test_shares_of_images_on_which_all_three_readers_agree():
+    counts = pd.DataFrame({"A": [3, 3, 1, 0], "B": [0, 0, 2, 1], "C": [3, 0, 0, 0]})
+    shares = unanimous_shares(counts, ["B", "nobody's", "A"])
+    assert shares.index.tolist() == ["B", "A"]
+    assert shares.tolist() == pytest.approx([0, 2 / 3])

@@ -9,6 +9,8 @@ from fixtures import write_dicom
 from cxrlib.data import convert
 from cxrlib.data import images as image_files
 from cxrlib.data.convert import convert_images
+from cxrlib.runtime import store
+from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import whole_file
 
 SIDE = 32
@@ -44,6 +46,20 @@ def in_process(monkeypatch):
     return read
 
 
+def half_done(folder):
+    """The working folder of an unfinished conversion."""
+    (work,) = folder.glob(".pixels.npy.work-*")
+    return work
+
+
+def unfinish(folder):
+    """Forget that a conversion was finished, as if it had been killed when all was there but the record."""
+    identity = store.identity_of(folder / "pixels.npy")
+    work = store.work_on(folder / "pixels.npy", identity)
+    (work / "sizes.csv").unlink()
+    return work
+
+
 def check(sizes, images, folder):
     """Order, sizes and pixels are those of the files."""
     pixels = np.load(folder / "pixels.npy")
@@ -70,7 +86,7 @@ def test_workers_do_not_change_a_byte_and_a_second_call_reads_nothing(tmp_path, 
     assert (tmp_path / "by 1" / "pixels.npy").read_bytes() == (tmp_path / "by 2" / "pixels.npy").read_bytes()
     monkeypatch.setattr(convert, "worker_pool", None)
     check(convert_images(images, folder, SIDE, 2), images, folder)
-    assert not list(folder.glob("partial*"))
+    assert sorted(path.name for path in folder.iterdir()) == [".pixels.npy.made.json", "pixels.npy", "sizes.csv"]
 
 
 @pytest.mark.parametrize("torn", ["", "4\t16"])
@@ -86,8 +102,7 @@ def test_an_interrupted_conversion_goes_on_where_it_stopped(tmp_path, images, in
     with pytest.raises(KeyboardInterrupt):
         convert_images(images, tmp_path / "out", SIDE, 1)
     assert not (tmp_path / "out" / "pixels.npy").exists()
-    (journal,) = (tmp_path / "out").glob("partial-*.csv")
-    with journal.open("a") as file:
+    with (half_done(tmp_path / "out") / "journal.jsonl").open("a") as file:
         file.write(torn)  # a line that a crash cut short
 
     in_process.clear()
@@ -101,13 +116,11 @@ def test_an_interrupted_conversion_goes_on_where_it_stopped(tmp_path, images, in
 
 
 def test_a_journal_without_its_pixels_is_not_believed(tmp_path, images, in_process, monkeypatch):
-    """A crash between the two last renames leaves one; the next, interrupted again, must not trust it."""
+    """The pixels can be damaged and deleted; the next conversion, interrupted again, must not trust the journal."""
     convert_images(images, tmp_path / "out", SIDE, 1)
-    (sizes,) = (tmp_path / "out").glob("sizes-*.csv")
-    request = sizes.stem.removeprefix("sizes-")
-    sizes.unlink()
-    journal = tmp_path / "out" / f"partial-{request}.csv"
-    journal.write_text("".join(f'[{i}, 1, 1, ""]\n' for i in range(5)))
+    work = unfinish(tmp_path / "out")
+    (work / "pixels.npy").unlink()
+    (work / "journal.jsonl").write_text("".join(f'[{i}, 1, 1, ""]\n' for i in range(5)))
 
     def interrupted(*_, **__):
         raise KeyboardInterrupt
@@ -131,16 +144,16 @@ def test_new_content_or_another_size_is_converted_anew(tmp_path, images, in_proc
     assert np.load(folder / "pixels.npy")[0, 0, -1] == 47  # mean of 31 and 63, the last of rows 0 and 1
     convert_images(images, folder, SIDE // 2, 1)
     assert np.load(folder / "pixels.npy").shape == (5, SIDE // 2, SIDE // 2)
-    assert len(list(folder.iterdir())) == 2
+    assert len(list(folder.iterdir())) == 3
 
 
 def test_a_full_disk_is_noticed_before_anything_is_written(tmp_path, images, in_process, monkeypatch):
     needed = 5 * SIDE * SIDE
     usage = type("Usage", (), {"free": needed - 1})
     monkeypatch.setattr(convert.shutil, "disk_usage", lambda folder: usage)
-    with pytest.raises(OSError, match=r"out: the converted images need 0\.0 GB, 0\.0 GB are free; free some, .* --out"):
+    with pytest.raises(Refusal, match=r"out: the converted images need 0\.0 GB, 0\.0 GB are free; free some, .* --out"):
         convert_images(images, tmp_path / "out", SIDE, 1)
-    assert not list((tmp_path / "out").iterdir()) and not in_process
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()] and not in_process
     usage.free = needed
     check(convert_images(images, tmp_path / "out", SIDE, 1), images, tmp_path / "out")
 
@@ -166,14 +179,20 @@ def test_whole_file_leaves_all_or_nothing(tmp_path):
 
 def test_an_empty_array_of_a_killed_conversion_is_begun_anew(tmp_path, images):
     convert_images(images, tmp_path / "out", SIDE, 1)
-    (sizes,) = (tmp_path / "out").glob("sizes-*.csv")
-    sizes.unlink()
-    sizes.with_name(sizes.name.replace("sizes-", "partial-")).with_suffix(".npy").touch()
+    os.truncate(unfinish(tmp_path / "out") / "pixels.npy", 0)
     check(convert_images(images, tmp_path / "out", SIDE, 1), images, tmp_path / "out")
 
 
-@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), MemoryError()])
-def test_a_failing_disk_stops_the_conversion_and_condemns_no_image(tmp_path, images, in_process, monkeypatch, error):
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.EIO, "Input/output error"), r"Input/output error: .*002\.dicom'; the disk, the network or the"),
+        (MemoryError(), r"002\.dicom: too little memory to read it; lower compute\.workers"),
+    ],
+)
+def test_a_failing_machine_stops_the_conversion_and_condemns_no_image(
+    tmp_path, images, in_process, monkeypatch, error, message
+):
     real = image_files.read_bytes
 
     def failing(path):
@@ -182,7 +201,33 @@ def test_a_failing_disk_stops_the_conversion_and_condemns_no_image(tmp_path, ima
         return real(path)
 
     monkeypatch.setattr(image_files, "read_bytes", failing)
-    with pytest.raises(type(error)):
+    with pytest.raises(Refusal, match=message):
         convert_images(images, tmp_path / "out", SIDE, 1)
     monkeypatch.setattr(image_files, "read_bytes", real)
     check(convert_images(images, tmp_path / "out", SIDE, 1), images, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["pixels.npy", "sizes.csv"])
+def test_damaged_pixels_and_sizes_are_converted_again(tmp_path, images, name):
+    folder = tmp_path / "out"
+    convert_images(images, folder, SIDE, 1)
+    whole = (folder / name).read_bytes()
+    (folder / name).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    check(convert_images(images, folder, SIDE, 1), images, folder)
+    assert (folder / name).read_bytes() == whole
+
+
+def test_a_kill_while_the_finished_files_move_costs_no_image(tmp_path, images, in_process, monkeypatch):
+    def dying_move(file, target):
+        if file.name == "pixels.npy":
+            raise KeyboardInterrupt
+        move(file, target)
+
+    move = store._move
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "_move", dying_move)
+        with pytest.raises(KeyboardInterrupt):
+            convert_images(images, tmp_path / "out", SIDE, 1)
+    assert not (tmp_path / "out" / "pixels.npy").exists() and len(in_process) == 5
+    check(convert_images(images, tmp_path / "out", SIDE, 1), images, tmp_path / "out")
+    assert len(in_process) == 5

@@ -14,7 +14,7 @@ from cxrlib.data.convert import convert_images
 from cxrlib.data.labels import label_map, suite_classes, suite_names, without_counterpart
 from cxrlib.data.sources.base import SourceError
 from cxrlib.data.sources.registry import OPENERS
-from cxrlib.params import Data, Labels
+from cxrlib.params import Data, Labels, ParameterError
 from cxrlib.stages.prepare import open_data, prepare_cohort, rescale
 
 ROWS = annotation_rows(
@@ -112,7 +112,7 @@ def test_members_of_a_zip_are_told_apart_by_their_content(tmp_path):
 
 @pytest.mark.parametrize("sizes", ["train_meta.csv", "columns"])
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
-@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("packed", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_boxes_of_resized_images_follow_from_the_original_sizes(tmp_path, sizes, suffix, packed):
     root = tmp_path / "resized"
     pictures(root / "train", "abc", suffix=suffix)
@@ -226,7 +226,7 @@ def test_vindr_says_what_is_missing(vindr_folder):
 def test_labels_that_the_data_lack_are_refused_before_the_conversion(vindr_folder, tmp_path):
     labels = Labels(experiments={"two": ["Cardiomegaly", "Efusion"]}, explained="two")
     with pytest.raises(
-        ValueError, match=r"experiments\['two'\]: unknown label 'Efusion'; known are Aortic enlargement, "
+        ParameterError, match=r"experiments\['two'\]: unknown label 'Efusion'; known are Aortic enlargement, "
     ):
         prepare_cohort(opened("vindr-cxr", vindr_folder), tmp_path / "out", data("vindr-cxr", "x"), labels, workers=1)
     assert not (tmp_path / "out").exists()
@@ -275,7 +275,7 @@ def test_nih_reads_twelve_folders_and_the_official_split(twelve_folders, tmp_pat
 # folder
 
 
-@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("packed", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_any_folder_with_one_csv(tmp_path, packed):
     root = tmp_path / "ours"
     write_dicom(root / "2024" / "a.dcm", np.arange(3200, dtype=np.uint16).reshape(40, 80))

@@ -1,6 +1,5 @@
 """The rendered radiographs: boxes, findings, files, and that labels cannot be read from anything but the findings."""
 
-import json
 import os
 import subprocess
 import sys
@@ -18,15 +17,17 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from cxrlib.data.annotations import box_centres, public_annotations_path
+from cxrlib.data.annotations import public_annotations_path
+from cxrlib.data.render import studies as studies_module
 from cxrlib.data.render.anatomy import sample_anatomy
-from cxrlib.data.render.anchors import TYPICAL, anchors_of, complete_anchors, find_donors
+from cxrlib.data.render.anchors import TYPICAL, anchors_of, centre, complete_anchors, find_donors
 from cxrlib.data.render.dicom_file import dicom_dataset, stored_values
 from cxrlib.data.render.findings import DRAWERS
 from cxrlib.data.render.frame import BOX_COLUMNS, boxes_as_fractions, estimate_frames, fractions_to_pixels
 from cxrlib.data.render.lesions import find_lesions
 from cxrlib.data.render.radiograph import render_radiograph
-from cxrlib.data.render.studies import draw_studies, render_cohort, study_seed
+from cxrlib.data.render.studies import cohort_fingerprint, draw_studies, render_cohort, render_study, study_seed
+from cxrlib.runtime.errors import Refusal
 
 LABELS = [
     "Aortic enlargement",
@@ -192,12 +193,20 @@ def test_draws_the_wanted_numbers_of_real_rows(annotations):
     pd.testing.assert_frame_equal(studies, original)
 
 
-@pytest.mark.parametrize("n_studies, share", [(20_000, 0.3), (10, 1.2), (10, -0.1)])
-def test_refuses_what_it_cannot_draw(annotations, n_studies, share):
-    with pytest.raises(ValueError, match="findings wanted|no_finding_share"):
+@pytest.mark.parametrize(
+    ("n_studies", "share", "error", "message"),
+    [
+        (20_000, 0.3, Refusal, "data.n_studies: 14000 studies with findings wanted, the annotations hold .*; lower it"),
+        (10, 1.2, ValueError, "no_finding_share"),
+        (10, -0.1, ValueError, "no_finding_share"),
+    ],
+)
+def test_refuses_what_it_cannot_draw(annotations, n_studies, share, error, message):
+    with pytest.raises(error, match=message):
         draw_studies(annotations, n_studies, share, seed=0)
 
 
+@pytest.mark.slow
 def test_the_cohort_has_kaggles_layout(cohort, annotations):
     table = pd.read_csv(cohort / "train.csv")
     assert list(table.columns) == list(annotations.columns)
@@ -217,6 +226,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+@pytest.mark.slow
 def test_any_number_of_workers_gives_the_same_bytes_and_runs_resume(annotations, tmp_path):
     annotations = annotations.head(3000)
     alone = render_cohort(annotations, tmp_path / "alone", 6, 0.3, seed=9, workers=1)
@@ -230,22 +240,74 @@ def test_any_number_of_workers_gives_the_same_bytes_and_runs_resume(annotations,
     render_cohort(annotations, alone, 6, 0.3, seed=9, workers=1)  # finished: nothing is written
     assert [path.stat().st_mtime_ns for path in files] == times
 
-    record = json.loads((alone / "render.json").read_text())
-    (alone / "render.json").write_text(json.dumps(record | {"finished": False}))  # as if it had been interrupted
-    os.remove(files[2])
+    os.remove(files[2])  # as if it had been interrupted
     os.remove(alone / "train.csv")
+    content = bytearray(files[4].read_bytes())
+    content[-1] ^= 1
+    files[4].write_bytes(content)
     render_cohort(annotations, alone, 6, 0.3, seed=9, workers=1)
     assert contents(alone) == expected
     kept = [path.stat().st_mtime_ns == time for path, time in zip(files, times, strict=True)]
-    assert kept == [True, True, False, True, True, True]
+    assert kept == [True, True, False, True, False, True]
 
     render_cohort(annotations, alone, 4, 0.5, seed=9, workers=1)  # another cohort replaces it
     assert len(list((alone / "train").iterdir())) == 4
 
 
+def test_a_killed_rendering_goes_on_and_another_begins_anew(annotations, tmp_path, monkeypatch):
+    annotations, rendered = annotations.head(3000), []
+
+    def dying_render(task, donors):
+        if len(rendered) in stops:
+            raise KeyboardInterrupt
+        rendered.append(task.image_id)
+        render_study(task, donors)
+
+    monkeypatch.setattr(studies_module, "render_study", dying_render)
+
+    def render(seed):
+        rendered.clear()
+        return render_cohort(annotations, tmp_path / "cohort", 6, 0.3, seed, workers=1)
+
+    stops = {4}
+    with pytest.raises(KeyboardInterrupt):
+        render(seed=9)
+    assert len(rendered) == 4 and not (tmp_path / "cohort" / "train").exists()
+    stops.clear()
+    render(seed=9)
+    assert len(rendered) == 2
+    stops.add(3)
+    with pytest.raises(KeyboardInterrupt):
+        render(seed=10)
+    stops.clear()
+    render(seed=9)
+    assert len(rendered) == 0  # the finished cohort stays until another is finished
+    render(seed=11)
+    assert len(rendered) == 6
+    render(seed=10)
+    assert len(rendered) == 6  # what was unfinished has been deleted by the other request
+
+
+def test_all_that_decides_a_cohort_renders_it_again(annotations, monkeypatch):
+    few = annotations.head(300)
+    calls = [(few, 6, 0.3, 9), (few, 5, 0.3, 9), (few, 6, 0.4, 9), (few, 6, 0.3, 8), (annotations.head(299), 6, 0.3, 9)]
+    found = [cohort_fingerprint(*call) for call in calls]
+    monkeypatch.setattr(studies_module, "CODE", "another")
+    found.append(cohort_fingerprint(*calls[0]))
+    assert len(set(found)) == 6
+
+
+def test_a_cohort_of_an_earlier_version_is_rendered_again(annotations, tmp_path):
+    (tmp_path / "train").mkdir()
+    for name in ("train/old.dicom", "train.csv", "render.json"):
+        (tmp_path / name).write_text("{}")
+    render_cohort(annotations.head(3000), tmp_path, 2, 0.5, seed=0, workers=1)
+    assert len(contents(tmp_path)) == 4 and "train/old.dicom" not in contents(tmp_path)
+
+
 def test_leaves_a_folder_with_other_files_alone(annotations, tmp_path):
     (tmp_path / "train.csv").write_text("somebody's data")
-    with pytest.raises(FileExistsError, match="not a rendered cohort"):
+    with pytest.raises(Refusal, match="not a rendered cohort"):
         render_cohort(annotations, tmp_path, 4, 0.5, seed=0)
     assert contents(tmp_path) == {"train.csv": b"somebody's data"}
 
@@ -280,6 +342,7 @@ def test_the_file_decodes_to_the_stored_values():
     assert any("JPEG 2000" in str(name) for name in seen)
 
 
+@pytest.mark.slow
 def test_a_thousand_studies_stay_below_300_mb(cohort):
     sizes = [path.stat().st_size for path in (cohort / "train").iterdir()]
     assert np.mean(sizes) < 290_000
@@ -369,6 +432,7 @@ def outside_statistics(studies: list[dict], label: np.ndarray, planted: float = 
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LABELS)
 def test_no_label_shows_outside_its_finding(cohort, studies, name):
     label = labels_of(pd.read_csv(cohort / "train.csv"), [study["image_id"] for study in studies])[name]
@@ -377,11 +441,13 @@ def test_no_label_shows_outside_its_finding(cohort, studies, name):
     assert leak([[study["size"]] for study in studies], label) < LEAK
 
 
+@pytest.mark.slow
 def test_a_planted_shortcut_is_found(cohort, studies):
     label = labels_of(pd.read_csv(cohort / "train.csv"), [study["image_id"] for study in studies])["No finding"]
     assert leak(outside_statistics(studies, label, planted=0.05), label) > LEAK
 
 
+@pytest.mark.slow
 def test_no_label_shows_in_the_rest_of_the_anatomy(annotations, fractions):
     drawn = draw_studies(annotations, 600, 0.3, seed=2)
     boxes = fractions[fractions["image_id"].isin(drawn["image_id"])]
@@ -401,6 +467,6 @@ def test_no_label_shows_in_the_rest_of_the_anatomy(annotations, fractions):
         for side in (anatomy.right, anatomy.left):
             assert 0 < side.apex_y < side.dome_y < side.base_y < 1
         assert anatomy.right.wall_x < anatomy.midline < anatomy.left.wall_x
-        places.append([anatomy.midline, anatomy.knob_to_heart, box_centres(anatomy.knob)[1], anatomy.heart[3], *sides])
+        places.append([anatomy.midline, anatomy.knob_to_heart, centre(anatomy.knob)[1], anatomy.heart[3], *sides])
     for name, label in labels_of(drawn, image_ids).items():
         assert leak(np.array(places), label) < LEAK, name

@@ -7,7 +7,17 @@ from torchvision.ops import box_iou
 
 from cxrlib.data.annotations import BOX_COLUMNS, union_labels
 from cxrlib.evaluate.bootstrap import study_weights
-from cxrlib.evaluate.localisation import boxed_cases, correct_cases, hit, score_maps, score_mask, shared_regions
+from cxrlib.evaluate.localisation import (
+    boxed_cases,
+    correct_cases,
+    hit,
+    no_finding_places,
+    score_boxed,
+    score_cases,
+    score_maps,
+    score_mask,
+    shared_regions,
+)
 from cxrlib.explain.explanations import Explanations
 from cxrlib.explain.maps import upscale
 from cxrlib.explain.masks import top_pixels
@@ -155,6 +165,20 @@ def test_correct_cases_are_true_predicted_and_boxed(cohort):
     assert boxed_cases(cohort, probabilities).to_numpy().tolist() == [second, third]
 
 
+def test_cases_are_scored_by_their_own_maps_in_the_frame_of_the_explanations(cohort):
+    probabilities = pd.DataFrame(0.9, ["b", "a"], CLASSES)
+    explanations = Explanations(probabilities, torch.rand(2, 3, 4, 4), 8, "")
+    cases = boxed_cases(cohort, probabilities)
+    assert cases[["image_id", "class_name"]].to_numpy().tolist() == [
+        ["b", "Cardiomegaly"],
+        ["a", "Cardiomegaly"],
+        ["a", "ILD"],
+    ]
+    maps = torch.stack([explanations.maps[0, 0], explanations.maps[1, 0], explanations.maps[1, 1]])
+    expected = score_maps(cohort, cases, maps, 8, [0.1, 0.5])
+    pd.testing.assert_frame_equal(score_cases(cohort, explanations, cases, [0.1, 0.5]), expected)
+
+
 def test_false_positives_are_looked_up_among_the_other_findings(cohort):
     probabilities = pd.DataFrame([[0.2, 0.9, 0.9], [0.9, 0.9, 0.1]], index=["b", "a"], columns=CLASSES)
     cohort.labels.loc["b", "ILD"] = cohort.labels.loc["a", "ILD"] = 0
@@ -165,3 +189,33 @@ def test_false_positives_are_looked_up_among_the_other_findings(cohort):
     found = shared_regions(cohort, explanations, random, 0.7)
     assert found.to_numpy().tolist() == [["b", "ILD", True, False], ["a", "ILD", False, True]]
     assert shared_regions(cohort, explanations, random, 0.95).empty
+
+
+def test_all_boxed_findings_of_some_classes_are_scored_whether_predicted_or_not(cohort):
+    probabilities = pd.DataFrame([[0.1, 0.9, 0.9], [0.7, 0.2, 0.9]], ["b", "a"], CLASSES)
+    maps = torch.zeros(2, 3, SIZE, SIZE)
+    maps[0, 0] = falling(1, 1, 2, 2)  # b's Cardiomegaly, all of it
+    explanations = Explanations(probabilities, maps, SIZE, "")
+    scores = score_boxed(cohort, explanations, ["Cardiomegaly"], 0.05)
+    assert scores[["image_id", "probability", "share"]].to_numpy().tolist() == [["b", 0.1, 0.05], ["a", 0.7, 0.05]]
+    assert scores["all_pairs"].tolist() == [1, 0]
+    assert score_boxed(cohort, explanations, ["No finding"], 0.05).empty
+
+
+def test_places_of_the_heatmaps_of_images_that_are_predicted_healthy():
+    probabilities = pd.DataFrame([[0.9, 0.6], [0.9, 0.4], [0.1, 0.5]], list("abc"), ["ILD", "No finding"])
+    maps = torch.zeros(3, 2, 10, 10)
+    maps[:, 0] = 1  # another class
+    maps[0, 1, 4, 2] = 1  # in the left half's lung field
+    maps[1, 1, 4, 7] = 1  # not predicted
+    maps[2, 1, 4, 7], maps[2, 1, 9, 9] = 1, 3  # a quarter in the right half's field, the rest in the corner
+    places = no_finding_places(Explanations(probabilities, maps, 10, ""), "No finding", 0.5).set_index("image_id")
+    assert places.index.tolist() == ["a", "c"]
+    expected = [[1, 0, 0.25, 0.45], [0, 0.25, 0.95, 0.95]]
+    np.testing.assert_allclose(places[["left", "right", "x", "y"]], expected, atol=1e-6)
+
+
+def test_a_model_without_no_finding_has_no_places_of_it():
+    explanations = Explanations(pd.DataFrame({"ILD": [0.9]}, ["a"]), torch.ones(1, 1, 4, 4), 8, "")
+    places = no_finding_places(explanations, None, 0.5)
+    assert places.empty and {"left", "right", "x", "y"} <= {*places}

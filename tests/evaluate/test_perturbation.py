@@ -12,9 +12,12 @@ from cxrlib.evaluate.perturbation import (
     mean_image,
     named_drops,
     perturb,
+    perturb_studies,
     replace_pixels,
+    replaced_versions,
     replacements,
 )
+from cxrlib.explain.explanations import Explanations
 from cxrlib.explain.maps import upscale
 from cxrlib.model.networks import normalise
 
@@ -156,3 +159,21 @@ def test_means_per_class_transform_and_share():
 
 def test_each_lender_is_named(images):
     assert list(replacements(images[0], KERNELS)) == ["mean", "blur 11", "blur 21"]
+
+
+def test_each_version_lends_the_pixels_of_the_mask(images):
+    mask = torch.zeros(32, 32, dtype=torch.bool)
+    mask[:8] = True
+    versions = replaced_versions(images[0], mask, KERNELS)
+    for name, lent in replacements(images[0], KERNELS).items():
+        assert torch.equal(versions.pop(name), torch.where(mask, lent, images[0]))
+    assert not versions
+
+
+def test_explained_studies_are_perturbed_by_name(images, study):
+    network, maps, probabilities, threshold = study
+    frame = pd.DataFrame(probabilities.numpy(), pd.Index(list("wxyz"), name="image_id"), ["A", "B", "C"])
+    explanations = Explanations(frame, maps, 32, "")
+    found = perturb_studies(network, images, explanations, threshold, SHARES, KERNELS, batch_size=8)
+    drops = perturb(network, images, maps, probabilities, threshold, SHARES, KERNELS, batch_size=8)
+    pd.testing.assert_frame_equal(found, named_drops(drops, list("wxyz"), ["A", "B", "C"]))

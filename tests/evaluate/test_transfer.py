@@ -9,6 +9,7 @@ from sklearn.metrics import f1_score, roc_auc_score
 
 from cxrlib.evaluate.transfer import Scored, best_share, compare, evaluate_model, shared_labels, with_labels
 from cxrlib.explain.explanations import Explanations
+from cxrlib.runtime.errors import Refusal
 from cxrlib.show.figures.transfer_figures import transfer_plot
 
 METRICS = ["AUROC", "F1", "IoU"]
@@ -64,9 +65,9 @@ def test_only_labels_that_both_have_are_compared():
     assert seen.findings == ["B"]
     assert seen.of("test") == ["s0", "s1", "s2", "s3"]
     assert with_labels(abroad, ["No finding"]).of("test") == []
-    with pytest.raises(ValueError, match="a data set: no test study has any of No finding"):
+    with pytest.raises(Refusal, match="a data set: no test study has any of No finding"):
         shared_labels(home, replace(abroad, labels=abroad.labels[["D", "No finding"]]))
-    with pytest.raises(ValueError, match="the model knows A, B, No finding; none of these is a label of a data set"):
+    with pytest.raises(Refusal, match="the model knows A, B, No finding; none of these is a label of a data set"):
         shared_labels(home, replace(abroad, labels=abroad.labels[["D"]]))
 
 

@@ -8,10 +8,11 @@ from safetensors.torch import save_file
 from torchvision import models, transforms
 
 from cxrlib.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from cxrlib.model.networks import build_resnet, denormalise, normalise, to_input
+from cxrlib.model.networks import build_resnet, denormalise, feature_map_shape, normalise, to_input
+from cxrlib.runtime.errors import Refusal
 
 CPU = torch.device("cpu")
-ABOUT = Checkpoint("resnet18", ["A", "B", "C"], 64, 16, data="d1", recipe="r1", epoch=4, valid_loss=0.25)
+CHECKPOINT = Checkpoint("resnet18", ["A", "B", "C"], 64, 16, epoch=4, valid_loss=0.25)
 
 
 @pytest.fixture(scope="module")
@@ -37,39 +38,48 @@ def test_only_the_head_differs_from_torchvisions(architecture):
 @pytest.mark.parametrize(("stride", "side"), [(32, 224), (16, 112)])
 def test_both_strides_give_seven_by_seven_cells(architecture, stride, side):
     network, shapes = build_resnet(architecture, 2, stride).eval(), []
-    network.layer4.register_forward_hook(lambda *arguments: shapes.append(arguments[2].shape[2:]))
+    network.layer4.register_forward_hook(lambda *arguments: shapes.append(arguments[2].shape[1:]))
     with torch.inference_mode():
         assert network(torch.zeros(1, 3, side, side)).shape == (1, 2)
-    assert shapes == [(7, 7)]
+    assert shapes == [(network.fc.in_features, 7, 7)]
+    assert feature_map_shape(network, "layer4", side) == shapes[0]
+
+
+def test_asking_for_a_shape_leaves_the_network_as_it_was():
+    network = build_resnet("resnet18", 2)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    assert feature_map_shape(network, "layer2", 64) == (128, 8, 8)
+    assert network.training and not network.layer2._forward_hooks
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
 def test_a_checkpoint_comes_back_whole(tmp_path, inputs):
     network = build_resnet("resnet18", 3, 16).to(memory_format=torch.channels_last)
     network(inputs)  # moves the running statistics of batch norm, which must be stored too
     path = tmp_path / "models" / "best.safetensors"
-    save_checkpoint(network, ABOUT, path)
-    loaded, about = load_checkpoint(path, CPU)
-    assert about == ABOUT
+    save_checkpoint(network, CHECKPOINT, path)
+    loaded, checkpoint = load_checkpoint(path, CPU)
+    assert checkpoint == CHECKPOINT
     assert not loaded.training
     torch.testing.assert_close(loaded(inputs), network.eval()(inputs), atol=1e-5, rtol=1e-4)
     expected = network.state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in loaded.state_dict().items())
     assert [file.name for file in path.parent.iterdir()] == ["best.safetensors"]
-    save_checkpoint(network, replace(ABOUT, epoch=5), path)
+    save_checkpoint(network, replace(CHECKPOINT, epoch=5), path)
     assert load_checkpoint(path, CPU)[1].epoch == 5
 
 
 def test_missing_truncated_and_foreign_checkpoints_are_refused(tmp_path):
     path = tmp_path / "best.safetensors"
-    with pytest.raises(RuntimeError, match="no such checkpoint; run notebook 02_training first"):
+    with pytest.raises(Refusal, match="no such checkpoint; run notebook 02_training first"):
         load_checkpoint(path, CPU)
-    save_checkpoint(build_resnet("resnet18", 3), ABOUT, path)
+    save_checkpoint(build_resnet("resnet18", 3), CHECKPOINT, path)
     for damaged in (path.read_bytes()[:-1000], path.read_bytes()[:20], b""):
         path.write_bytes(damaged)
-        with pytest.raises(RuntimeError, match=r"best\.safetensors: not a readable safetensors file"):
+        with pytest.raises(Refusal, match=r"best\.safetensors: not a readable safetensors file"):
             load_checkpoint(path, CPU)
     save_file({"weight": torch.zeros(1)}, path)
-    with pytest.raises(RuntimeError, match="holds weights but no description"):
+    with pytest.raises(Refusal, match="holds weights but no description"):
         load_checkpoint(path, CPU)
 
 

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 from cxrlib.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from cxrlib.model.networks import build_resnet
+from cxrlib.runtime.errors import Refusal
 
 CPU = torch.device("cpu")
 LONG_MESSAGE = 1200
@@ -22,7 +23,7 @@ class RunsCode:
 
 def about(**changes):
     fields = {"architecture": "resnet18", "classes": ["A", "B"], "input_size": 48, "output_stride": 32}
-    return Checkpoint(**(fields | {"data": "d", "recipe": "r", "epoch": 1, "valid_loss": 0.5} | changes))
+    return Checkpoint(**(fields | {"epoch": 1, "valid_loss": 0.5} | changes))
 
 
 def cut(path):
@@ -71,7 +72,7 @@ def test_a_checkpoint_that_cannot_be_used(tmp_path, monkeypatch, write, named):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "model.safetensors"
     write(path)
-    with pytest.raises(RuntimeError) as refused:
+    with pytest.raises(Refusal) as refused:
         load_checkpoint(path, CPU)
     message = str(refused.value)
     assert str(path) in message and named in message and "\n" not in message and len(message) < LONG_MESSAGE

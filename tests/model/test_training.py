@@ -4,11 +4,12 @@ import torch
 from fixtures import SmallNet
 from torch import nn
 
-from cxrlib.model.checkpoint import checkpoint_writer, load_checkpoint
+from cxrlib.model.checkpoint import Checkpoint, checkpoint_writer, load_checkpoint
 from cxrlib.model.networks import build_resnet, normalise
 from cxrlib.model.training import evaluate, positive_weights, train
 from cxrlib.params import Training
 from cxrlib.runtime.device import pick_device, seed_everything
+from cxrlib.runtime.errors import Refusal
 
 PARAMS = Training(
     epochs=5,
@@ -162,9 +163,7 @@ def test_only_a_lower_validation_loss_is_kept(monkeypatch):
 def test_the_checkpoint_with_the_lowest_validation_loss_is_kept(tmp_path):
     seed_everything(0)
     network, best = build_resnet("resnet18", 2), tmp_path / "best.safetensors"
-    about = {"architecture": "resnet18", "classes": ["A", "B"], "input_size": 16, "output_stride": 32}
-    about |= {"data": "d1", "recipe": "r1"}
-    write, kept = checkpoint_writer(network, about, best), []
+    write, kept = checkpoint_writer(network, Checkpoint("resnet18", ["A", "B"], 16, 32), best), []
     valid = toy(8, seed=1)
     params = with_(epochs=6, learning_rate=0.02)
     history = train(network, toy(16), valid, params, lambda *found: kept.append(found) or write(*found))
@@ -186,9 +185,9 @@ def test_a_loss_that_is_not_finite_names_epoch_and_batch():
             self.calls += self.training
             return super().forward(inputs) + (float("nan") if self.calls >= 5 else 0)
 
-    with pytest.raises(FloatingPointError, match=r"became nan at epoch 2, batch 1, learning rate 0\.043; lower"):
+    with pytest.raises(Refusal, match=r"became nan at epoch 2, batch 1, learning rate 0\.043; lower"):
         train(Bursting(0.0, 0.0), toy(24), toy(4), PARAMS, ignore)
-    with pytest.raises(FloatingPointError, match=r"lower training\.learning_rate \(the checkpoint of epoch 1, .* kept"):
+    with pytest.raises(Refusal, match=r"lower training\.learning_rate \(the checkpoint of epoch 1, .* kept"):
         train(Bursting(0.0, 0.0), toy(24), toy(4), PARAMS, ignore)
 
 
@@ -203,7 +202,7 @@ def test_a_last_batch_of_one_is_left_out_of_batch_norm():
 def test_batches_too_small_for_anyone_are_refused(monkeypatch, batch_size, processes):
     monkeypatch.setattr("cxrlib.model.training.world_size", lambda: processes)
     refusal = f"training.batch_size: batches of {batch_size} .* too small for {processes} processes"
-    with pytest.raises(ValueError, match=refusal):
+    with pytest.raises(Refusal, match=refusal):
         train(SmallNet(), toy(20), toy(8), with_(batch_size=batch_size), lambda *_: None)
 
 
@@ -219,7 +218,7 @@ def test_evaluation_weighs_every_study_alike():
 def test_devices_are_named():
     assert pick_device("cpu") == torch.device("cpu")
     assert pick_device("auto").type in {"cpu", "cuda", "mps"}
-    with pytest.raises(RuntimeError, match=r"compute\.device: unknown device 'gpu'; choose auto, cpu, cuda or mps"):
+    with pytest.raises(Refusal, match=r"compute\.device: unknown device 'gpu'; choose auto, cpu, cuda or mps"):
         pick_device("gpu")
 
 
@@ -231,9 +230,9 @@ def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path, stop):
     """Momentum, learning rate, batch order and augmentation all matter here; one lost, and the weights differ."""
     params, path = with_(epochs=4, learning_rate=0.1), tmp_path / "a.state"
 
-    def run(keep_best=ignore, network=None, identity="a"):
+    def run(keep_best=ignore, network=None):
         network = network or SmallNet(2)
-        history = train(network, toy(20), toy(8, seed=1), params, keep_best, "float32", path, identity)
+        history = train(network, toy(20), toy(8, seed=1), params, keep_best, "float32", path)
         return history, network.state_dict()
 
     whole_history, whole = run()
@@ -260,19 +259,23 @@ def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path, stop):
     assert history.equals(whole_history) and all(epoch > stop for epoch in kept)
     assert all(torch.equal(value, whole[name]) for name, value in weights.items())
 
-    history, weights = run(network=SmallNet(2, seed=5), identity="b")  # another recipe takes nothing up
+    path.unlink()
+    history, weights = run(network=SmallNet(2, seed=5))  # without the state nothing is taken up
     assert not history.equals(whole_history)
 
 
 def test_a_damaged_state_is_as_good_as_none(tmp_path):
     path = tmp_path / "a.state"
-    run = (toy(20), toy(8, seed=1), with_(epochs=2), ignore, "float32", path, "a")
+    run = (toy(20), toy(8, seed=1), with_(epochs=2), ignore, "float32", path)
     expected = train(SmallNet(2), *run)
-    path.write_bytes(path.read_bytes()[:-100])
-    assert train(SmallNet(2), *run).equals(expected)
+    whole = path.read_bytes()
+    for damaged in (whole[:-100], b"", whole.replace(b'"state"', b'"other"')):
+        assert damaged != whole
+        path.write_bytes(damaged)
+        assert train(SmallNet(2), *run).equals(expected)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_an_absent_device_is_refused():
-    with pytest.raises(RuntimeError, match=r"compute\.device: cuda is not available here; choose auto or cpu"):
+    with pytest.raises(Refusal, match=r"compute\.device: cuda is not available here; choose auto or cpu"):
         pick_device("cuda")

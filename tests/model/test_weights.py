@@ -17,6 +17,7 @@ from cxrlib.model.networks import build_resnet, normalise
 from cxrlib.model.pooling import pooled_at
 from cxrlib.model.weights import CHEST_OUTPUTS, CHEST_URL, load_weights, read_state
 from cxrlib.params import Model, ParameterError, check_params, load_params
+from cxrlib.runtime.errors import Refusal
 from cxrlib.stages import train as stage
 
 CLASSES = ["A", "B", "C"]
@@ -65,7 +66,7 @@ def test_imagenet_weights_offline(monkeypatch, error):
 
     monkeypatch.setattr(models.ResNet50_Weights, "get_state_dict", offline)
     message = r"model\.weights: https://.*resnet50.* could not be downloaded.*give its path as model\.weights, or train"
-    with pytest.raises(RuntimeError, match=message):
+    with pytest.raises(Refusal, match=message):
         load_weights(build_resnet("resnet50", 3), "imagenet", CLASSES)
 
 
@@ -125,7 +126,7 @@ class RunsCode:
 def test_a_file_that_would_run_code_is_refused_and_runs_none(tmp_path, save):
     path, trace = tmp_path / "evil.pth", tmp_path / "it ran"
     save({"state_dict": resnet18_state(), "note": RunsCode(trace)}, path)
-    with pytest.raises(RuntimeError, match=r"evil\.pth: refused, .*could run code"):
+    with pytest.raises(Refusal, match=r"evil\.pth: refused, .*could run code"):
         read_state(path)
     assert not trace.exists()
 
@@ -142,14 +143,14 @@ def test_a_file_that_would_run_code_is_refused_and_runs_none(tmp_path, save):
 def test_damaged_files_are_refused_by_name(tmp_path, name, content, message):
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    with pytest.raises(RuntimeError, match=f"{name}: {message}"):
+    with pytest.raises(Refusal, match=f"{name}: {message}"):
         read_state(tmp_path / name)
 
 
 @pytest.mark.parametrize("value", [{"epoch": 3}, [1, 2], {"state_dict": {}}])
 def test_a_file_without_tensors_is_refused(tmp_path, value):
     torch.save(value, tmp_path / "a.pth")
-    with pytest.raises(RuntimeError, match=r"a\.pth: holds no state_dict of tensors"):
+    with pytest.raises(Refusal, match=r"a\.pth: holds no state_dict of tensors"):
         read_state(tmp_path / "a.pth")
 
 
@@ -157,14 +158,15 @@ def test_a_file_without_tensors_is_refused(tmp_path, value):
 def test_weights_of_another_architecture_are_refused(tmp_path, stored, wanted):
     path = tmp_path / "backbone.safetensors"
     save_file(models.get_model(stored, weights=None).state_dict(), path)
-    with pytest.raises(RuntimeError, match=r"backbone\.safetensors is not this architecture: layer"):
+    with pytest.raises(Refusal, match=r"backbone\.safetensors is not this architecture: layer"):
         load_weights(build_resnet(wanted, 3), str(path), CLASSES)
 
 
+@pytest.mark.slow
 def test_weights_of_other_shapes_are_refused(tmp_path):
     path = tmp_path / "wide.safetensors"
     save_file(models.wide_resnet50_2(weights=None).state_dict(), path)
-    with pytest.raises(RuntimeError, match=r"wide\.safetensors is not this architecture: layer1.*differs, \(128, 64"):
+    with pytest.raises(Refusal, match=r"wide\.safetensors is not this architecture: layer1.*differs, \(128, 64"):
         load_weights(build_resnet("resnet50", 3), str(path), CLASSES)
 
 
@@ -188,6 +190,7 @@ def chest_network(chest_folder, monkeypatch):
     return network.eval()
 
 
+@pytest.mark.slow
 def test_chest_network_gives_the_logits_of_torchxrayvision(chest_network, chest_folder):
     xrv = pytest.importorskip("torchxrayvision")
     theirs = xrv.models.ResNet(weights="resnet50-res512-all", cache_dir=str(chest_folder))
@@ -214,8 +217,8 @@ def test_without_other_names_the_head_follows_torchxrayvisions_own(chest_folder,
 
 
 def test_chest_checkpoint_comes_back(chest_network, tmp_path, inputs):
-    about = Checkpoint("resnet50-xrv", CLASSES, 64, 32, data="d", recipe="r", epoch=0, valid_loss=0.5)
-    save_checkpoint(chest_network, about, tmp_path / "chest.safetensors")
+    checkpoint = Checkpoint("resnet50-xrv", CLASSES, 64, 32, epoch=0, valid_loss=0.5)
+    save_checkpoint(chest_network, checkpoint, tmp_path / "chest.safetensors")
     loaded, _ = load_checkpoint(tmp_path / "chest.safetensors", torch.device("cpu"))
     torch.testing.assert_close(loaded(inputs), chest_network(inputs), rtol=1e-4, atol=1e-5)
 
@@ -227,7 +230,7 @@ def test_chest_weights_offline_say_where_to_put_the_file(tmp_path, monkeypatch):
         raise URLError("no network")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
-    with pytest.raises(RuntimeError, match=f"could not be downloaded .*put it at .*models_data/{CHEST_FILE}"):
+    with pytest.raises(Refusal, match=f"could not be downloaded .*put it at .*models_data/{CHEST_FILE}"):
         load_weights(build_resnet("resnet50-xrv", 3), "torchxrayvision", CLASSES)
     assert not list((tmp_path / "models_data").iterdir())
 

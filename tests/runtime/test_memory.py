@@ -6,6 +6,7 @@ import torch
 from fixtures import SmallNet
 
 from cxrlib.model.inference import predict
+from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.memory import smaller_batches
 from cxrlib.stages.train import _batches_that_fit
 
@@ -30,22 +31,23 @@ def test_batches_shrink_until_they_fit_and_say_so():
     torch.testing.assert_close(found, predict(SmallNet(), images, 2))
 
 
-def test_other_errors_and_a_batch_of_one_stand():
+def test_other_errors_stand_and_a_batch_of_one_is_refused():
     @smaller_batches
     def work(error, batch_size):
         raise error
 
     with pytest.raises(RuntimeError, match="shapes"):
         work(RuntimeError("shapes differ"), batch_size=4)
-    with pytest.raises(torch.OutOfMemoryError):
+    refusal = r"work: a single image does not fit into memory; .* lower model\.input_size \(CUDA out of memory\)"
+    with pytest.raises(Refusal, match=refusal):
         work(torch.OutOfMemoryError("CUDA out of memory"), 1)
-    with pytest.warns(UserWarning, match="going on with 1"), pytest.raises(torch.OutOfMemoryError):
+    with pytest.warns(UserWarning, match="going on with 1"), pytest.raises(Refusal, match=refusal):
         work(torch.OutOfMemoryError("CUDA out of memory"), 2)
 
 
 def test_training_leaves_the_choice_to_the_user():
     refusal = r"training\.batch_size: 8 images at once do not fit .* lower it"
-    with pytest.raises(RuntimeError, match=refusal), _batches_that_fit(8):
+    with pytest.raises(Refusal, match=refusal), _batches_that_fit(8):
         Greedy()(torch.zeros(4, 3, 8, 8))
     with pytest.raises(RuntimeError, match="^something else"), _batches_that_fit(8):
         raise RuntimeError("something else")

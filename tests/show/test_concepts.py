@@ -3,8 +3,9 @@
 import torch
 from torchvision.models import resnet18, resnet50
 
+from cxrlib.model.networks import normalise
 from cxrlib.show.figures.smoothgrad_figures import taxonomy
-from cxrlib.show.figures.training_figures import block_layers, dot_product, residual_block
+from cxrlib.show.figures.training_figures import block_layers, dot_product, first_dot_product, residual_block
 
 
 def texts(figure) -> list[str]:
@@ -31,3 +32,13 @@ def test_a_residual_block_is_described_by_its_own_layers():
 
 def test_the_taxonomy_places_the_projects_methods():
     assert any("Grad-CAM" in text and "Pixel replacement" in text for text in texts(taxonomy()))
+
+
+def test_the_first_dot_product_is_a_value_of_the_networks_first_convolution():
+    """The filter and the patch are of the first channel: with zeros in the others, the convolution gives their sum."""
+    network = resnet18(weights=None)
+    image = torch.randint(0, 256, (1, 1, 31, 31), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    network.conv1.weight.data[:, 1:] = 0
+    network.conv1.stride, network.conv1.padding = 1, 0  # then place 12 of 25 is the middle of 31 pixels
+    value = network.conv1(normalise(image))[0, 0, 12, 12].item()
+    assert f"{value:.3f}" in texts(first_dot_product(network, image))

@@ -3,12 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from fixtures import annotation_rows, small_cohort
 from matplotlib import colormaps
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
 
+from cxrlib.explain.explanations import Explanations
 from cxrlib.show.figures.classification_figures import confusion_grid
+from cxrlib.show.figures.gradcam_figures import harder_panels
 from cxrlib.show.figures.iou_figures import pair_scores
 from cxrlib.show.figures.panels import (
     GREY,
@@ -20,6 +23,8 @@ from cxrlib.show.figures.panels import (
     show_radiograph,
     show_readers,
 )
+from cxrlib.show.figures.perturbation_figures import PANELS, drop_panels
+from cxrlib.show.figures.smoothgrad_figures import method_grid
 from cxrlib.show.figures.style import HEATMAP, READER_LINES
 
 SIZE = 100
@@ -108,3 +113,53 @@ def test_a_confusion_matrix_has_truth_in_rows():
     ax = confusion_grid({"A": np.array([[5, 1], [2, 3]])}, 11).axes[0]
     assert [text.get_text() for text in ax.texts] == ["5", "1", "2", "3"]
     assert (ax.get_ylabel(), ax.get_xlabel()) == ("true", "predicted")
+
+
+def test_a_row_per_case_and_a_column_per_method():
+    labels = pd.DataFrame({"A": [1, 0], "B": [1, 1]}, ["i", "j"])
+    rows = annotation_rows(("i", "A", "R1", 0, 0, 9, 9), ("j", "B", "R1", 0, 0, 9, 9))
+    pixels = np.zeros((2, SIZE, SIZE), np.uint8)
+    cohort = small_cohort(["A", "B"], rows, labels, pd.DataFrame(index=labels.index), pixels)
+    corner = torch.zeros(4, 4)
+    corner[0, 0] = 5
+    maps = {"plain": [corner, corner.flip(0)], "smooth": [corner, corner]}
+    figure = method_grid(cohort, [("i", "A"), ("j", "B")], maps)
+    grid = [ax for ax in figure.axes if ax.images]
+    assert [ax.get_title() for ax in grid] == ["A", "plain", "smooth", "B", "", ""]
+    first, second = (grid[place].images[-1].get_array() for place in (1, 4))
+    assert first.max() == first[0, 0] == 1 and first[-1, 0] == 0
+    assert second.max() == second[-1, 0] == 1 and second[0, 0] == 0
+    assert not method_grid(cohort, [], {}).axes
+
+
+def test_a_panel_of_figure_32_for_every_letter():
+    keys = [("A", "mean", 0.1), ("A", "mean", 0.2)]
+    means = pd.DataFrame(
+        {"A": [0.3, 0.5], "B": [-0.1, 0.0]},
+        pd.MultiIndex.from_tuples(keys, names=["heatmap_class", "transform", "share"]),
+    )
+    own = pd.DataFrame({"transform": "mean", "share": [0.1, 0.2], "class_name": "A", "low": 0.2, "high": [0.4, 0.7]})
+    panels = list(drop_panels(means, own, pd.Series({"A": 4, "B": 0}), threshold=0.4))
+    assert [letter for letter, _, _ in panels] == list(PANELS)
+    (_, drawn, caption), (_, never_predicted, _), (_, absent, said) = panels[:3]
+    assert drawn.axes[0].get_ylim() == pytest.approx((-0.12, 0.72)) and "thick, with its 95 % interval: A" in caption
+    assert not never_predicted.axes and "B: n = 0" in never_predicted.texts[0].get_text()
+    assert absent.texts[0].get_text() == said == "This run explains 2 labels: there is no panel c."
+
+
+def test_figure_26_shows_the_fullest_studies_in_the_findings_after_the_first_two():
+    classes = ["A", "B", "C", "D", "No finding"]
+    labels = pd.DataFrame([[1, 1, 0, 0, 0], [0, 0, 1, 1, 0]], ["i", "j"], classes)
+    rows = annotation_rows(("i", "A", "R1", 0, 0, 9, 9), ("j", "C", "R1", 0, 0, 9, 9))
+    pixels = np.zeros((2, SIZE, SIZE), np.uint8)
+    cohort = small_cohort(classes, rows, labels, pd.DataFrame(index=labels.index), pixels)
+    explanations = Explanations(pd.DataFrame(0.25, ["i", "j"], classes), torch.ones(2, 5, 4, 4), 8, "")
+    panels = list(harder_panels(cohort, explanations))
+    assert [letter for letter, _, _ in panels] == list("abcdef")
+    titles = [[ax.get_title() for ax in figure.axes if ax.images] for _, figure, _ in panels]
+    assert titles[0] == ["labelled C, D", "C\np = 0.250 (labelled)", "D\np = 0.250 (labelled)"]
+    assert titles[1][0] == "labelled A, B" and titles[2:] == [[]] * 4
+    assert panels[2][1].texts[0].get_text() == "This run has 2 such test radiographs: n = 2."
+    assert panels[5][2].startswith("Test radiograph 6 of the six")
+    easy = small_cohort(classes[:2], rows, labels, pd.DataFrame(index=labels.index), pixels)
+    assert not any(figure.axes for _, figure, _ in harder_panels(easy, explanations))

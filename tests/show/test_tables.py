@@ -12,6 +12,7 @@ from cxrlib.evaluate.localisation import SCORES
 from cxrlib.evaluate.readers import AGREEMENT
 from cxrlib.show.tables import (
     auroc_table,
+    best_of_each_finding,
     best_shares,
     f1_table,
     iou_table,
@@ -22,6 +23,7 @@ from cxrlib.show.tables import (
     reader_pairs,
     reader_table,
     scores_with_interval,
+    source_table,
     split_counts,
 )
 from cxrlib.thesis.reported import thesis_iou
@@ -114,6 +116,21 @@ def test_protocols_and_their_best_share(weights):
     assert best.loc[("mask_iou", "Cardiomegaly"), ["share", "ours"]].tolist() == [0.03, 0.9]
     assert best.loc[("all_pairs", "Cardiomegaly"), "share"] == 0.2
     assert best.loc[("hit", "Lung Opacity"), "n"] == 0
+
+
+def test_each_finding_at_its_best_share_the_best_finding_first(weights):
+    table = iou_table(cases(), cases(), thesis_iou("table_06"), FINDINGS, weights, "areas")
+    table.loc[(0.03, "Cardiomegaly"), "ours"] = 0.9
+    best = best_of_each_finding(table)
+    known = table.dropna(subset="ours").index.unique("class_name")
+    assert best["class_name"].tolist()[0] == "Cardiomegaly" and set(best["class_name"]) == set(known)
+    assert best["share"][0] == 0.03 and best["ours"].is_monotonic_decreasing
+    assert best_of_each_finding(table[:0]).empty
+
+
+def test_a_function_s_source_is_a_table_of_its_lines():
+    lines = source_table(best_shares)["code"].tolist()
+    assert lines[0].startswith("def best_shares(") and lines[-1].startswith("    return ")
 
 
 def test_no_case_at_all_gives_n_0_everywhere(weights):

@@ -1,7 +1,8 @@
 import pytest
 from fixtures import annotation_rows, kaggle_folder
 
-from cxrlib.params import ParameterError, load_params
+from cxrlib.params import load_params
+from cxrlib.runtime.errors import Refusal
 from cxrlib.stages import estimate
 from cxrlib.stages.estimate import describe
 
@@ -39,5 +40,5 @@ def test_the_demo_is_drawn_but_not_rendered(tmp_path):
     ("root", "message"), [("nowhere", "nowhere is neither a folder nor a zip"), ("", r"lacks train\.csv, train")]
 )
 def test_data_that_cannot_be_read_are_refused_before_anything_runs(tmp_path, root, message):
-    with pytest.raises(ParameterError, match=message):
+    with pytest.raises(Refusal, match=message):
         describe(load_params("thesis", [f"data.root={tmp_path / root}"]), tmp_path)

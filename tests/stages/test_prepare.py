@@ -9,7 +9,8 @@ from cxrlib.data.annotations import BOX_COLUMNS
 from cxrlib.data.cohort import load_cohort
 from cxrlib.data.images import read_grey, resize_square
 from cxrlib.data.sources.vinbigdata import open_vinbigdata
-from cxrlib.params import Data, Labels
+from cxrlib.params import Data, Labels, ParameterError
+from cxrlib.runtime.errors import Missing, Refusal
 from cxrlib.stages.prepare import prepare_cohort, rescale
 
 SIZE = 64
@@ -117,7 +118,7 @@ def test_preparing_again_changes_nothing_and_the_fingerprint_follows_the_data(pr
 )
 def test_labels_without_positives_are_refused(prepared, root, classes, message):
     labels = Labels(experiments=EXPERIMENTS | {"x": classes}, explained="small")
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ParameterError, match=message):
         prepare_cohort(open_vinbigdata(root), prepared[0], data(root), labels, workers=1)
 
 
@@ -135,21 +136,21 @@ def test_a_refusal_leaves_no_cohort_behind(root, tmp_path):
     prepare_cohort(open_vinbigdata(root), tmp_path, data(root), LABELS, workers=1)
     for changes, message in (({"valid_share": 0.001}, "no valid study"), ({"test_share": 0.0}, "no test study")):
         params = data(root).model_copy(update=changes)
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ParameterError, match=message):
             prepare_cohort(open_vinbigdata(root), tmp_path, params, LABELS, workers=1)
-        with pytest.raises(FileNotFoundError):
+        with pytest.raises(Missing):
             load_cohort(tmp_path)
 
 
 def test_no_readable_image_at_all(tmp_path):
     root = kaggle_folder(tmp_path / "kaggle", annotation_rows(("a", "ILD", "R1", 1, 2, 3, 4)))
     (root / "train" / "a.dicom").unlink()
-    with pytest.raises(ValueError, match=r"none of the 1 images could be read; the first: .*a\.dicom: no such file"):
+    with pytest.raises(Refusal, match=r"none of the 1 images could be read; the first: .*a\.dicom: no such file"):
         prepare_cohort(open_vinbigdata(root), tmp_path / "out", data(root), LABELS, workers=1)
 
 
 def test_no_cohort_yet(tmp_path):
-    with pytest.raises(FileNotFoundError, match="run notebook 01_data first"):
+    with pytest.raises(Missing, match="run notebook 01_data first"):
         load_cohort(tmp_path)
 
 

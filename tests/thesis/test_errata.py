@@ -1,29 +1,24 @@
-"""The errata and their evidence belong together by key."""
+"""The points of errata.csv and the claims of claims.csv belong to the functions that judge them by their keys."""
 
-from pathlib import Path
+import importlib
+import re
 
-from cxrlib.thesis import errata
 from cxrlib.thesis.claims import CHECKS, thesis_claims
-from cxrlib.thesis.errata import EVIDENCE, Ground, blur, thesis_errata
+from cxrlib.thesis.errata import EVIDENCE, thesis_errata
 
 
-def test_every_point_has_one_evidence_and_every_evidence_one_point():
-    assert sorted(thesis_errata()["key"]) == sorted(EVIDENCE)
+def test_every_erratum_has_evidence_under_its_key():
+    points = thesis_errata()
+    assert sorted(points["key"]) == sorted(EVIDENCE)
+    assert points["point"].tolist() == list(range(1, 14))
 
 
-def test_every_claim_has_one_check_and_every_check_one_claim():
+def test_every_claim_has_a_check_under_its_number():
     assert sorted(thesis_claims()["claim"]) == sorted(CHECKS)
 
 
-def test_evidence_follows_its_point_to_another_row(monkeypatch):
-    monkeypatch.setattr(errata, "thesis_errata", lambda: thesis_errata()[::-1])
-    monkeypatch.setattr(errata, "EVIDENCE", {key: lambda _, key=key: f"on {key}" for key in EVIDENCE})
-    found = errata.errata(Path("run"), {})
-    assert found["point"].tolist() == list(range(13, 0, -1))
-    assert found["evidence"].tolist() == [f"on {key}" for key in thesis_errata()["key"][::-1]]
-    assert found.columns.tolist() == ["point", "thesis", "decision", "parameter", "evidence"]
-
-
-def test_the_standard_deviation_is_that_of_the_replaced_pixels():
-    ground = Ground(Path("run"), {"perturbation": {"kernels": [11, 21]}}, None, None)
-    assert blur(ground) == "kernel 11: 2.0 pixels; kernel 21: 3.5 pixels."
+def test_the_functions_that_errata_name_exist():
+    names = [found for text in thesis_errata()["parameter"] for found in re.findall(r"cxrlib[.\w]+", text)]
+    assert len(names) == 2
+    for module, function in (name.rsplit(".", 1) for name in names):
+        assert callable(getattr(importlib.import_module(module), function))

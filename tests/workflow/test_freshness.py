@@ -5,18 +5,17 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from cxrlib.params import effective, load_params
-from cxrlib.runtime import fingerprints as dependencies
 from cxrlib.runtime.environment import environment
-from cxrlib.runtime.fingerprints import code_files, code_fingerprints, imported_names
+from cxrlib.runtime.files import PROJECT_ROOT
+from cxrlib.show.report.keep import keep_report
 from cxrlib.workflow import kernels, runner
 from cxrlib.workflow.freshness import input_files, predict, recipe_of, why_stale
 from cxrlib.workflow.manifest import Manifest, verify
-from cxrlib.workflow.notebooks import code_of, find_notebooks
+from cxrlib.workflow.notebooks import find_notebooks
 
 NUMBERS = "import pathlib; pathlib.Path(run_folder, 'numbers.csv').write_text('a\\n1\\n')"
 SUM = """\
@@ -26,12 +25,17 @@ total = pd.read_csv(f"{run_folder}/numbers.csv")["a"].sum()
 SAVE = "open(f'{run_folder}/sum.txt', 'w').write(str(total))"
 
 
+def run(plan):
+    """Execute a plan as run_all.py does."""
+    return runner.run(plan, keep_report)
+
+
 @pytest.fixture
 def two(tmp_path, write_notebook):
     """A plan of two notebooks, the second of which reads what the first wrote; run once."""
     sources = [write_notebook("01_first", NUMBERS), write_notebook("02_second", SUM, SAVE)]
     plan = runner.Plan("smoke", load_params("smoke"), tmp_path / "out", sources)
-    assert runner.run(plan)
+    assert run(plan)
     return plan
 
 
@@ -47,17 +51,17 @@ def test_what_a_run_reads_and_writes_is_recorded_and_keeps_it_fresh(two, write_n
 
     assert runner.reasons(two) == {"01_first": None, "02_second": None}
     capfd.readouterr()
-    assert runner.run(two)
+    assert run(two)
     assert capfd.readouterr().out.startswith("[1/2] 01_first is fresh\n[2/2] 02_second is fresh\n")
 
     # the first notebook says the same in other words: it runs again, the second sees the same bytes
     write_notebook("01_first", NUMBERS, "print('now with a word')")
     assert runner.reasons(two) == {"01_first": "the notebook changed", "02_second": "upstream 01_first runs again"}
-    assert runner.run(two)
+    assert run(two)
     assert "01_first (the notebook changed) ... " in (out := capfd.readouterr().out) and "02_second is fresh" in out
 
     write_notebook("01_first", NUMBERS.replace("1", "5"))
-    assert runner.run(two)
+    assert run(two)
     assert "02_second (upstream 01_first: numbers.csv changed) ... " in capfd.readouterr().out
     assert (two.folder / "sum.txt").read_text() == "5"
 
@@ -65,7 +69,7 @@ def test_what_a_run_reads_and_writes_is_recorded_and_keeps_it_fresh(two, write_n
 def test_where_nothing_can_be_forked_kernels_start_from_nothing(tmp_path, write_notebook, monkeypatch):
     monkeypatch.setattr(kernels, "FORKS", False)
     plan = runner.Plan("smoke", load_params("smoke"), tmp_path / "out", [write_notebook("01_first", NUMBERS)])
-    assert runner.run(plan)
+    assert run(plan)
     assert "numbers.csv" in Manifest(plan.folder).notebooks["01_first"]["artefacts"]
 
 
@@ -78,7 +82,7 @@ def test_damage_is_found_and_mended(two):
     table.unlink()
     assert runner.reasons(two) == {"01_first": None, "02_second": "sum.txt is missing"}
     (two.folder / "numbers.csv").touch()  # a new time alone is no change
-    assert runner.run(two) and table.read_text() == "1" and verify(Manifest(two.folder)) == []
+    assert run(two) and table.read_text() == "1" and verify(Manifest(two.folder)) == []
     forced = runner.Plan(two.profile, two.params, two.folder, two.notebooks, force=True)
     assert set(runner.reasons(forced).values()) == {"forced"}
 
@@ -89,19 +93,19 @@ def test_damage_is_not_taken_up_as_finished_work(tmp_path, write_notebook):
         "if not store.exists(): store.write_text('right')"
     )
     plan = runner.Plan("smoke", load_params("smoke"), tmp_path / "out", [write_notebook("01_first", store)])
-    assert runner.run(plan)
+    assert run(plan)
     path = plan.folder / "models" / "store.txt"
     path.write_text("wrong")
-    assert runner.run(plan) and path.read_text() == "right"
+    assert run(plan) and path.read_text() == "right"
 
 
 def test_what_a_notebook_makes_no_longer_is_deleted(tmp_path, write_notebook):
     table = "import pathlib; path = pathlib.Path(run_folder, 'tables', 'NAME.csv'); path.parent.mkdir(exist_ok=True)\n"
     table += "path.write_text('a')"
     plan = runner.Plan("smoke", load_params("smoke"), tmp_path / "out", [write_notebook("01_first", table)])
-    assert runner.run(plan)
+    assert run(plan)
     write_notebook("01_first", table.replace("NAME", "other"))
-    assert runner.run(plan)
+    assert run(plan)
     assert not (plan.folder / "tables" / "NAME.csv").exists()
     tables = {path for path in Manifest(plan.folder).hashes() if path.startswith("tables/")}
     assert tables - {f"tables/{name}.csv" for name in ("claims", "coverage", "errata")} == {"tables/other.csv"}
@@ -112,10 +116,10 @@ def test_what_is_edited_while_it_runs_runs_again(tmp_path, write_notebook):
     notebook = write_notebook("01_first", f"exec(open({str(path)!r}).read())")
     path.write_text(f"p = {str(notebook)!r}; t = open(p).read(); open(p, 'w').write(t.replace('exec(', 'exec( '))")
     plan = runner.Plan("smoke", load_params("smoke"), tmp_path / "out", [notebook])
-    assert runner.run(plan)
+    assert run(plan)
     assert runner.reasons(plan) == {"01_first": "something was edited while it ran"}
     path.write_text("")
-    assert runner.run(plan) and runner.reasons(plan) == {"01_first": None}
+    assert run(plan) and runner.reasons(plan) == {"01_first": None}
 
 
 def test_what_a_command_made_is_its_own_and_notebooks_follow(two):
@@ -139,12 +143,12 @@ def test_parameters_are_recorded_of_what_ran(tmp_path, write_notebook):
 
     other = "run_folder = ''\nsmoothgrad = {}"
     paths = {"01_a": write_notebook("01_a", "pass"), "02_b": write_notebook("02_b", "pass", parameters=other)}
-    assert runner.run(plan("01_a", "02_b"))
+    assert run(plan("01_a", "02_b"))
     record = tmp_path / "out" / "params.json"
     first = json.loads(record.read_text())["parameters"]
-    assert runner.run(plan("01_a", **{"smoothgrad.samples": 7}))
+    assert run(plan("01_a", **{"smoothgrad.samples": 7}))
     assert json.loads(record.read_text())["parameters"] == first
-    assert runner.run(plan("01_a", "02_b", **{"smoothgrad.samples": 7}))
+    assert run(plan("01_a", "02_b", **{"smoothgrad.samples": 7}))
     assert json.loads(record.read_text())["parameters"]["smoothgrad"]["samples"] == 7
 
 
@@ -199,64 +203,6 @@ def test_files_behind_linked_folders_count(tmp_path):
     assert input_files(parameters) != before
 
 
-def test_code_is_followed_through_the_library_and_no_further(tmp_path):
-    for name, text in {
-        "__init__.py": "",
-        "boxes.py": "import numpy",
-        "plots/__init__.py": "",
-        "plots/curves.py": "def draw():\n    from cxrlib.evaluate.boxes import area",
-        "plots/grid.py": "",
-        "facts/__init__.py": "",
-        "facts/table.csv": "a",
-    }.items():
-        path = tmp_path / "cxrlib" / name
-        path.parent.mkdir(exist_ok=True, parents=True)
-        path.write_text(text)
-
-    def behind(source):
-        return {
-            path.relative_to(tmp_path / "cxrlib").as_posix() for path in code_files(imported_names(source), tmp_path)
-        }
-
-    assert behind("import torch") == set()
-    assert behind("from cxrlib.plots.curves import draw") == {
-        "__init__.py",
-        "plots/__init__.py",
-        "plots/curves.py",
-        "boxes.py",
-    }
-    assert behind("from cxrlib import boxes") == {"__init__.py", "boxes.py"}
-    assert behind("import cxrlib.thesis.reported as f") == {"__init__.py", "facts/__init__.py", "facts/table.csv"}
-    before = code_fingerprints(["cxrlib.plots.curves"], tmp_path)
-    (tmp_path / "cxrlib" / "boxes.py").write_text("import numpy as np")
-    after = code_fingerprints(["cxrlib.plots.curves"], tmp_path)
-    assert {name for name in before if before[name] != after[name]} == {"cxrlib/evaluate/boxes.py"}
-
-
-def test_a_plot_module_concerns_the_notebooks_that_draw_with_it_and_no_training():
-    def imported(notebook):
-        return set(code_fingerprints(imported_names(code_of(notebook))))
-
-    drawing = [path.stem for path in find_notebooks() if "cxrlib/show/figures/iou_figures.py" in imported(path)]
-    assert "06_iou" in drawing and "02_training" not in drawing
-    assert not [path for path in code_files(["cxrlib.stages.train"]) if path.parent.name == "plots"]
-    loaded = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import sys, cxrlib.stages.train; print(*(m for m in sys.modules if m.startswith('cxrlib')))",
-        ],
-        cwd=dependencies.PROJECT_ROOT,
-        capture_output=True,
-        text=True,
-    ).stdout.split()
-    followed = {
-        path.relative_to(dependencies.PROJECT_ROOT).with_suffix("") for path in code_files(["cxrlib.stages.train"])
-    }
-    followed = {".".join(path.parts).removesuffix(".__init__") for path in followed}
-    assert {*loaded} <= followed  # Python's own importing is the oracle
-
-
 def test_a_folder_named_by_a_parameter_counts_by_names_sizes_and_times(tmp_path):
     folder = tmp_path / "data"
     (folder / "train").mkdir(parents=True)
@@ -301,15 +247,17 @@ def test_all_fresh_takes_no_time_and_no_torch(two):
     code = (
         "import sys, time, pathlib\n"
         "begun = time.monotonic()\n"
-        "from cxrlib.workflow import runner; from cxrlib.params import load_params\n"
+        "from cxrlib.params import load_params\n"
+        "from cxrlib.show.report.keep import keep_report\n"
+        "from cxrlib.workflow import runner\n"
         "folder, *paths = map(pathlib.Path, sys.argv[1:])\n"
-        "assert runner.run(runner.Plan('smoke', load_params('smoke'), folder, paths))\n"
+        "assert runner.run(runner.Plan('smoke', load_params('smoke'), folder, paths), keep_report)\n"
         "slow = {'torch', 'papermill', 'matplotlib', 'pandas', 'nbformat'} & set(sys.modules)\n"
         "assert not slow, slow\n"
         "print('seconds', time.monotonic() - begun)"
     )
     arguments = [sys.executable, "-c", code, str(two.folder), *map(str, two.notebooks)]
-    done = subprocess.run(arguments, cwd=Path(dependencies.PROJECT_ROOT), capture_output=True, text=True)
+    done = subprocess.run(arguments, cwd=PROJECT_ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("is fresh") == 2
     assert float(done.stdout.split()[-1]) < 3

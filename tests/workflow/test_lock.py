@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from cxrlib.params import ParameterError
+from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import PROJECT_ROOT
 from cxrlib.workflow.lock import locked
 
@@ -37,11 +37,12 @@ def kill(process):
     process.stdout.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["run_all.py"], ["-m", "cxrlib.stages.train"], ["-m", "cxrlib.stages.explain"]])
 def test_a_second_run_is_refused_and_told_by_whom(tmp_path, command):
     process = hold(tmp_path)
     try:
-        with pytest.raises(ParameterError, match=rf"in use by process {process.pid} on .*--out"), locked(tmp_path):
+        with pytest.raises(Refusal, match=rf"in use by process {process.pid} on .*--out"), locked(tmp_path):
             pass
         arguments = [sys.executable, *command, "smoke", "--out", str(tmp_path)]
         second = subprocess.run(arguments, cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=60)
@@ -72,6 +73,7 @@ def test_what_a_killed_process_had_half_written_is_removed(tmp_path):
         assert {path.name for path in (tmp_path / "run" / "tables").iterdir()} == {*kept}
 
 
+@pytest.mark.slow
 def test_a_kernel_that_outlives_its_killed_run_is_waited_for(tmp_path, capsys):
     begun = time.monotonic()
     process = hold(tmp_path, "2")

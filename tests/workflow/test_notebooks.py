@@ -7,11 +7,12 @@ import nbformat
 import pytest
 
 from cxrlib.params import ParameterError, load_params
+from cxrlib.runtime.fingerprints import code_files
 from cxrlib.workflow.notebooks import code_of, declared_parameters, find_notebooks, sections_of, title_of
 
 NOTEBOOKS = find_notebooks()
 CHECKED = "NBVAL_CHECK_OUTPUT"
-MOST_CODE_LINES = 110
+MOST_CODE_LINES, MOST_IN_A_CELL, MOST_IMPORTS = 80, 15, 6
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -70,10 +71,18 @@ def test_format_and_title(path):
 
 
 @each_notebook
-def test_parameters_are_the_smoke_profile(path):
-    smoke = load_params("smoke").model_dump()
-    expected = {"run_folder": "outputs/smoke"} | {name: smoke[name] for name in sections_of(path)}
-    assert declared_parameters(path) == expected
+def test_every_parameter_shown_has_the_value_of_the_smoke_profile(path):
+    smoke, shown = load_params("smoke").model_dump(), declared_parameters(path)
+    assert shown["run_folder"] == "outputs/smoke"
+    for name in sections_of(path):
+        assert shown[name] == {key: smoke[name][key] for key in shown[name]}, name
+
+
+@each_notebook
+def test_every_parameter_shown_is_explained_by_a_sentence(path):
+    lines = [line for line in code_cells(path)[0].source.splitlines() if ":" in line and not line.startswith(" " * 8)]
+    for line in [line for line in lines if not line.rstrip().endswith("{")]:
+        assert re.search(r'  # ["{A-Z].*[.]$', line), line
 
 
 @each_notebook
@@ -91,8 +100,36 @@ def test_functions_and_classes_live_in_the_library(path):
 
 @each_notebook
 def test_code_is_short(path):
-    lines = [line.strip() for cell in code_cells(path) for line in cell.source.splitlines()]
-    assert sum(bool(line) and not line.startswith("#") for line in lines) <= MOST_CODE_LINES
+    lengths = []
+    for cell in code_cells(path):
+        lines = [line.strip() for line in cell.source.splitlines()]
+        lengths.append(sum(bool(line) and not line.startswith("#") for line in lines))
+    assert sum(lengths) <= MOST_CODE_LINES and max(lengths) <= MOST_IN_A_CELL
+
+
+@each_notebook
+def test_few_imports_and_each_leads_to_code(path):
+    """A folder imported as a whole hides what the notebook depends on, so that an edit would not make it stale."""
+    imports = [node for node in ast.parse(code_of(path)).body if isinstance(node, ast.ImportFrom)]
+    own = [node for node in imports if node.module.startswith("cxrlib")]
+    assert len(own) <= MOST_IMPORTS
+    for node in own:
+        for alias in node.names:
+            assert code_files([f"{node.module}.{alias.name}", node.module]), alias.name
+
+
+@each_notebook
+def test_no_notebook_builds_a_path(path):
+    assert not re.search(r"\.path\(|PROJECT_ROOT|pathlib|open\(", code_of(path))
+
+
+@each_notebook
+def test_after_each_figure_stands_what_to_see_in_it(path):
+    cells = nbformat.read(path, as_version=4).cells
+    for cell, following in zip(cells, cells[1:], strict=False):
+        if cell.cell_type == "code" and ("save_figure(" in cell.source or "show_browser(" in cell.source):
+            words = following.source.split("\n\n")[-1] if following.cell_type == "markdown" else ""
+            assert words.rstrip().endswith((".", ":", "?")) and not words.startswith("#"), cell.source
 
 
 @each_notebook

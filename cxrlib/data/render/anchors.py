@@ -1,9 +1,9 @@
 """Anchors: the boxes that fix where a study's anatomy lies.
 
-A study with an enlarged aorta has a box of its aortic knob. A study without does not. If the knob were drawn from the
-box in the first case and from a bell curve in the second, its place would give the label away. So each study takes the
-anchors that it lacks from a donor, a study that has all anchors. The organs of the donor are drawn in the donor's place
-and at a healthy size.
+A study with an enlarged aorta says where its aortic knob is; a study without does not. Anatomy drawn
+from boxes in the first case and from a bell curve in the second would give the label away. So each
+study borrows the anchors it lacks from a donor, a study that has all of them, and the borrowed
+organs are drawn at a healthy size in the same place.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cxrlib.data.annotations import BOX_COLUMNS, box_centres
+from cxrlib.data.annotations import BOX_COLUMNS
 
 KNOB_FINDING = "Aortic enlargement"
 
@@ -29,10 +29,8 @@ EFFUSION_DROP = 0.03  # from the heart's lower border to the lower end of an eff
 class Anchors:
     """Boxes (x_min, y_min, x_max, y_max) in fractions of the frame.
 
-    Attributes:
-        knob, heart: shape (4,), or None.
-        effusions: shape (m, 4); m may be 0.
-        lungs: boxes of all other findings, shape (n, 4); n may be 0.
+    knob, heart: shape (4,) or None. effusions: shape (m, 4), m may be 0. lungs: shape (n, 4), the boxes
+    of all other findings, n may be 0.
     """
 
     knob: np.ndarray | None
@@ -79,19 +77,19 @@ def find_donors(boxes: pd.DataFrame) -> list[Anchors]:
 
 def plausible(anchors: Anchors) -> bool:
     """Whether knob and heart lie one above the other as in an upright chest."""
-    knob_x, knob_y = box_centres(anchors.knob)
-    heart_x, _ = box_centres(anchors.heart)
+    knob_x, knob_y = centre(anchors.knob)
+    heart_x, _ = centre(anchors.heart)
     return 0.2 < anchors.heart[3] - knob_y < 0.5 and abs(knob_x - heart_x) < 0.12
 
 
 def complete_anchors(own: Anchors, donor: Anchors) -> Anchors:
-    """`own`, completed from `donor`, whose anchors are moved so that the organs that both studies have coincide."""
+    """`own` with what it lacks taken from `donor`, moved so that the organs both have coincide."""
     shifts = [
-        box_centres(mine) - box_centres(theirs)
+        centre(mine) - centre(theirs)
         for mine, theirs in ((own.knob, donor.knob), (own.heart, donor.heart))
         if mine is not None
     ]
-    if not shifts and len(own.effusions):  # without knob and heart, effusions give the height: below the heart
+    if not shifts and len(own.effusions):  # neither knob nor heart: effusions end a little below the heart
         drop = own.effusions[:, 3].mean() - (donor.heart[3] + EFFUSION_DROP)
         shifts = [np.array([0, np.clip(drop, -0.12, 0.12)])]
     shift = np.tile(np.mean(shifts, axis=0), 2) if shifts else np.zeros(4)
@@ -101,3 +99,8 @@ def complete_anchors(own: Anchors, donor: Anchors) -> Anchors:
         effusions=own.effusions,
         lungs=own.lungs if len(own.lungs) else donor.lungs + shift,
     )
+
+
+def centre(box: np.ndarray) -> np.ndarray:
+    """Centre (x, y) of a box."""
+    return (box[:2] + box[2:]) / 2

@@ -1,6 +1,7 @@
 """Render a cohort: real studies' annotations, one rendered radiograph for each, in Kaggle's layout."""
 
 import hashlib
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +14,16 @@ from cxrlib.data.render.anchors import Anchors, find_donors
 from cxrlib.data.render.dicom_file import write_dicom
 from cxrlib.data.render.frame import boxes_as_fractions
 from cxrlib.data.render.radiograph import boxes_in_pixels, render_radiograph
-from cxrlib.runtime.files import read_json, whole_file, write_json
+from cxrlib.runtime.errors import Refusal, system_errors_refused
+from cxrlib.runtime.files import fingerprint, whole_file
+from cxrlib.runtime.fingerprints import code_fingerprint
 from cxrlib.runtime.progress import progress
+from cxrlib.runtime.store import is_kept, is_known, keep, work_on
 from cxrlib.runtime.workers import worker_pool
 
-RECORD = "render.json"
+GIVEN = ("cxrlib.data.annotations",)
+"""What enters by its content."""
+CODE = code_fingerprint("cxrlib.data.render.studies", given=GIVEN)
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ def draw_studies(annotations: pd.DataFrame, n_studies: int, no_finding_share: fl
     `round(n_studies * no_finding_share)` of them have no box, the others at least one. The draw
     depends on `seed` and the set of studies, not on the order of the rows.
 
-    Raises ValueError if the annotations hold too few studies of either kind.
+    Raises Refusal if the annotations hold too few studies of either kind.
     """
     if not 0 <= no_finding_share <= 1:
         raise ValueError(f"no_finding_share is {no_finding_share}: it must lie between 0 and 1")
@@ -49,49 +55,52 @@ def draw_studies(annotations: pd.DataFrame, n_studies: int, no_finding_share: fl
         ("with", has_box.index[has_box], n_studies - n_healthy),
     ):
         if wanted > len(pool):
-            raise ValueError(f"{wanted} studies {kind} findings wanted, the annotations hold {len(pool)}")
+            raise Refusal(
+                f"data.n_studies: {wanted} studies {kind} findings wanted, the annotations hold {len(pool)}; lower it, "
+                "or change data.no_finding_share"
+            )
         chosen += list(rng.choice(pool.to_numpy(dtype=object), wanted, replace=False))
     return annotations[annotations["image_id"].isin(chosen)].reset_index(drop=True)
 
 
+@system_errors_refused()
 def render_cohort(
     annotations: pd.DataFrame, folder: Path, n_studies: int, no_finding_share: float, seed: int, workers: int = 2
 ) -> Path:
     """Render `n_studies` studies of `annotations` (see `draw_studies`) into `folder` and return it.
 
     Writes `train.csv` (the annotations' columns, boxes in pixels of the rendered image) and
-    `train/<image_id>.dicom`. The output is the same for any number of `workers`. A finished folder is
-    returned at once, an interrupted one is completed, one made from other arguments or by other code is
-    rendered anew. From a script, call it under `if __name__ == "__main__":`, as workers are spawned.
+    `train/<image_id>.dicom`. The output is the same for any number of `workers`. A finished folder is kept
+    (`cxrlib.runtime.store`), and returned at once by the same arguments and code. An interrupted or damaged folder is
+    completed, a folder made from other arguments or by other code is rendered anew. From a script, call it under
+    `if __name__ == "__main__":`, as workers are spawned.
 
-    Raises FileExistsError if `folder` holds files that are not a rendered cohort's.
+    Raises Refusal if `folder` holds files that are not a rendered cohort's.
     """
     folder = Path(folder)
-    fingerprint = cohort_fingerprint(annotations, n_studies, no_finding_share, seed)
-    record = _read_record(folder)
-    complete = len(list(folder.glob("train/*.dicom"))) == n_studies and (folder / "train.csv").exists()
-    if record.get("fingerprint") == fingerprint and record.get("finished") and complete:
+    table = folder / "train.csv"
+    identity = cohort_fingerprint(annotations, n_studies, no_finding_share, seed)
+    if is_kept(table, identity):
         return folder
-    _prepare(folder, record, fingerprint)
+    _require_own(folder, table)
+    work = work_on(table, identity)
 
     studies = draw_studies(annotations, n_studies, no_finding_share, seed)
     all_boxes = boxes_as_fractions(annotations)
     boxes = all_boxes[all_boxes["image_id"].isin(studies["image_id"])]
     boxes_of = dict(list(boxes.groupby("image_id")))
     none = boxes.iloc[:0]
-    tasks = [
-        Task(image_id, boxes_of.get(image_id, none), folder / "train" / f"{image_id}.dicom", seed)
-        for image_id in studies["image_id"].unique()
-    ]
+    names = {image_id: f"train/{image_id}.dicom" for image_id in studies["image_id"].unique()}
+    tasks = [Task(image_id, boxes_of.get(image_id, none), work / name, seed) for image_id, name in names.items()]
     _render_missing(tasks, find_donors(all_boxes), workers)
 
     rendered = studies.copy()
     for image_id, rows in studies.dropna(subset=BOX_COLUMNS).groupby("image_id"):
         render_seed, _ = _seeds(seed, image_id)
         rendered.loc[rows.index, BOX_COLUMNS] = boxes_in_pixels(boxes_of[image_id], render_seed)
-    with whole_file(folder / "train.csv") as temporary:
+    with whole_file(work / table.name) as temporary:
         rendered.to_csv(temporary, index=False, lineterminator="\n")
-    _write_record(folder, fingerprint, finished=True)
+    keep(table, identity, names.values())
     return folder
 
 
@@ -102,12 +111,9 @@ def study_seed(seed: int, image_id: str) -> np.random.SeedSequence:
 
 
 def cohort_fingerprint(annotations: pd.DataFrame, n_studies: int, no_finding_share: float, seed: int) -> str:
-    """Digest of all that decides what a cohort looks like: arguments, annotations and this package's source."""
-    digest = hashlib.sha256(repr((n_studies, float(no_finding_share), seed)).encode())
-    digest.update(pd.util.hash_pandas_object(annotations, index=False).to_numpy().tobytes())
-    for source in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(source.name.encode() + source.read_bytes())
-    return digest.hexdigest()
+    """Fingerprint of all that decides what a cohort looks like: arguments, annotations and the code that renders."""
+    rows = hashlib.sha256(pd.util.hash_pandas_object(annotations, index=False).to_numpy().tobytes()).hexdigest()
+    return fingerprint([n_studies, float(no_finding_share), seed, rows, CODE])
 
 
 def render_study(task: Task, donors: list[Anchors]) -> None:
@@ -148,21 +154,12 @@ def _render_in_worker(task: Task) -> None:
     render_study(task, _worker_donors)
 
 
-def _prepare(folder: Path, record: dict, fingerprint: str) -> None:
-    """Make `folder` ready: keep what the same cohort left there, remove another cohort's files."""
-    if folder.exists() and not record and any(folder.iterdir()):
-        raise FileExistsError(f"{folder} is not empty and not a rendered cohort: choose another folder or empty it")
-    (folder / "train").mkdir(parents=True, exist_ok=True)
-    if record.get("fingerprint") != fingerprint:
-        for stale in [*(folder / "train").glob("*.dicom*"), *folder.glob("train.csv*")]:
-            stale.unlink()
-    _write_record(folder, fingerprint, finished=False)
-
-
-def _read_record(folder: Path) -> dict:
-    path = folder / RECORD
-    return read_json(path) if path.exists() else {}
-
-
-def _write_record(folder: Path, fingerprint: str, finished: bool) -> None:
-    write_json(folder / RECORD, {"fingerprint": fingerprint, "finished": finished})
+def _require_own(folder: Path, table: Path) -> None:
+    """Refuse a folder that holds something else than a cohort; a cohort of an earlier version is deleted."""
+    earlier = folder / "render.json"
+    if earlier.exists():
+        shutil.rmtree(folder / "train", ignore_errors=True)
+        table.unlink(missing_ok=True)
+        earlier.unlink()
+    if folder.exists() and any(folder.iterdir()) and not is_known(table):
+        raise Refusal(f"{folder} is not empty and not a rendered cohort: choose another folder or empty it")

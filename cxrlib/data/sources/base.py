@@ -1,20 +1,22 @@
-"""The interface of a data source, and the steps that sources share."""
+"""The interface of a data source."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import pandas as pd
 
 from cxrlib.data.archive import Root, files_below, open_root
+from cxrlib.runtime.errors import Refusal
 
 PICTURES = (".png", ".jpg", ".jpeg")
 
 
 SHOWN = 8
-"""Number of names that an error lists of the content of a wrong folder."""
+"""Names of a wrong folder's content that an error lists."""
 
 
-class SourceError(ValueError):
+class SourceError(Refusal):
     """A folder that does not hold the data set; the message says what was found and what was expected."""
 
 
@@ -52,9 +54,12 @@ def open_data_set(path: Path, expected: list[str]) -> Root:
     Raises:
         SourceError: says what is missing, and what was found instead.
     """
-    root = open_root(path)
+    try:
+        root = open_root(path)
+    except BadZipFile as error:
+        raise SourceError(f"data.root: {path} is a damaged zip file ({error}); download or copy it again") from error
     if root is None:
-        raise SourceError(f"data.root: {path} is neither a folder nor a zip file")
+        raise SourceError(f"data.root: {path} is neither a folder nor a zip file; give the one that holds the data set")
     folders = [child for child in root.iterdir() if child.is_dir() and not child.name.startswith((".", "__"))]
     for candidate in [root, *folders[:1]] if len(folders) == 1 else [root]:
         if all((candidate / name).exists() for name in expected):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrlib.data.annotations import COLUMNS, check_annotations, read_rows
+from cxrlib.data.annotations import COLUMNS, AnnotationError, check_annotations, numbers_of, read_rows
 from cxrlib.data.archive import Root
 from cxrlib.data.labels import rename, suite_classes
 from cxrlib.data.sources.base import (
@@ -18,17 +18,21 @@ from cxrlib.data.sources.base import (
 )
 
 BOX_FRAME = 1024
-"""Side in pixels of the official images, in whose pixels boxes are given."""
+"""Boxes are given in pixels of the official 1024 px images."""
+
+
+SIDES = ["x_min", "y_min", "width", "height"]
+"""What the four columns of a box are, whose names in the file are of no use."""
 
 
 ENTRIES, BOXES, TEST_LIST = "Data_Entry_2017_v2020.csv", "BBox_List_2017.csv", "test_list.txt"
 
 
 def open_nih(path: Path) -> Source:
-    """Read labels and boxes of the images below `path`, which lie in one folder or in the official twelve.
+    """Read labels and boxes below `path` for the images that are there, in one folder or in the official twelve.
 
-    The labels were mined from the text of reports and count as those of one reader. Some findings of some images have
-    boxes. If the official test_list.txt is there, its images are the test split.
+    Labels were mined from report text and count as one reader; boxes exist for some findings of some images. Where
+    the official test_list.txt is there, its images are the test split.
 
     Raises:
         SourceError: `path` lacks a file or holds no image.
@@ -63,23 +67,27 @@ def open_nih(path: Path) -> Source:
 
 
 def _official_test(root: Root, image_ids: pd.Series) -> frozenset[str] | None:
-    """Those of `image_ids` that test_list.txt names; None without the list, or if it names none of them."""
+    """The images of test_list.txt that are there; None without the list, or where it names none of them."""
     if not (root / TEST_LIST).exists():
         return None
     return frozenset((root / TEST_LIST).read_text().split()) & frozenset(image_ids) or None
 
 
 def _one_row_per_finding(entries: pd.DataFrame, root: Root) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Labels joined with boxes, and what was set aside.
-
-    A label without a box has one row whose corners are NaN. A box whose image does not have its label is set aside.
-    """
+    """Labels joined with boxes; a label without a box keeps one row with NaN, a box without its label is set aside."""
     labels = entries[["Image Index", "Finding Labels"]].set_axis(["image_id", "class_name"], axis=1)
-    labels = labels.assign(class_name=labels["class_name"].str.split("|"), line=labels.index).explode("class_name")
+    names = labels["class_name"].fillna("").str.split("|")
+    labels = labels.assign(class_name=names, line=labels.index).explode("class_name")
     labels["class_name"] = rename(labels["class_name"], "nih")
     labels = labels.drop_duplicates(["image_id", "class_name"])
     boxes = read_rows(root / BOXES, ["Image Index", "Finding Label"]).iloc[:, :6]
-    boxes.columns = ["image_id", "class_name", "x_min", "y_min", "width", "height"]
+    if len(boxes.columns) < 6:
+        raise AnnotationError(
+            f"{root / BOXES} has {len(boxes.columns)} columns; expected Image Index, Finding Label and four for x, y, "
+            "width and height of the box; download it again"
+        )
+    boxes.columns = ["image_id", "class_name", *SIDES]
+    boxes[SIDES] = pd.DataFrame({side: numbers_of(boxes, side, root / BOXES) for side in SIDES})
     boxes["row"] = boxes.index
     boxes["class_name"] = rename(boxes["class_name"], "nih")
     boxes["x_max"], boxes["y_max"] = boxes["x_min"] + boxes["width"], boxes["y_min"] + boxes["height"]

@@ -13,7 +13,7 @@ PARTS = ["train", "test"]
 
 
 CONSENSUS = "consensus"
-"""Name of the reader of the test part, whose labels are the consensus of five radiologists."""
+"""The reader of the test part, whose labels five radiologists agreed on."""
 
 
 def open_vindr_cxr(path: Path) -> Source:
@@ -42,13 +42,13 @@ def open_vindr_cxr(path: Path) -> Source:
 
 
 def _read_part(folder: Root, part: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows of the boxes of one part, and one row without a box for each label that only its image labels have."""
+    """Boxes of one part, and one row without a box for every label that only the image labels have."""
     path = folder / f"annotations_{part}.csv"
     boxes = read_rows(path, [column for column in COLUMNS if column != "rad_id"])
     if part == "test":
         boxes["rad_id"] = CONSENSUS
     elif "rad_id" not in boxes:
-        raise AnnotationError(f"{path} lacks the column rad_id; it has {', '.join(boxes.columns)}")
+        raise AnnotationError(f"{path} lacks the column rad_id; it has {', '.join(boxes.columns)}; add it")
     boxes["class_name"] = rename(boxes["class_name"], "vindr-cxr")
     keys = ["image_id", "class_name", "rad_id"]
     labels = _image_labels(folder / f"image_labels_{part}.csv")

@@ -6,7 +6,6 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     submod_attrs={
         "browser": ["HeatmapBrowser", "open_run"],
-        "browsed": ["keep_smooth"],
         "sheet": ["contact_sheet", "show_browser"],
     },
 )

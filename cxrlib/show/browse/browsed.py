@@ -1,7 +1,7 @@
-"""The run that a browser shows: a cohort, stored maps by method and layer, and the network that made them."""
+"""What a browser looks at: a cohort, stored maps by method and layer, and the network that made them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -14,25 +14,24 @@ from cxrlib.data.annotations import BOX_COLUMNS
 from cxrlib.data.cohort import Cohort, load_cohort
 from cxrlib.evaluate.boxes import boxes_from_mask
 from cxrlib.evaluate.localisation import hit
-from cxrlib.explain.explanations import Explanations, load_explanations, save_explanations
+from cxrlib.explain.explanations import Explanations, load_explanations
 from cxrlib.explain.maps import upscale
 from cxrlib.explain.masks import top_pixels
-from cxrlib.model.checkpoint import load_checkpoint
+from cxrlib.model.checkpoint import checkpoint_path, load_checkpoint
 from cxrlib.model.inference import inference_copy
 from cxrlib.runtime.device import pick_device
 from cxrlib.runtime.files import read_json
-from cxrlib.stages.train import checkpoint_path
 
 GRADCAM = "Grad-CAM"
 
 
 LAST_LAYER = "last block"
-"""Name of the layer of a method that has maps of one layer only."""
+"""What a layer is called where a method has maps of one layer only."""
 
 
 @dataclass(frozen=True)
 class View:
-    """The choice of one heatmap; `share` is the fraction of its pixels that make the mask."""
+    """Which heatmap, and how much of it: `share` is the fraction of its pixels that make the mask."""
 
     image_id: str
     class_name: str
@@ -43,11 +42,11 @@ class View:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The heatmap and the readers' boxes of one study and class.
+    """What a heatmap and the readers say about one study and class.
 
     Attributes:
         heatmap: raw map in the network's frame, float32 (input_size, input_size); None where there is none.
-        mask: the heatmap's top pixels, boolean, same shape; all False where there is no heatmap.
+        mask: its top pixels, boolean, same shape; all False where there is no heatmap.
         predicted: boxes of the mask (n, 4) in pixels of the stored image.
         readers: rad_id and BOX_COLUMNS of all readers' boxes, same pixels.
         hit: whether the heatmap's strongest cell lies in a reader's box.
@@ -67,14 +66,13 @@ class Evidence:
 
 @dataclass(frozen=True)
 class BrowsedRun:
-    """A run as the browser shows it.
+    """A run as the browser sees it.
 
     Attributes:
         cohort: pixels, labels and boxes.
-        methods: method -> layer -> maps. The studies and probabilities of the first method are browsed. Other methods
+        methods: method -> layer -> maps; the first one's studies and probabilities are those that are browsed. Others
             may hold fewer studies.
-        network: normalised inputs to logits, for perturbation and own images. Without a network, these two tabs say
-            that they need one.
+        network: logits of normalised inputs, for perturbation and own images; None leaves these two out.
     """
 
     cohort: Cohort
@@ -88,7 +86,7 @@ class BrowsedRun:
 
     @property
     def probabilities(self) -> pd.DataFrame:
-        """Probabilities of the first method's studies, image_id by class."""
+        """Image_id by class."""
         return self.explanations.probabilities
 
     @property
@@ -145,36 +143,12 @@ def by_method(maps: Explanations | Mapping) -> dict[str, dict[str, Explanations]
     }
 
 
-def some_studies(explanations: Explanations, image_ids: list[str], maps: torch.Tensor) -> Explanations:
-    """Another method's maps (studies, classes, rows, columns) of some of the studies of `explanations`."""
-    return replace(explanations, probabilities=explanations.probabilities.loc[image_ids], maps=maps)
-
-
-def keep_smooth(
-    explanations: Explanations, image_ids: list[str], smooth: Mapping[float, torch.Tensor], folder: Path
-) -> dict[str, Explanations]:
-    """Store SmoothGrad maps as test-SmoothGrad LEVEL.npz, where `load_results` finds them.
-
-    Args:
-        explanations: the Grad-CAM store.
-        image_ids: studies of the maps.
-        smooth: noise level -> raw maps (studies, classes, rows, columns).
-        folder: the run's folder of maps.
-
-    Returns:
-        Method -> maps for a browser, Grad-CAM first.
-    """
-    stores = {f"SmoothGrad {level:g}": some_studies(explanations, image_ids, maps) for level, maps in smooth.items()}
-    for name, store in stores.items():
-        save_explanations(store, folder / f"test-{name}.npz")
-    return {GRADCAM: explanations} | stores
-
-
 def load_results(folder: Path, with_network: bool = True) -> BrowsedRun:
     """Read a run's folder: cohort, model, and maps/test.npz and maps/test-METHOD.npz or test-METHOD@LAYER.npz.
 
     Raises:
-        FileNotFoundError: no cohort or no maps; the message names the notebook that makes them.
+        Missing: no cohort or no maps; the message names the notebook that makes them.
+        Refusal: what is there cannot be used.
     """
     cohort = load_cohort(folder / "data")
     first = load_explanations(folder / "maps" / "test.npz")
@@ -182,7 +156,7 @@ def load_results(folder: Path, with_network: bool = True) -> BrowsedRun:
     for path in sorted((folder / "maps").glob("test-*.npz")):
         method, _, layer = path.stem.removeprefix("test-").partition("@")
         store = load_explanations(path)
-        if store.identity == first.identity:  # other stores were made by an earlier model
+        if store.identity == first.identity:  # else it is left from another model
             methods.setdefault(method, {})[layer or LAST_LAYER] = store
     path = checkpoint_path(folder / "models", cohort.experiment)
     if not with_network or not path.exists():

@@ -1,4 +1,4 @@
-"""The first tab: one heatmap over its radiograph, with its scores."""
+"""The first tab: one heatmap over its radiograph, and the numbers that follow it."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ class HeatmapPanel(widgets.VBox):
     """Picture, sliders and switches of its look, and numbers.
 
     Args:
-        results: the run that is browsed.
+        results: what is looked at.
         on_look: called when a slider or switch of the look moves.
         show_heatmap: whether the heatmap's switch is on at first.
     """
@@ -48,7 +48,7 @@ class HeatmapPanel(widgets.VBox):
 
     @property
     def look(self) -> Look:
-        """The look that the controls choose."""
+        """How the controls say that the view is drawn."""
         return Look(
             opacity=self.opacity.value,
             window=self.window.value,

@@ -1,4 +1,4 @@
-"""A background thread that answers only the newest request."""
+"""Work in the background of which only the newest request counts."""
 
 import threading
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 
 class LatestOnly:
-    """One thread that answers the newest request. A request that a newer one has overtaken is not shown.
+    """One thread that answers the newest request; requests overtaken by a newer one are dropped or go unshown.
 
     Args:
         work: request -> result; runs in the thread.
@@ -21,13 +21,13 @@ class LatestOnly:
         self._running: Future | None = None
 
     def ask(self, request: object) -> None:
-        """Work on `request` next; requests that wait are dropped."""
+        """Work on `request` next, instead of anything asked for before."""
         with self._lock:
             self._wanted = request
             self._running = self._thread.submit(self._answer, request)
 
     def forget(self) -> None:
-        """Do not show the answers to earlier requests."""
+        """Show nothing of what was asked for before."""
         with self._lock:
             self._wanted = None
 
@@ -41,7 +41,7 @@ class LatestOnly:
             return
         try:
             result = self.work(request)
-        except Exception as error:  # the thread has no caller that could catch it, so `show` gets it
+        except Exception as error:  # the thread has no caller: `show` tells the user
             result = error
         with self._lock:
             if request is self._wanted:

@@ -31,13 +31,7 @@ ACCEPTED = ".png,.jpg,.jpeg,.dcm,.dicom"
 
 @dataclass(frozen=True)
 class OwnImage:
-    """An image with its probabilities and maps.
-
-    Attributes:
-        pixels: uint8 (size, size).
-        probabilities: float32 (classes,).
-        maps: raw, float32 (classes, rows, columns).
-    """
+    """What the network says of an image: uint8 (size, size), float32 (classes,), raw maps (classes, rows, columns)."""
 
     pixels: np.ndarray
     probabilities: np.ndarray
@@ -60,13 +54,11 @@ def read_upload(name: str, content: bytes) -> np.ndarray:
 
 
 def explain_own(network: nn.Module, pixels: np.ndarray, size: int, input_size: int, layer: str) -> OwnImage:
-    """Grad-CAM of all classes and probabilities of one image, which is resized like the run's images: one forward pass.
+    """Grad-CAM of all classes and probabilities of one image, prepared like the run's own: one forward pass.
 
     Args:
-        network: logits (n, classes).
         pixels: uint8 (height, width).
-        size: side in pixels of the run's stored images.
-        input_size: side in pixels of the network's input.
+        size: side of the run's stored images; `input_size`, of the network's input.
         layer: name of the explained module.
     """
     stored = resize_square(pixels, size)
@@ -76,7 +68,7 @@ def explain_own(network: nn.Module, pixels: np.ndarray, size: int, input_size: i
 
 
 class OwnPanel(widgets.VBox):
-    """Upload, picture and probabilities of an own image. Class and top pixels are chosen as in the other tabs."""
+    """Upload, picture, probabilities; class and top pixels are those of the other tabs."""
 
     def __init__(self, results: BrowsedRun) -> None:
         self.results = results
@@ -92,7 +84,7 @@ class OwnPanel(widgets.VBox):
         )
 
     def show(self, view: View) -> None:
-        """Draw the uploaded image with the class and share of the view. The study of the view is not shown."""
+        """Draw the uploaded image with the view's class and share; the study of the view plays no part."""
         self.view = view
         if self.results.network is None:
             self.say("Own images need the run's network; this browser was opened without one.")

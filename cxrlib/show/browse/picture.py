@@ -1,8 +1,8 @@
 """The widget that shows a picture.
 
-The widget is an anywidget with an encoded image. Unlike `ipywidgets.Image`, it takes the arrow keys, has a text for
-screen readers, keeps the old image until the new one is decoded, and offers files for download. The kernel composes the
-whole picture, so no canvas (ipycanvas) is needed. Redrawing a figure (ipympl) would be too slow for a slider.
+An anywidget with an encoded image: unlike `ipywidgets.Image` it takes the arrow keys, has a text for screen readers,
+keeps the old image until the new one is decoded, and offers files for download. It needs no canvas (ipycanvas), since
+the kernel composes the whole picture, and no figure (ipympl), since redrawing one takes far longer than a slider may.
 """
 
 from collections.abc import Callable
@@ -45,7 +45,7 @@ class Picture(anywidget.AnyWidget):
         self.show(b"", sentence, "")
 
     def on_arrows(self, across: Callable[[int], None], up: Callable[[int], None]) -> None:
-        """Call `across` and `up` with the steps of the arrow keys. Several fast strokes come as one sum."""
+        """Call `across` and `up` with the steps that the arrow keys ask for; many fast strokes come as one sum."""
         self.observe(lambda change: across(change["new"] - change["old"]), names="across")
         self.observe(lambda change: up(change["new"] - change["old"]), names="up")
 

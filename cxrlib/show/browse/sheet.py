@@ -1,26 +1,24 @@
-"""A static picture of the browser's views, for readers without a kernel."""
+"""The browser's views where there is no kernel: a static contact sheet."""
 
 from collections.abc import Mapping
 
 import numpy as np
-from IPython.display import Image, display
+from IPython.display import display
 from matplotlib.figure import Figure
-from torch import nn
 
-from cxrlib.data.cohort import Cohort
 from cxrlib.explain.explanations import Explanations
 from cxrlib.run import Run
-from cxrlib.show.browse.browsed import BrowsedRun, View
-from cxrlib.show.browse.browser import HeatmapBrowser
+from cxrlib.show.browse.browsed import GRADCAM, BrowsedRun, View
+from cxrlib.show.browse.browser import TABS, HeatmapBrowser
 from cxrlib.show.browse.numbers import localisation_numbers
 from cxrlib.show.browse.overlay import Look, compose
 from cxrlib.show.browse.perturb import replace_view
-from cxrlib.show.cases import surest
+from cxrlib.show.cases import surest_cases
 from cxrlib.show.figures.panels import colour_bar
 from cxrlib.show.figures.style import image_axes, sentence_figure
 
 TILE = 512
-"""Side of one view in pixels."""
+"""Pixels of one view."""
 
 
 CAPTIONS = {
@@ -36,24 +34,22 @@ Tile = tuple[np.ndarray, str]
 """A picture (h, w) or (h, w, 3) and its title."""
 
 
-def show_browser(
-    run: Run,
-    cohort: Cohort,
-    maps: Explanations | Mapping,
-    network: nn.Module | None = None,
-    tab: str = "heatmap",
-    show_heatmap: bool = True,
-) -> Image:
-    """Display a `HeatmapBrowser` in a notebook and save its contact sheet as figures/browser_NN, for display below it.
+def show_browser(run: Run, view: str = "heatmap", others: Mapping[str, Explanations] | None = None) -> None:
+    """Display a `HeatmapBrowser` of the run's Grad-CAM maps, and save and display its contact sheet, browser_NN.
 
     Args:
         run: the notebook's run.
-        cohort, maps, network, tab, show_heatmap: as `HeatmapBrowser`.
+        view: what is open at first: one of the browser's TABS, or "boxes", the first tab with its heatmap switched off.
+            The boxes come from the stored maps alone, so that the network is not loaded for them.
+        others: the maps of further methods by the method's name, for the comparison with Grad-CAM.
     """
-    browser = HeatmapBrowser(cohort, maps, network, tab, show_heatmap)
+    boxes_only = view == "boxes"
+    network = None if boxes_only else run.network
+    maps = {GRADCAM: run.explanations, **(others or {})}
+    browser = HeatmapBrowser(run.cohort, maps, network, TABS[0] if boxes_only else view, not boxes_only)
     display(browser)
-    caption = f"The surest true test study of every finding: {CAPTIONS[tab if show_heatmap else 'boxes']}."
-    return run.save_figure(f"browser_{run.notebook[:2]}", contact_sheet(browser), caption)
+    caption = f"The surest true test study of every finding: {CAPTIONS[view]}."
+    run.save_figure(f"browser_{run.notebook[:2]}", contact_sheet(browser), caption)
 
 
 def contact_sheet(browser: HeatmapBrowser) -> Figure:
@@ -63,12 +59,9 @@ def contact_sheet(browser: HeatmapBrowser) -> Figure:
     before and after in the perturbation tab.
     """
     results, share, tab = browser.results, browser.share.value, browser.tab.value
-    probabilities = results.probabilities
-    truth = results.cohort.labels.loc[probabilities.index]
     methods = [(method, layer) for method, layers in results.methods.items() for layer in layers]
     rows = []
-    for name in (name for name in results.cohort.findings if truth[name].any()):
-        image_id = surest(probabilities, truth, [name], 1)[0]
+    for image_id, name in surest_cases(results.cohort, results.probabilities):
         if tab == "perturbation":
             rows.append(_before_and_after(results, results.first_view(image_id, name, share)))
         else:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cxrlib.params import ParameterError
+from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import whole_file
 
 CELL = """\
@@ -25,10 +25,10 @@ def serve(folder: Path, options: tuple[str, ...] = ()) -> int:
         Voila's exit code.
 
     Raises:
-        ParameterError: the folder holds no maps yet.
+        Refusal: the folder holds no maps yet.
     """
     if not (folder / "maps" / "test.npz").exists():
-        raise ParameterError(f"{folder} holds no heatmaps to browse; run the notebooks up to 03 first")
+        raise Refusal(f"{folder} holds no heatmaps to browse; run the notebooks up to 03 first")
     command = [sys.executable, "-m", "voila", str(write_page(folder)), "--token", "--Voila.ip=127.0.0.1", *options]
     try:
         return subprocess.run(command, check=False).returncode

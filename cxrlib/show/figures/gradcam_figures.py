@@ -1,11 +1,18 @@
-"""Figures of notebooks 04 and 05: Grad-CAM step by step, methods beside each other."""
+"""Figures of notebook 04: Grad-CAM step by step, and the harder findings."""
+
+from collections.abc import Iterator
 
 import torch
 from matplotlib.figure import Figure
 
 from cxrlib.data.cohort import Cohort
-from cxrlib.show.figures.panels import display_map, show_heatmap, show_radiograph, show_readers
-from cxrlib.show.figures.style import HEATMAP, class_colours, image_axes
+from cxrlib.explain.explanations import Explanations
+from cxrlib.show.cases import most_labels
+from cxrlib.show.figures.panels import display_map, explanation_grid, show_heatmap, show_radiograph, show_readers
+from cxrlib.show.figures.style import HEATMAP, class_colours, image_axes, sentence_figure
+
+PANELS = "abcdef"
+"""Letters of the panels of Figure 26."""
 
 
 def steps_figure(
@@ -33,3 +40,22 @@ def steps_figure(
     show_radiograph(line[5], pixels, "4  divided by its\nmaximum, upscaled")
     show_heatmap(line[5], display_map(raw), cohort.size)
     return figure
+
+
+def harder_panels(cohort: Cohort, explanations: Explanations) -> Iterator[tuple[str, Figure, str]]:
+    """Figure 26: the test radiographs with most of the findings after the first two, with the heatmap of each.
+
+    Yields:
+        One of PANELS, its figure and its caption; where the run has no such radiograph, the figure is a sentence.
+    """
+    harder = cohort.findings[2:]
+    studies = most_labels(cohort, explanations.probabilities.index.tolist(), harder, len(PANELS)) if harder else []
+    for number, letter in enumerate(PANELS):
+        caption = (
+            f"Test radiograph {number + 1} of the six with most of the harder findings; each map has its own maximum."
+        )
+        if number < len(studies):
+            yield letter, explanation_grid(cohort, explanations, [(studies[number], harder)]), caption
+        else:
+            sentence = f"This run has {len(studies)} such test radiographs: n = {len(studies)}."
+            yield letter, sentence_figure(sentence), caption

@@ -25,13 +25,15 @@ from cxrlib.show.figures.style import (
     outlined,
     sentence_figure,
 )
+from cxrlib.show.tables import best_of_each_finding
 
 TRUE, PREDICTED = "#2ca02c", "#c77cff"
-"""The thesis's colours: green for the readers' boxes, purple for the boxes of the heatmap."""
+"""The thesis's colours: green readers' boxes, purple boxes of the heatmap."""
 
 
 def intersection_and_union(first: np.ndarray, second: np.ndarray, iou: float) -> Figure:
     """Figure 17: the intersection and the union of two boxes (4,)."""
+    first, second = np.asarray(first), np.asarray(second)
     figure, axes = plt.subplots(1, 2, figsize=(PAGE_WIDTH * 0.6, PAGE_WIDTH * 0.3))
     corner = np.maximum(first[:2], second[:2]), np.minimum(first[2:], second[2:])
     inside = np.concatenate(corner)
@@ -118,14 +120,13 @@ def between_chance_and_readers(
         table: from `iou_table`; each finding at its best share of pixels.
         thesis: share by class, likewise at its best share.
         readers: from `reader_table`.
-        protocol: of the rows of `readers`, with the same union as `table`.
+        protocol: which of its rows; with the same union as the table.
     """
     ceiling = readers[readers["protocol"] == protocol].set_index("class_name")
     classes = [name for name in thesis.columns if name in ceiling.index]
     classes = sorted(classes, key=lambda name: ceiling.at[name, "ours"])
     figure, ax = plt.subplots(figsize=(PAGE_WIDTH, 0.5 * len(classes) + 1.0))
-    known = table.dropna(subset="ours").reset_index().sort_values("ours", ascending=False, kind="stable")
-    best = known.drop_duplicates("class_name").set_index("class_name")
+    best = best_of_each_finding(table).set_index("class_name")
     best = best.reindex([name for name in classes if name in best.index])
     rows = pd.Series(range(len(classes)), classes, dtype=float)
     for name, row in rows.items():

@@ -1,5 +1,8 @@
 """Figures of notebook 07: replaced pixels, probability curves, and the pipeline at a glance."""
 
+from collections.abc import Iterator
+from itertools import zip_longest
+
 import pandas as pd
 import torch
 from matplotlib import pyplot as plt
@@ -8,12 +11,16 @@ from matplotlib.figure import Figure
 from cxrlib.data.cohort import Cohort
 from cxrlib.explain.explanations import Explanations
 from cxrlib.show.figures.panels import display_map, show_heatmap, show_radiograph
-from cxrlib.show.figures.style import PAGE_WIDTH, class_colours, image_axes, outlined
+from cxrlib.show.figures.style import PAGE_WIDTH, class_colours, image_axes, outlined, sentence_figure
 
 LINES = ["-", "--", "-.", ":"]
 
 
 MARKS = "osD^vP*X"
+
+
+PANELS = "abcdefg"
+"""Letters of the thesis's Figure 32, one per label of the explained model."""
 
 
 def replaced_grid(original: torch.Tensor, variants: dict[str, torch.Tensor], class_name: str) -> Figure:
@@ -26,11 +33,7 @@ def replaced_grid(original: torch.Tensor, variants: dict[str, torch.Tensor], cla
 
 
 def named(transform: str) -> str:
-    """A transform's name in figures.
-
-    >>> named("mean"), named("blur 11")
-    ('mean grey', 'blur, 11 px')
-    """
+    """A transform's name as a reader knows it: "mean grey", "blur, 11 px"."""
     return "mean grey" if transform == "mean" else f"{transform.replace(' ', ', ')} px"
 
 
@@ -65,6 +68,36 @@ def drop_curves(
     figure.legend(handles, names, loc="outside lower center", ncols=4, frameon=False, fontsize=7)
     figure.suptitle(f"pixels chosen by the {heatmap_class} heatmap (n = {n} radiographs)", fontsize=9)
     return figure
+
+
+def drop_panels(
+    means: pd.DataFrame, own: pd.DataFrame, counts: pd.Series, threshold: float
+) -> Iterator[tuple[str, Figure, str]]:
+    """Figure 32: `drop_curves` of every class's heatmap, with one probability axis for all of them.
+
+    Args:
+        means, counts: from `cxrlib.evaluate.perturbation.mean_drops`.
+        own: from `own_drops`.
+        threshold: a class is predicted where its probability reaches this.
+
+    Yields:
+        One of PANELS, its figure and its caption; where there is nothing to draw, the figure is a sentence.
+    """
+    extremes = [0, *means.min(), *means.max(), *own["low"].dropna(), *own["high"].dropna()]
+    limits = (min(extremes) - 0.02, max(extremes) + 0.02)
+    for letter, name in zip_longest(PANELS, counts.index[: len(PANELS)]):
+        caption = (
+            f"Mean fall of all probabilities when the top pixels of the {name} heatmap are replaced, on the "
+            f"radiographs with p of at least {threshold} for it; thick, with its 95 % interval: {name}."
+        )
+        if name is None:
+            caption = f"This run explains {len(counts)} labels: there is no panel {letter}."
+            figure = sentence_figure(caption)
+        elif counts[name]:
+            figure = drop_curves(means.loc[name], own[own["class_name"] == name], name, limits, counts[name])
+        else:
+            figure = sentence_figure(f"{name}: n = 0, no test study is predicted with p of at least {threshold}.")
+        yield letter, figure, caption
 
 
 def pipeline(

@@ -1,22 +1,22 @@
-"""Figures of notebook 05: heatmaps of several methods, and the taxonomy of explanation methods."""
+"""Textbook figures of the thesis, drawn from the run's own network or in the project's own words."""
 
-import numpy as np
+import torch
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cxrlib.data.cohort import Cohort
-from cxrlib.show.figures.panels import colour_bar, show_heatmap, show_radiograph, show_readers
+from cxrlib.show.figures.panels import colour_bar, display_map, show_heatmap, show_radiograph, show_readers
 from cxrlib.show.figures.style import PAGE_WIDTH, class_colours, image_axes, sentence_figure
 from cxrlib.show.figures.training_figures import BOX
 
 
-def method_grid(cohort: Cohort, cases: list[tuple[str, str]], methods: dict[str, list[np.ndarray]]) -> Figure:
+def method_grid(cohort: Cohort, cases: list[tuple[str, str]], methods: dict[str, list[torch.Tensor]]) -> Figure:
     """Figures 9 and 27: one row per case, the radiograph and one heatmap per method.
 
     Args:
         cases: image id and class name.
-        methods: title -> one heatmap (h, w) in 0..1 per case.
+        methods: title -> one raw map (rows, columns) per case.
     """
     if not cases:
         return sentence_figure("No test study of this run carries a finding: n = 0.")
@@ -26,9 +26,9 @@ def method_grid(cohort: Cohort, cases: list[tuple[str, str]], methods: dict[str,
         pixels = cohort.images([image_id])[0]
         show_radiograph(line[0], pixels, class_name)
         show_readers(line[0], cohort, image_id, {class_name: colours[class_name]})
-        for ax, (title, heatmaps) in zip(line[1:], methods.items(), strict=True):
+        for ax, (title, maps) in zip(line[1:], methods.items(), strict=True):
             show_radiograph(ax, pixels, "" if number else title)
-            show_heatmap(ax, heatmaps[number], cohort.size)
+            show_heatmap(ax, display_map(maps[number].cpu()), cohort.size)
     colour_bar(figure, [ax for line in axes for ax in line])
     return figure
 
@@ -45,7 +45,7 @@ METHODS = "Grad-CAM, SmoothGrad: one kind, local, picture        Pixel replaceme
 
 
 def taxonomy() -> Figure:
-    """Figure 8: three ways to sort explanation methods, and the place of this project's methods."""
+    """Figure 8: ways to sort explanation methods, and where this project's stand."""
     figure, ax = plt.subplots(figsize=(PAGE_WIDTH, 2.6))
     _box(ax, 3, 3, "Explanation methods")
     for number, (question, answers) in enumerate(TAXONOMY):

@@ -1,12 +1,14 @@
-"""Figures of notebook 02: losses, one dot product of a convolution, and a residual block."""
+"""Figure of notebook 02: losses."""
 
 import numpy as np
 import pandas as pd
+import torch
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import nn
 
+from cxrlib.model.networks import normalise
 from cxrlib.show.figures.style import OURS, PAGE_WIDTH, THESIS, sentence_figure
 
 
@@ -90,7 +92,7 @@ def residual_block(block: nn.Module) -> Figure:
 
 
 def block_layers(block: nn.Module) -> list[str]:
-    """The names of the layers of a torchvision residual block, in order, without the shortcut."""
+    """The layers on the long way through a torchvision residual block, in order, in words."""
     words = []
     for name, module in block.named_children():
         if isinstance(module, nn.Conv2d):
@@ -103,3 +105,17 @@ def block_layers(block: nn.Module) -> list[str]:
 
 def _is_last(block: nn.Module, name: str) -> bool:
     return name == [key for key, module in block.named_children() if isinstance(module, nn.BatchNorm2d)][-1]
+
+
+def first_dot_product(network: nn.Module, images: torch.Tensor) -> Figure:
+    """Figure 3: `dot_product` of a ResNet's first filter and the centre of an image, both in their first channel.
+
+    Args:
+        network: a ResNet, on any device.
+        images: uint8 (1, 1, size, size) in the network's frame.
+    """
+    kernel = network.conv1.weight[0, 0].detach().cpu()
+    image = normalise(images)[0, 0]
+    start = (len(image) - len(kernel)) // 2
+    middle = slice(start, start + len(kernel))
+    return dot_product(image[middle, middle].numpy(), kernel.numpy())

@@ -2,29 +2,36 @@
 
 import argparse
 import sys
+from pathlib import Path
 
-from cxrlib.params import ParameterError
+from cxrlib.runtime.errors import Refusal
 from cxrlib.show.report.keep import keep_report
-from cxrlib.workflow.command import add_arguments, read_arguments
+from cxrlib.workflow.command import EXIT_CODES, add_arguments, exit_code, read_arguments
 from cxrlib.workflow.lock import locked
 from cxrlib.workflow.manifest import Manifest
+
+NAME = "cxrlib.show.report"
 
 
 def main() -> int:
     """Return the exit code: 0 all well, 2 wrong usage or a run that has not begun."""
-    parser = argparse.ArgumentParser(prog="python -m cxrlib.show.report", description=__doc__, allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {NAME}",
+        description=__doc__,
+        epilog=EXIT_CODES,
+        allow_abbrev=False,
+    )
     add_arguments(parser)
-    try:
-        _, folder = read_arguments(parser.parse_args())
-        if not (folder / "params.json").exists():
-            raise ParameterError(f"{folder} holds no run; python run_all.py makes one")
-        with locked(folder):
-            keep_report(folder, Manifest(folder), anew=True)
-        print(folder / "report.html")
-    except ParameterError as error:
-        print(f"cxrlib.show.report: {error}", file=sys.stderr)
-        return 2
-    return 0
+    options = parser.parse_args()
+    return exit_code(NAME, lambda: _write(read_arguments(options)[1]))
+
+
+def _write(folder: Path) -> None:
+    if not (folder / "params.json").exists():
+        raise Refusal(f"{folder} holds no run; python run_all.py makes one")
+    with locked(folder):
+        keep_report(folder, Manifest(folder), anew=True)
+    print(folder / "report.html")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The report: one HTML file with all tables and figures of a run, beside the values of the thesis."""
+"""The report: one HTML file with everything that a run made, beside what the thesis reports."""
 
 import base64
 import io
@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from cxrlib.data.cohort import read_provenance
+from cxrlib.runtime.errors import Missing
 from cxrlib.runtime.files import read_json, whole_file
 from cxrlib.show.report.coverage import coverage, others
 from cxrlib.show.report.notebook_pages import write_notebook_pages
@@ -18,11 +19,11 @@ from cxrlib.thesis.claims import check_all
 from cxrlib.thesis.errata import errata
 
 MADE = {"coverage", "claims", "errata"}
-"""Tables that the report itself makes."""
+"""Tables of the report itself."""
 
 
 LONGEST_TABLE = 60
-"""Rows of the longest table that the page shows; it links to longer tables."""
+"""Rows shown; longer tables are linked."""
 
 
 NUMBER = re.compile(r"−?[\d,.]+( to −?[\d,.]+)?")
@@ -37,7 +38,7 @@ BESIDE = {
     "figure_22": ["auroc"],
     "figure_30": ["figure_ceiling"],
 }
-"""Artefacts that the thesis does not have, shown beside one of the thesis's items: item -> artefacts."""
+"""What goes beyond the thesis, but is read beside one of its items."""
 
 
 COUNTED = {"table_02"}
@@ -48,10 +49,10 @@ def write_report(folder: Path) -> list[Path]:
     """Write report.html, tables/claims.csv, tables/errata.csv and tables/coverage.csv of a run.
 
     Args:
-        folder: of a run, finished or not. The page names missing items and the commands that make them.
+        folder: of a run, finished or not; what is missing is named with the command that makes it.
 
     Returns:
-        The paths of the page, of the tables and of the notebooks' pages.
+        What was written: the page first, then the tables and the pages of the notebooks.
     """
     from jinja2 import Environment, PackageLoader
 
@@ -87,7 +88,7 @@ def write_report(folder: Path) -> list[Path]:
 
 
 def _artefacts(folder: Path, items: pd.DataFrame, caution: str) -> dict[str, object]:
-    """The thesis's items, the artefacts that are shown beside each item, and all other artefacts."""
+    """The thesis's items, what is read beside each of them, and what goes beyond the thesis."""
     further = {
         row["artefact"]: _item(folder, row | {"remark": ""}, caution) for row in others(folder).to_dict("records")
     }
@@ -103,19 +104,19 @@ def _artefacts(folder: Path, items: pd.DataFrame, caution: str) -> dict[str, obj
 def _claims(folder: Path) -> pd.DataFrame:
     try:
         return check_all(load_results(folder))
-    except FileNotFoundError:
+    except Missing:
         return pd.DataFrame(columns=["claim", "statement", "rule", "margin", "low", "high", "verdict", "because"])
 
 
 def _errata(folder: Path, parameters: dict) -> pd.DataFrame:
     try:
         return errata(folder, parameters)
-    except FileNotFoundError:
+    except Missing:
         return pd.DataFrame(columns=["point", "thesis", "decision", "parameter", "evidence"])
 
 
 def _item(folder: Path, row: dict, caution: str) -> dict:
-    """The values of one artefact that the template shows."""
+    """What the template needs of one artefact."""
     if not row["file"]:
         return row
     path = folder / row["file"]
@@ -134,11 +135,11 @@ def _item(folder: Path, row: dict, caution: str) -> dict:
 
 
 def table_cells(table: pd.DataFrame, caution: str = "") -> dict[str, list]:
-    """Header and rows of a table as text: numbers with three decimals, intervals in one column.
+    """Header and rows of a table as text for reading: three decimals, intervals in one column.
 
     Args:
-        table: strings, as in the CSV file.
-        caution: if not empty, the column `difference` is marked: its values are no comparison.
+        table: strings, as the CSV file holds them.
+        caution: marks the column `difference` where it means nothing.
     """
     table = table.drop(columns="images", errors="ignore").apply(_readable)
     for low, high, name in INTERVALS:
@@ -152,7 +153,7 @@ def table_cells(table: pd.DataFrame, caution: str = "") -> dict[str, list]:
 
 
 def _readable(column: pd.Series) -> pd.Series:
-    """A column of numbers as text with equal decimals; a column of other text unchanged."""
+    """Numbers of one column with the same decimals; names and other text as they are."""
     if column.name.endswith("_id"):
         return column
     numbers = pd.to_numeric(column, errors="coerce")

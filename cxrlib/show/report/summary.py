@@ -1,4 +1,4 @@
-"""The first lines of the report: the data, the model, and the main scores beside those of the thesis."""
+"""The report's first lines: what was run, on which data, and how it compares."""
 
 from pathlib import Path
 
@@ -7,6 +7,8 @@ import pandas as pd
 from cxrlib.data.provenance import NO_DATA, Provenance
 from cxrlib.evaluate.bootstrap import FEWEST, in_words
 from cxrlib.evaluate.boxes import with_union
+from cxrlib.runtime.errors import Missing
+from cxrlib.thesis.case_tables import read_table
 from cxrlib.thesis.claims import FAILS, HOLDS, OPEN
 from cxrlib.thesis.reported import thesis_iou, thesis_values
 
@@ -14,7 +16,7 @@ from cxrlib.thesis.reported import thesis_iou, thesis_values
 def summary(
     folder: Path, parameters: dict, provenance: Provenance, items: pd.DataFrame, claims: pd.DataFrame
 ) -> list[str]:
-    """Sentences that open the report. A sentence whose table is missing names the table.
+    """Sentences that open the report; one that needs a missing table says so.
 
     Args:
         folder: the run's folder.
@@ -36,13 +38,13 @@ def summary(
     for name, sentence in parts.items():
         try:
             lines.append(f"{name}: {sentence()}")
-        except FileNotFoundError as error:
-            lines.append(f"{name}: {Path(error.filename).name} is missing; a notebook has not run yet.")
+        except Missing as missing:
+            lines.append(f"{name}: {missing}.")
     return lines
 
 
 def not_comparable(provenance: Provenance) -> str:
-    """Why this run's data cannot be compared with the thesis; empty where they can."""
+    """Why a difference from the thesis means nothing on this run's data; empty where it means something."""
     if provenance.rendered:
         return "rendered radiographs: a difference from the thesis is no clinical comparison"
     if provenance.source not in ("vinbigdata", "vinbigdata-resized", "vindr-cxr"):
@@ -60,7 +62,7 @@ def _data(parameters: dict, provenance: Provenance) -> str:
 
 
 def _classification(folder: Path, explained: str) -> str:
-    f1, auroc = (pd.read_csv(folder / "tables" / f"{name}.csv") for name in ("table_03", "auroc"))
+    f1, auroc = (read_table(folder, name) for name in ("table_03", "auroc"))
     micro = f1[(f1["experiment"] == explained) & (f1["label"] == "micro avg")].iloc[0]
     area = auroc.set_index("label").loc["macro avg"]
     thesis = thesis_values("table_03").query("group == '7 classes' and row == 'micro avg'")["value"].item()
@@ -71,8 +73,8 @@ def _classification(folder: Path, explained: str) -> str:
 
 
 def _localisation(folder: Path, protocol: str) -> str:
-    table = pd.read_csv(folder / "tables" / "table_06.csv").dropna(subset="ours")
-    readers = pd.read_csv(folder / "tables" / "reader_agreement.csv").query("protocol == @protocol")
+    table = read_table(folder, "table_06").dropna(subset="ours")
+    readers = read_table(folder, "reader_agreement").query("protocol == @protocol")
     if table.empty:
         return "no finding is predicted correctly and boxed (n = 0)."
     best = table.loc[table["ours"].where(table["n"] >= FEWEST, table["ours"] - 1).idxmax()]
@@ -91,7 +93,7 @@ def _localisation(folder: Path, protocol: str) -> str:
 
 
 def _perturbation(folder: Path) -> str:
-    drops = pd.read_csv(folder / "tables" / "perturbation_cases.csv")
+    drops = read_table(folder, "perturbation_cases")
     if drops.empty:
         return "no class is predicted surely (n = 0)."
     top = drops[(drops["transform"] == "mean") & (drops["share"] == drops["share"].max())]

@@ -1,0 +1,49 @@
+"""Tables and figures as files: whole or absent, the same bytes for the same content, rendered images named as such."""
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from cxrlib.runtime.files import whole_file
+
+FIGURE_DPI = 200
+NOTE_GAP = 0.06
+"""Inches between a figure and the note below it."""
+RENDERED_NOTE = "rendered radiographs, real annotations; not a clinical result"
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a CSV file with six significant digits; the index is written unless it is a plain range."""
+    with whole_file(path) as temporary:
+        table.to_csv(temporary, index=not isinstance(table.index, pd.RangeIndex), float_format="%.6g")
+
+
+def write_figure(path: Path, figure: Figure, mark: str, rendered: bool) -> None:
+    """Write a figure as PNG at `path` and as PDF beside it, cropped to what it shows, and close it.
+
+    Args:
+        path: of the PNG file.
+        figure: laid out once, for both files.
+        mark: stands in the metadata of both, e.g. the id of the run.
+        rendered: whether a note below the figure says that its radiographs are rendered.
+    """
+    if layout := figure.get_layout_engine():
+        layout.execute(figure)
+    with plt.rc_context({"figure.constrained_layout.use": False}):
+        figure.set_layout_engine(None)  # laid out once is enough; "none" would draw each file twice
+    for legend in figure.legends:  # else they would follow the crop below
+        legend.set_bbox_to_anchor((0, 0, 1, 1), figure.transFigure)
+    if rendered:
+        below = (figure.get_tightbbox().y0 - NOTE_GAP) / figure.get_figheight()
+        figure.text(0.5, below, RENDERED_NOTE, ha="center", va="top", fontsize=6, color="#666666")
+    area = figure.get_tightbbox().padded(NOTE_GAP)
+    formats = {
+        ".png": {"Software": None, "Source": mark},
+        ".pdf": {"CreationDate": None, "Creator": mark},
+    }
+    for suffix, metadata in formats.items():
+        with whole_file(path.with_suffix(suffix)) as temporary:
+            figure.savefig(temporary, dpi=FIGURE_DPI, bbox_inches=area, metadata=metadata)
+    plt.close(figure)
