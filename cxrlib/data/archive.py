@@ -60,5 +60,5 @@ def _split(path: str) -> tuple[str | None, str]:
 
 @lru_cache(maxsize=4)
 def _open_zip(path: str) -> zipfile.ZipFile:
-    """Opened once per process: the list of members of a large zip takes a second to read."""
+    """The zip, opened once per process: reading the list of members of a large zip takes a second."""
     return zipfile.ZipFile(path)

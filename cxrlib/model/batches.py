@@ -1,4 +1,4 @@
-"""Stored images, read a batch at a time and brought to the device ahead of need."""
+"""Stored images, read a batch at a time; the next batch is read while the last one is used."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,7 @@ import torch
 class StoredInputs:
     """Some rows of a .npy file of square 8-bit images, used like a uint8 tensor (n, 1, size, size).
 
-    The file is mapped for the time of one read only: memory stays flat, however much is read.
+    The file is memory-mapped for each read and released after it, so that memory does not grow with what is read.
     """
 
     def __init__(self, path: Path, rows: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""Copies of a network that only infer: cut before the pooling, batch norm folded, as fast as the machine allows."""
+"""Copies of a network for inference only: cut before the pooling, with batch norms folded into convolutions."""
 
 import copy
 import math
@@ -38,7 +38,7 @@ def inference_copy(network: nn.Module, layer: str = "layer4", dtype: torch.dtype
 
     A network with global average pooling and a linear layer after `layer` (every torchvision ResNet, DenseNet and
     EfficientNet) becomes a `PooledNetwork`: batch norms are folded into convolutions, memory runs channels last and,
-    on a CPU, convolutions take the following addition and ReLU with them. Any other is copied as it is.
+    on a CPU, each convolution is one operator with the addition and ReLU after it. Any other is copied as it is.
 
     Args:
         network: on its device.
@@ -77,7 +77,7 @@ def predict(network: nn.Module, images: torch.Tensor | StoredInputs, batch_size:
 
 
 def _fused_where_equal(extractor: fx.GraphModule, dtype: torch.dtype) -> fx.GraphModule:
-    """The extractor with fused convolutions, or as it was where the operators are missing or give something else."""
+    """The extractor with fused convolutions; unchanged where the operators are missing or their result differs."""
     probe = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)).to(dtype)
     tolerance = 1e-4 if dtype == torch.float32 else 0.1
     with torch.inference_mode():

@@ -12,7 +12,7 @@ from torchvision import models
 from cxrlib.runtime.files import whole_file
 
 PUBLISHED = ("imagenet", "torchxrayvision")
-"""Weights that have a name; others have a path."""
+"""Values of the weights parameter that are names; any other value is a path."""
 CHEST_URL = (
     "https://github.com/mlmed/torchxrayvision/releases/download/v1/pc-nih-rsna-siim-vin-resnet50-test512-e400-state.pt"
 )

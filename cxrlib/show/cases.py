@@ -1,4 +1,4 @@
-"""Which radiographs a figure shows: stated rules, never a choice by hand."""
+"""Which radiographs a figure shows, by rules; none is chosen by hand."""
 
 from collections.abc import Iterable
 

@@ -131,7 +131,7 @@ def one_radiograph_table(
 ) -> pd.DataFrame:
     """Table 5: scores of one radiograph, beside the thesis's own radiograph and the run's others.
 
-    One radiograph has no bootstrap interval; where it stands among the others says the range of 95 % of them.
+    One radiograph has no bootstrap interval; the range of 95 % of the other radiographs is shown beside it.
 
     Args:
         single: from `score_maps`, of one image.
@@ -208,7 +208,7 @@ def own_drops(cases: pd.DataFrame, classes: list[str], weights: pd.DataFrame) ->
 
 
 def reader_table(agreement: pd.DataFrame, weights: pd.DataFrame) -> pd.DataFrame:
-    """What radiologists reach against each other: finding by protocol, mean over images.
+    """Agreement between radiologists: finding by protocol, mean over images.
 
     Args:
         agreement: from `reader_agreement`.

@@ -1,8 +1,8 @@
 """Which files of a run a notebook reads and writes, recorded while it runs.
 
 The runner names a log and the run's folder in the environment of a kernel; importing cxrlib there, or in a process
-that the kernel starts, begins the record. It rests on Python's audit events, so nothing needs to be declared and no
-reader or writer can be forgotten. A file that a compiled library opens by itself is not seen.
+that the kernel starts, begins the record. The record is made from Python's audit events: every file that Python code
+opens is noted without a declaration. A file that a compiled library opens by itself is not noted.
 """
 
 import json
@@ -65,7 +65,7 @@ def begin() -> None:
 
 
 class Recorder:
-    """Appends to a log that several processes share; one short write per line keeps them apart."""
+    """Appends to a log that several processes share; each line is one short write, so that lines do not mix."""
 
     def __init__(self, log: Path, folder: str) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -85,8 +85,8 @@ class Recorder:
         os.write(self.file, (json.dumps([kind, value]) + "\n").encode())
 
     def on_cell(self, cell: object) -> None:
-        """A cell begins; what it writes again is recorded again, as its own."""
-        if cell.store_history:  # the shell's own counter moves before this in one version, after it in another
+        """A cell begins: files that it writes are recorded as its own, also if another cell wrote them before."""
+        if cell.store_history:  # versions of IPython raise the shell's counter before or after this event
             self.cell += 1
             self.seen.clear()
             self.add("cell", self.cell)

@@ -1,4 +1,4 @@
-"""One run per folder: a lock that the system takes back when its holder dies, however it dies."""
+"""One run per folder: a lock of the operating system, released when its holder ends, also when it is killed."""
 
 import contextlib
 import fcntl
@@ -21,7 +21,7 @@ def locked(folder: Path) -> Iterator[int]:
     """Hold the lock of a run's folder; yield its file descriptor, for kernels to inherit.
 
     The lock is free when the last process that holds the descriptor is gone: a run that was killed leaves no stale
-    lock, and its kernels cannot write into the next run. What it had half written is removed.
+    lock, and its kernels cannot write into the next run. Its half-written temporary files are removed.
 
     Raises:
         ParameterError: another run holds it.

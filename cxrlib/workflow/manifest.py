@@ -58,7 +58,7 @@ class Manifest:
     def hash_of(self, name: str) -> str | None:
         """The sha256 of a file below the folder, None where it is absent.
 
-        Size and time of change vouch for the recorded one; a file of several GB is not read for nothing.
+        The recorded sha256 is returned where size and time of change are as recorded: reading several GB takes long.
         """
         path = self.folder / name
         if not path.is_file():
@@ -70,7 +70,7 @@ class Manifest:
         return file_sha256(path)
 
     def begin(self, name: str, recipe: dict, run: str) -> None:
-        """Note that a notebook begins; what it made before stays its own until somebody else makes it."""
+        """Note that a notebook begins; what it made before stays recorded as its own."""
         versions = environment()
         key = fingerprint(versions)
         self.environments[key] = versions
@@ -132,7 +132,8 @@ class Manifest:
     def keep(self, command: str, files: list[Path], version: str | None = None) -> None:
         """Note that a command has written `files`.
 
-        A notebook that made one of them before is taken to have read it as it was, and so is stale if it changed.
+        A file that a notebook made before belongs to the command from now on. The notebook's entry moves the file's
+        earlier hash from `artefacts` to `reads`, so that the notebook is stale if the command changed the file.
         """
         names = sorted(file.relative_to(self.folder).as_posix() for file in files)
         for entry in self.notebooks.values():
@@ -155,13 +156,13 @@ class Manifest:
         write_json(self.path, content)
 
     def claim(self, command: str, files: list[Path]) -> None:
-        """`keep` those of `files` that nobody else has on record as they are."""
+        """`keep` those of `files` that are not recorded, with this content, as made by another notebook or command."""
         recorded = {path: about["sha256"] for path, maker, about in self.artefacts() if maker != command}
         names = {file.relative_to(self.folder).as_posix(): file for file in files}
         self.keep(command, [file for name, file in names.items() if recorded.get(name) != self.hash_of(name)])
 
     def _disown(self, paths: Iterable[str]) -> None:
-        """Somebody else has made these files since."""
+        """Remove these files from the artefacts of whoever made them before."""
         for entry in [*self.notebooks.values(), *self.commands.values()]:
             entry["artefacts"] = {
                 path: about for path, about in entry.get("artefacts", {}).items() if path not in paths

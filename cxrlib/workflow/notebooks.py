@@ -58,7 +58,7 @@ def title_of(notebook: Path) -> str:
 def declared_parameters(notebook: Path) -> dict[str, object]:
     """Names and default values in the cell tagged `parameters`.
 
-    Read from the syntax tree: papermill's own inspection loses a parameter whose line holds a second "=".
+    Read from the syntax tree, since papermill's own inspection loses a parameter whose line holds a second "=".
 
     Raises:
         ParameterError: not exactly one such cell, or something in it that is no assignment of a literal.

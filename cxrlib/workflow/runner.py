@@ -1,6 +1,6 @@
 """Runs the notebooks in order through papermill, those that are not fresh.
 
-Importing this module imports neither papermill nor torch, and a run where all is fresh does not either.
+Importing this module imports neither papermill nor torch. A run in which every notebook is fresh imports neither.
 """
 
 import logging
@@ -108,8 +108,9 @@ def run(plan: Plan, finish: Callable[[Path, Manifest], None]) -> bool:
 def _run_one(notebook: Path, plan: Plan, recipe: dict, manifest: Manifest, kernels: Kernels) -> None:
     """Execute one notebook and keep the manifest.
 
-    The log of an earlier, interrupted attempt goes on: what that attempt made is this notebook's too. What somebody
-    changed in the results of a finished attempt at the same is deleted, lest it be taken up as finished work.
+    Two things may be left of an earlier attempt. The log of an interrupted attempt is continued, so that the files of
+    that attempt are recorded as this notebook's. After a finished attempt with the same recipe, the results that have
+    changed since are deleted: the notebook would otherwise find them and skip the work.
     """
     before = manifest.notebooks.get(notebook.stem, {})
     if before.get("status") == DONE and before["recipe"] == recipe:
@@ -141,14 +142,14 @@ def _note_parameters(plan: Plan, notebook: Path) -> None:
 
 
 def execute(notebook: Path, target: Path, parameters: dict[str, object], kernel: "KernelManager") -> None:
-    """Execute one notebook in a kernel, which is ended then, and write `target`.
+    """Execute one notebook in a kernel, end the kernel, and write `target`.
 
     Raises:
         NotebookFailed: a cell failed or the kernel died. `target` is as before, and the half-executed copy lies in
             the folder `failed` beside it.
         Refused: the same, because of what the notebook was given.
     """
-    import papermill  # while the kernel starts
+    import papermill  # takes seconds, in which the kernel starts
 
     logging.getLogger("papermill").setLevel(logging.ERROR)
     half_executed = target.parent / "failed" / target.name

@@ -168,7 +168,7 @@ def nodule(layers, strength, outward, rng):
 
 
 def other_lesion(layers, strength, outward, rng):
-    """Something modest that is none of the others: a faint ring."""
+    """A faint ring, unlike the other findings."""
     x, y = unit_grid(layers.air.shape)
     radius = np.sqrt(x * x + y * y)
     ring = np.exp(-(((radius - 0.75) / 0.12) ** 2))

@@ -98,6 +98,6 @@ def image_paths(root: Root, suffixes: tuple[str, ...], whole_name: bool = False)
 
 
 def images_of_patients(image_ids: pd.Series, paths: list[str], patients: pd.Series | None = None) -> pd.DataFrame:
-    """The table `Source.images`; without `patients` every image is a patient of its own."""
+    """The table `Source.images`; without `patients` every image counts as another patient."""
     patients = image_ids if patients is None else patients
     return pd.DataFrame({"image_id": image_ids, "path": paths, "patient_id": patients}).reset_index(drop=True)

@@ -64,7 +64,7 @@ class StudyChooser(widgets.VBox):
         self._list()
 
     def step(self, count: int) -> None:
-        """Move by so many studies, no further than the first or last."""
+        """Move by a number of studies, at most to the first or last."""
         if self.chosen:
             position = self.chosen.index(self.image_id) + count
             self.study.value = self.chosen[min(max(position, 0), len(self.chosen) - 1)]

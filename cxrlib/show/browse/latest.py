@@ -1,4 +1,4 @@
-"""Work in the background of which only the newest request counts."""
+"""Work in a background thread that shows the result of the newest request only."""
 
 import threading
 from collections.abc import Callable
@@ -21,13 +21,13 @@ class LatestOnly:
         self._running: Future | None = None
 
     def ask(self, request: object) -> None:
-        """Work on `request` next, instead of anything asked for before."""
+        """Work on `request` next; earlier requests that have not begun are dropped."""
         with self._lock:
             self._wanted = request
             self._running = self._thread.submit(self._answer, request)
 
     def forget(self) -> None:
-        """Show nothing of what was asked for before."""
+        """Drop all earlier requests: their results are not shown."""
         with self._lock:
             self._wanted = None
 

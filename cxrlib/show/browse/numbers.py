@@ -1,4 +1,4 @@
-"""The numbers beside a picture: probabilities of all classes, and how the heatmap meets the readers' boxes."""
+"""The numbers beside a picture: probabilities of all classes, and the heatmap's scores against the readers' boxes."""
 
 from html import escape
 
@@ -18,7 +18,7 @@ EXPLAINED = {
 
 
 COLUMNS = dict(zip(EXPLAINED, ["all_pairs", "best_match", "mask_iou", "iobb", "hit"], strict=True))
-"""What `cxrlib.evaluate.localisation` calls them."""
+"""Names of these scores in `cxrlib.evaluate.localisation`."""
 
 
 def localisation_numbers(evidence: Evidence, size: int) -> dict[str, float]:

@@ -84,7 +84,7 @@ class OwnPanel(widgets.VBox):
         )
 
     def show(self, view: View) -> None:
-        """Draw the uploaded image with the view's class and share; the study of the view plays no part."""
+        """Draw the uploaded image with the view's class and share; the view's study is ignored."""
         self.view = view
         if self.results.network is None:
             self.say("Own images need the run's network; this browser was opened without one.")

@@ -55,7 +55,7 @@ def missing_map(results: BrowsedRun, view: View) -> str:
 
 @contextlib.contextmanager
 def told_in_place(say: Callable[[str], None]) -> Iterator[None]:
-    """Replace the picture by the error's text before the error goes on its way: nothing stale stays on the page."""
+    """Replace the picture by the error's text, then raise the error again; no outdated picture stays on the page."""
     try:
         yield
     except Exception as error:

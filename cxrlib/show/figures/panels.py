@@ -18,7 +18,7 @@ from cxrlib.explain.maps import normalise_maps, upscale
 from cxrlib.show.figures.style import HEATMAP, READER_LINES, class_colours, image_axes, outlined, sentence_figure
 
 OPACITY = 0.7
-"""Of a heatmap's maximum; weaker parts are more transparent, in proportion."""
+"""Opacity of a heatmap's maximum, 0..1; a cell of value v in 0..1 has opacity v * OPACITY."""
 
 
 GREY = 0.5
@@ -26,15 +26,15 @@ GREY = 0.5
 
 
 BOX_LINE = 1.2
-"""Points."""
+"""Width of a box's outline in points."""
 
 
 INSET = 0.015
-"""By what part of the image a box is drawn smaller for each earlier one with the same corners."""
+"""Boxes with equal corners are drawn inside each other, each this fraction of the image's side further in."""
 
 
 WIDEST = 3
-"""Panels of one study in a line."""
+"""Most panels of one study in a line."""
 
 
 MAP_SIZE = 128
@@ -67,8 +67,8 @@ def show_readers(ax: Axes, cohort: Cohort, image_id: str, colours: dict[str, str
     readers = cohort.readers(image_id)
     boxes = pd.concat([cohort.boxes(image_id, name).assign(colour=colour) for name, colour in colours.items()])
     x_min, y_min, x_max, y_max = boxes[BOX_COLUMNS].to_numpy().T
-    widest = np.minimum(x_max - x_min, y_max - y_min) / 3  # something is left of small boxes
-    inset = np.minimum(boxes.groupby(BOX_COLUMNS).cumcount() * INSET * cohort.size, widest)
+    third = np.minimum(x_max - x_min, y_max - y_min) / 3  # a box keeps at least a third of its shorter side
+    inset = np.minimum(boxes.groupby(BOX_COLUMNS).cumcount() * INSET * cohort.size, third)
     boxes[BOX_COLUMNS] += np.outer(inset, [1, 1, -1, -1])
     for (reader, colour), rows in boxes.groupby(["rad_id", "colour"], sort=False):
         line = READER_LINES[readers.index(reader) % len(READER_LINES)]
@@ -88,7 +88,7 @@ def box_legend(figure: Figure, cohort: Cohort, image_ids: list[str], columns: in
 
 
 def show_heatmap(ax: Axes, heatmap: np.ndarray, size: int) -> None:
-    """Lay a heatmap (h, w) in 0..1 over an image of `size` pixels; the weaker, the more transparent."""
+    """Lay a heatmap (h, w) in 0..1 over an image of `size` pixels; cells of lower value are more transparent."""
     extent = (0, size, size, 0)
     ax.imshow(heatmap, cmap=HEATMAP, vmin=0, vmax=1, alpha=OPACITY * heatmap, extent=extent, interpolation="bilinear")
 

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 PAGE_WIDTH = 7.0
-"""Inches."""
+"""Width of a figure in inches."""
 
 
 LINE_HEIGHT = 0.15
@@ -58,7 +58,7 @@ def class_colours(classes: list[str]) -> dict[str, str]:
 
 
 def outlined(width: float, colour: str = "#444444") -> list[AbstractPathEffect]:
-    """A thin dark edge for a line of `width` points: yellow is hardly seen on white, and no colour on all images."""
+    """A thin dark edge for a line of `width` points, so that yellow is seen on white and any colour on an image."""
     return [withStroke(linewidth=width + 0.8, foreground=colour)]
 
 
@@ -77,7 +77,7 @@ def image_axes(
     figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False)
     for ax in axes.flat:
         ax.set_axis_off()
-        ax.set(xticks=[], yticks=[])  # they would be laid out, unseen
+        ax.set(xticks=[], yticks=[])  # hidden axes would take time to lay out
     return figure, axes.tolist()
 
 

@@ -41,7 +41,7 @@ BESIDE = {
 
 
 COUNTED = {"table_02"}
-"""Tables that compare the thesis with all real annotations, whatever images the run uses."""
+"""Tables that compare the thesis with all real annotations; they do not depend on the run's images."""
 
 
 def write_report(folder: Path) -> list[Path]:
