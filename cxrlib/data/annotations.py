@@ -51,7 +51,7 @@ PUBLIC_ANNOTATIONS = Provenance(
     "vinbigdata annotations",
     "train.csv of the VinBigData Chest X-ray Abnormalities Detection, as torchxrayvision carries it",
 )
-"""Of what needs the real annotations only."""
+"""Provenance of tables and figures that need the real annotations only, and no images."""
 
 
 class AnnotationError(Refusal):
@@ -119,7 +119,8 @@ def read_rows(path: Root, columns: list[str]) -> pd.DataFrame:
         )
     if frame.empty:
         raise AnnotationError(f"{path} has a header but no rows; is the download complete?")
-    if not isinstance(frame.index, pd.RangeIndex):  # pandas makes an index of what has no header
+    # pandas takes the first fields as index where a row has more fields than the header
+    if not isinstance(frame.index, pd.RangeIndex):
         raise AnnotationError(f"{path}, row 2: has more fields than the header names; is a comma unquoted?")
     frame.index += 2  # the line in the file, after the header
     for column in [column for column in BOX_COLUMNS if column in columns]:
@@ -144,8 +145,8 @@ def numbers_of(frame: pd.DataFrame, column: str, path: Root) -> pd.Series:
 def check_annotations(frame: pd.DataFrame, classes: list[str], name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Refuse unknown classes; set aside duplicated rows and impossible boxes, keeping the reader's label.
 
-    A box is impossible when it is inverted, has no area or lies partly undefined. Its row stays as a label
-    without a box: the reader did see the finding.
+    A box is impossible when it is inverted, has no area or lacks a coordinate. Its row stays as a label without a
+    box, since the reader gave the label.
 
     Args:
         frame: rows with the columns of `COLUMNS`; the index is the row's line in its file.

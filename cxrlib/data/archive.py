@@ -1,4 +1,4 @@
-"""Files that lie in a folder or in a zip, read alike: `/data/set.zip/train/a.dicom` is a member of `/data/set.zip`."""
+"""Files of a folder or of a zip, with one kind of path: `/data/set.zip/train/a.dicom` is a member of the zip."""
 
 import zipfile
 from functools import lru_cache
@@ -16,7 +16,7 @@ def open_root(path: Path) -> Root | None:
 
 
 def files_below(root: Root) -> list[str]:
-    """Every file's path from `root`, with slashes, in order; hidden files and folders are left out."""
+    """The path of every file from `root`, with slashes, sorted; hidden files and folders are left out."""
     if isinstance(root, zipfile.Path):
         names = [name.removeprefix(root.at) for name in root.root.namelist() if name.startswith(root.at)]
     else:
@@ -29,7 +29,7 @@ def read_bytes(path: str) -> bytes:
     """Content of a file or of a zip's member.
 
     Raises:
-        FileNotFoundError: there is neither.
+        FileNotFoundError: there is no such file and no such member.
     """
     archive, member = _split(path)
     if archive is None:
@@ -41,7 +41,7 @@ def read_bytes(path: str) -> bytes:
 
 
 def identity(path: str) -> list:
-    """Name, size, and time of change (of a zip's member: checksum) of a file; the name alone where it is missing."""
+    """Name, size and time of change of a file; name, size and checksum of a zip's member; only the name if missing."""
     archive, member = _split(path)
     name = path.rpartition("/")[2]
     if archive is not None:
@@ -52,7 +52,7 @@ def identity(path: str) -> list:
 
 
 def _split(path: str) -> tuple[str | None, str]:
-    """The zip and the member that a path names; None and the path where it names a plain file."""
+    """The zip and the member that a path names; None and the path itself if it names a plain file."""
     head, suffix, member = path.partition(".zip/")
     is_member = bool(suffix) and Path(head + ".zip").is_file()
     return (head + ".zip", member) if is_member else (None, path)
@@ -60,5 +60,5 @@ def _split(path: str) -> tuple[str | None, str]:
 
 @lru_cache(maxsize=4)
 def _open_zip(path: str) -> zipfile.ZipFile:
-    """Opened once per process: the list of members of a large zip takes a second to read."""
+    """The zip, opened once per process: reading the list of members of a large zip takes a second."""
     return zipfile.ZipFile(path)

@@ -1,4 +1,4 @@
-"""What a careful person checks before training: labels that come together, readers' habits, boxes, and the pixels."""
+"""Checks of the data before training: labels that come together, readers' habits, boxes, and the pixels."""
 
 import cv2
 import numpy as np

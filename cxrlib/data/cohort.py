@@ -1,4 +1,4 @@
-"""The cohort of a run: studies, labels, boxes and pixels in one frame, as notebook 01 leaves them for the others."""
+"""The cohort of a run: studies, labels, boxes and pixels, all in one frame of square images."""
 
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -22,10 +22,10 @@ class Cohort:
         annotations: rows of `cxrlib.data.annotations.COLUMNS`, boxes in pixels of the stored square images.
         labels: uint8 0/1, image_id by class.
         pixels: uint8 (studies, size, size), memory-mapped.
-        folder: where all this is stored, with the images in the frame of a network (`cxrlib.stages.inputs`).
-        provenance: which data these are.
+        folder: where the cohort is stored, with the images in the frame of a network (`cxrlib.stages.inputs`).
+        provenance: where pixels and annotations come from.
         experiments: name of each experiment -> its labels.
-        experiment: the one whose model is explained.
+        experiment: name of the experiment whose model is explained.
     """
 
     studies: pd.DataFrame
@@ -63,13 +63,13 @@ class Cohort:
         return NO_FINDING if NO_FINDING in self.explained else None
 
     def __repr__(self) -> str:
-        """Counts per split and label, e.g. for a notebook's last line."""
+        """The number of studies per split and label of the explained experiment."""
         counts = self.labels[self.explained].groupby(self.studies["split"]).sum().T
         counts.loc["studies"] = self.studies["split"].value_counts()
         return f"{len(self.studies):,} studies, {self.provenance.description}\n{counts.rename_axis(columns=None)}"
 
     def of(self, split: str, classes: list[str] | None = None) -> list[str]:
-        """Image ids of a split that have at least one of `classes` (default: the explained labels)."""
+        """Image ids of a split that have at least one label of `classes` (default: the explained labels)."""
         in_split = self.studies["split"] == split
         return self.studies.index[in_split & self.labels[classes or self.explained].any(axis=1)].tolist()
 
@@ -99,7 +99,7 @@ class Cohort:
         return sorted(self.annotations.loc[rows, "rad_id"].unique(), key=reader_order)
 
     def boxes_of(self, image_id: str) -> np.ndarray:
-        """All readers' boxes of all the run's findings on one image: float (n, 4), pixels of the stored image."""
+        """All readers' boxes of all `findings` on one image: float (n, 4), pixels of the stored image."""
         return np.concatenate([self.boxes(image_id, name)[BOX_COLUMNS].to_numpy(float) for name in self.findings])
 
     @cached_property

@@ -16,7 +16,7 @@ DICOM_SUFFIXES = (".dicom", ".dcm")
 
 
 JPEG2000_DECODER = "pylibjpeg"
-"""Decodes in one thread: GDCM, pydicom's first choice, takes every core for one file, and more of their time in all."""
+"""Decoder of one thread. GDCM, pydicom's first choice, uses every core for one file and more core time in all."""
 
 
 class ImageError(Refusal):
@@ -86,7 +86,7 @@ def _grey_of_stored(stored: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray:
 
 
 def by_table(stored: np.ndarray, grey_of: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """`grey_of` applied to an array, but only once to each value that occurs in it: a radiograph has few.
+    """`grey_of` of an array, computed once for each value that occurs in it and not once for each pixel.
 
     Args:
         stored: any shape; values of up to 16 bits are looked up, others sorted.
@@ -98,7 +98,7 @@ def by_table(stored: np.ndarray, grey_of: Callable[[np.ndarray], np.ndarray]) ->
     if stored.dtype.kind not in "iu" or stored.dtype.itemsize > 2:
         values, positions = np.unique(stored, return_inverse=True)
         return grey_of(values)[positions].reshape(stored.shape)
-    codes = stored.view(f"u{stored.dtype.itemsize}")  # the bits of a signed value, as a place in the table
+    codes = stored.view(f"u{stored.dtype.itemsize}")  # a signed value's position: its bits, read unsigned
     present = np.flatnonzero(np.bincount(codes.ravel()))
     table = np.zeros(present[-1] + 1, np.uint8)
     table[present] = grey_of(present.astype(codes.dtype).view(stored.dtype))

@@ -1,4 +1,4 @@
-"""One name per finding: what each data set and each pretrained network calls the suite's findings."""
+"""The names of findings in each data set and each pretrained network, and the suite's names for them."""
 
 from pathlib import Path
 
@@ -7,18 +7,22 @@ import pandas as pd
 from cxrlib.data.annotations import VINBIGDATA_CLASSES
 
 RENAMED = {"Other disease": "Other diseases"}
-"""Spellings of one label within one data set that has no counterpart in the suite."""
+"""Second spellings of a label that has no counterpart in the suite: spelling -> the label's name."""
 
 
 def suite_names(source: str) -> dict[str, str]:
-    """Every label name of `source` and what the suite calls it; a label without a counterpart keeps its name."""
+    """Label name of `source` -> the suite's name; a label without a counterpart keeps its name.
+
+    >>> suite_names("nih")["Effusion"]
+    'Pleural effusion'
+    """
     table = label_map()
     own = table[table["source"] == source].set_index("name")["finding"]
     return {name: finding or RENAMED.get(name, name) for name, finding in own.items()}
 
 
 def suite_classes(source: str) -> list[str]:
-    """Classes of `source` under the suite's names: the suite's findings, then its own, "No finding" last."""
+    """Classes of `source` under the suite's names: the findings of the suite, the others of `source`, "No finding"."""
     names = set(suite_names(source).values())
     shared = [name for name in VINBIGDATA_CLASSES if name in names]
     return shared[:-1] + sorted(names - set(shared)) + shared[-1:]
@@ -31,10 +35,10 @@ def without_counterpart(source: str) -> tuple[list[str], list[str]]:
 
 
 def rename(labels: pd.Series, source: str) -> pd.Series:
-    """Label names of `source` to the suite's; unknown ones stay as they are, for the check of classes to refuse."""
+    """Label names of `source` replaced by the suite's names. Unknown names stay; `check_annotations` refuses them."""
     return labels.replace(suite_names(source))
 
 
 def label_map() -> pd.DataFrame:
-    """What data sets and pretrained networks call the suite's findings: source, name, finding (or empty), note."""
+    """The table of names: source, name (in the source), finding (the suite's name, or empty), note."""
     return pd.read_csv(Path(__file__).with_name("label_map.csv"), keep_default_na=False)

@@ -1,4 +1,4 @@
-"""Which data a result comes from, as every table and figure says it."""
+"""The description of the data behind a table or figure."""
 
 from dataclasses import dataclass, replace
 
@@ -23,11 +23,11 @@ class Provenance:
 
 
 NO_DATA = Provenance()
-"""Of what shows no data set: a textbook drawing, a table from the literature."""
+"""Provenance of what shows no data set: a textbook drawing, a table from the literature."""
 
 
 def transfer_provenance(home: Provenance, abroad: Provenance) -> Provenance:
-    """Of a model that learned from `home` and is tested on `abroad`: rendered as soon as one of the two is."""
+    """Provenance of a model that learned from `home` and is tested on `abroad`; rendered if either of the two is."""
     return replace(
         abroad,
         description=f"{home.description}; tested on: {abroad.description}",

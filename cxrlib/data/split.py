@@ -64,7 +64,7 @@ def stratified_split(labels: pd.DataFrame, valid_share: float, test_share: float
 
 
 def _move_surplus(assigned: np.ndarray, sizes: list[int], random: np.random.RandomState) -> None:
-    """The stratifier meets sizes only approximately: move random rows, in place, until they are exact."""
+    """Move random rows, in place, from splits that are too large to those that are too small, until sizes are exact."""
     for short in range(len(sizes)):
         while (missing := sizes[short] - np.sum(assigned == short)) > 0:
             surplus = [np.sum(assigned == i) - size for i, size in enumerate(sizes)]

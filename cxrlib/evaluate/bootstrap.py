@@ -1,8 +1,8 @@
-"""Bootstrap over patients (Efron 1979): how far a score would move if others had been drawn.
+"""Bootstrap over patients (Efron 1979): how far a score would change with other patients.
 
-A resample is a row of weights: how often each study was drawn, with all others of its patient. Row 0 is the study set
-as it is, so that one call gives the score and its resamples; two methods scored with the same weights are compared in
-pairs.
+A resample is a row of weights: how often each study was drawn, together with all others of its patient. Row 0 is the
+study set as it is, so that one call gives the score and its resamples. Two methods that are scored with the same
+weights can be compared resample by resample.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ LEVEL = 0.95
 
 
 FEWEST = 5
-"""Cases below which a mean has no interval: the resamples of so few hardly differ."""
+"""Cases below which a mean has no interval: resamples of fewer cases differ too little."""
 
 
 def study_weights(image_ids: Sequence, resamples: int, seed: int, patients: pd.Series | None = None) -> pd.DataFrame:

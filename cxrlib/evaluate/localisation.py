@@ -1,4 +1,4 @@
-"""Do heatmaps point where the radiologists pointed? Masks and their boxes scored against all readers' boxes."""
+"""Localisation: scores of heatmaps, their masks and their boxes against all readers' boxes."""
 
 import numpy as np
 import pandas as pd
@@ -52,7 +52,7 @@ def score_maps(
         for share, mask in zip(shares, top_pixels_of(heatmap, shares).numpy(), strict=True):
             rows.append(about | {"share": share} | score_mask(mask, true, cohort.size))
     scores = pd.DataFrame(rows, columns=["image_id", "class_name", "share", *SCORES, *SIZES])
-    return scores.astype({name: float for name in ("share", *SCORES, *SIZES)})  # also where there is no row
+    return scores.astype({name: float for name in ("share", *SCORES, *SIZES)})  # an empty table would have dtype object
 
 
 def score_cases(cohort: Cohort, explanations: Explanations, cases: pd.DataFrame, shares: list[float]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Pixel importance: replace the pixels that a heatmap calls important and watch the probabilities (section 3.4.2)."""
+"""Pixel importance: replace a heatmap's top pixels and predict again (thesis, section 3.4.2)."""
 
 import pandas as pd
 import torch

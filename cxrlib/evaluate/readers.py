@@ -1,4 +1,4 @@
-"""What radiologists reach against each other: the ceiling for heatmaps (boxes) and for the classifier (labels)."""
+"""Agreement between radiologists, beside which heatmaps (boxes) and the classifier (labels) are read."""
 
 from collections import defaultdict
 from itertools import combinations

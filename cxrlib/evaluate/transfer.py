@@ -1,4 +1,4 @@
-"""Does a model hold on another data set? The same scores at home and abroad, over the labels that both have."""
+"""Transfer to another data set: the same scores on both test sets, over the labels that both data sets have."""
 
 from dataclasses import dataclass, replace
 

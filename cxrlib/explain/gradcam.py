@@ -66,7 +66,7 @@ def explained_activations(network: nn.Module, layer: str) -> Iterator[list[torch
 
     def record(_module: nn.Module, _inputs: tuple, output: torch.Tensor) -> torch.Tensor:
         recorded[:] = [output.detach().requires_grad_()]
-        # a copy, since an in-place operation may follow and a leaf must not change
+        # a copy: an in-place operation may follow, which torch forbids on a leaf
         return recorded[0].clone()
 
     handle = module.register_forward_hook(record)

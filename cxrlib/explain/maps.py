@@ -23,7 +23,7 @@ def normalise_maps(maps: torch.Tensor) -> torch.Tensor:
 def upscale(maps: torch.Tensor, size: int) -> torch.Tensor:
     """Bilinear upscaling of maps (..., rows, columns) to float32 (..., size, size) pixels.
 
-    The outer edges of the map and of the image coincide (`align_corners=False` in torch). No map at all gives none.
+    The outer edges of the map and of the image coincide (`align_corners=False` in torch). No maps give none.
 
     >>> upscale(torch.tensor([[0.0, 1.0], [0.0, 1.0]]), 4)[0].tolist()
     [0.0, 0.25, 0.75, 1.0]

@@ -1,4 +1,4 @@
-"""Stored images, read a batch at a time and brought to the device ahead of need."""
+"""Stored images, read a batch at a time; the next batch is read while the last one is used."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,7 @@ import torch
 class StoredInputs:
     """Some rows of a .npy file of square 8-bit images, used like a uint8 tensor (n, 1, size, size).
 
-    The file is mapped for the time of one read only: memory stays flat, however much is read.
+    The file is memory-mapped for each read and released after it, so that memory does not grow with what is read.
     """
 
     def __init__(self, path: Path, rows: np.ndarray) -> None:
@@ -29,11 +29,16 @@ class StoredInputs:
 def load_batches(
     images: torch.Tensor | StoredInputs, batches: list[torch.Tensor], device: torch.device
 ) -> Iterator[torch.Tensor]:
-    """Bring batches of images to the device; the next one is read while the caller works on the last.
+    """Bring batches of images to the device; a thread reads the next batch while the caller works on the last one.
+
+    >>> images = torch.arange(4, dtype=torch.uint8).view(4, 1, 1, 1)
+    >>> [batch.flatten().tolist() for batch in load_batches(images, torch.arange(4).split(3), torch.device("cpu"))]
+    [[0, 1, 2], [3]]
 
     Args:
         images: uint8 (n, 1, h, w).
-        batches: positions of the images of each batch.
+        batches: positions of the images of each batch, int64.
+        device: where the batches are needed.
 
     Yields:
         uint8 (len(batch), 1, h, w).

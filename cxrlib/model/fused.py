@@ -1,4 +1,4 @@
-"""Convolutions that take the addition and the ReLU after them along, for CPUs.
+"""Convolutions with the addition and the ReLU after them in one operator, for CPUs.
 
 The operators are those that torch.compile generates for a frozen network on a CPU, called here without a compiler. A
 convolution's result is then written to memory once instead of two or three times.
@@ -57,7 +57,7 @@ def fuse_convolutions(network: fx.GraphModule) -> fx.GraphModule:
         relu = _only_user(addition or node, lambda user: _is_relu(user, modules))
         addend = [other for other in addition.args if other is not node] if addition else []
         last = relu or addition or node
-        name = f"fused.{node.name}"  # a module that is called twice is followed by different things
+        name = f"fused.{node.name}"  # a module that is called twice needs two names, since different operations follow
         network.add_submodule(name, FusedConvolution(modules[node.target], relu is not None))
         with network.graph.inserting_before(last):
             fused = network.graph.call_module(name, (node.args[0], *addend))

@@ -1,4 +1,4 @@
-"""Copies of a network that only infer: cut before the pooling, batch norm folded, as fast as the machine allows."""
+"""Copies of a network for inference only: cut before the pooling, with batch norms folded into convolutions."""
 
 import copy
 import math
@@ -14,7 +14,7 @@ from cxrlib.model.pooling import split_at_pooling
 from cxrlib.runtime.memory import smaller_batches
 
 CHUNK_PIXELS = 8 * 224 * 224
-"""Pixels that go through a CPU at once: the activations of more would leave its cache (measured with ResNet50)."""
+"""Pixels that go through a CPU at once. The activations of more pixels leave its cache (measured with ResNet50)."""
 
 
 class _Features(nn.Module):
@@ -38,13 +38,13 @@ def inference_copy(network: nn.Module, layer: str = "layer4", dtype: torch.dtype
 
     A network with global average pooling and a linear layer after `layer` (every torchvision ResNet, DenseNet and
     EfficientNet) becomes a `PooledNetwork`: batch norms are folded into convolutions, memory runs channels last and,
-    on a CPU, convolutions take the following addition and ReLU with them. Any other is copied as it is.
+    on a CPU, each convolution is one operator with the addition and ReLU after it. Any other is copied as it is.
 
     Args:
         network: on its device.
         layer: name of the module to explain.
-        dtype: number format of the features; torch.bfloat16 halves memory and doubles speed where a device has it.
-            Pooling, logits and maps are always float32.
+        dtype: number format of the features. torch.bfloat16 needs half the memory and, on devices that have it, about
+            half the time. Pooling, logits and maps are always float32.
     """
     copied = copy.deepcopy(network).eval().requires_grad_(False).to(memory_format=torch.channels_last)
     pooled = split_at_pooling(copied, layer)
@@ -60,7 +60,7 @@ def inference_copy(network: nn.Module, layer: str = "layer4", dtype: torch.dtype
 
 @smaller_batches
 def predict(network: nn.Module, images: torch.Tensor | StoredInputs, batch_size: int) -> torch.Tensor:
-    """Probabilities of all labels: one forward pass per image.
+    """Probabilities `sigmoid(logit)` of all labels: one forward pass per image.
 
     Args:
         network: in evaluation mode, logits (n, classes).
@@ -77,7 +77,7 @@ def predict(network: nn.Module, images: torch.Tensor | StoredInputs, batch_size:
 
 
 def _fused_where_equal(extractor: fx.GraphModule, dtype: torch.dtype) -> fx.GraphModule:
-    """The extractor with fused convolutions, or as it was where the operators are missing or give something else."""
+    """The extractor with fused convolutions; unchanged where the operators are missing or their result differs."""
     probe = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)).to(dtype)
     tolerance = 1e-4 if dtype == torch.float32 else 0.1
     with torch.inference_mode():

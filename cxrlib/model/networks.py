@@ -1,4 +1,4 @@
-"""The classifier: a torchvision ResNet with a new head, its checkpoints and its input."""
+"""The classifier: a torchvision ResNet with a new head, and its input."""
 
 import copy
 

@@ -108,7 +108,7 @@ def train(
     optimizer = torch.optim.SGD(network.parameters(), recipe.learning_rate, recipe.momentum)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, recipe.end_factor, total_iters=epochs)
     random = torch.Generator().manual_seed(recipe.seed)
-    # a batch of one image has no variance to normalise with, and every process needs an image
+    # batch norm needs the variance of two images, and every process needs an image
     smallest = max(2, world_size())
     if min(recipe.batch_size, len(images)) < smallest:
         raise Refusal(
@@ -159,7 +159,7 @@ def train(
 
 
 def _kept(state: TrainingState) -> str:
-    """What a failure leaves: the checkpoint of the best epoch."""
+    """End of an error message that names the checkpoint of the best epoch; empty before the first one."""
     best = [epoch for epoch, _, valid_loss, _ in state.history if valid_loss == state.best]
     return f" (the checkpoint of epoch {best[0]}, the best so far, is kept)" if best else ""
 
@@ -171,7 +171,7 @@ def measure(
     recipe: Recipe,
     keep_best: Callable[[int, float], None],
 ) -> pd.DataFrame:
-    """As `train` with no epoch at all: the network is kept as it is, with its validation loss as epoch 0."""
+    """Store the network untrained, with its validation loss as epoch 0; the result has the columns of `train`."""
     weight = positive_weights(train_set[1]).to(device_of(network)) if recipe.pos_weight else None
     loss = evaluate(network, valid_set, nn.BCEWithLogitsLoss(pos_weight=weight), recipe.batch_size)
     keep_best(0, loss)

@@ -1,4 +1,4 @@
-"""Weights to start from: torchvision's, a local file, or torchxrayvision's chest network."""
+"""Weights from which training starts: torchvision's, those of a local file, or torchxrayvision's chest network."""
 
 import pickle
 from http.client import HTTPException
@@ -14,7 +14,7 @@ from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import whole_file
 
 PUBLISHED = ("imagenet", "torchxrayvision")
-"""Weights that have a name; others have a path."""
+"""Values of the weights parameter that are names; any other value is a path."""
 CHEST_URL = (
     "https://github.com/mlmed/torchxrayvision/releases/download/v1/pc-nih-rsna-siim-vin-resnet50-test512-e400-state.pt"
 )
@@ -45,22 +45,22 @@ CHEST_OUTPUTS = [
     "Lung Opacity",
     "Enlarged Cardiomediastinum",
 ]
-"""Its labels, in the order of its outputs."""
+"""The labels of torchxrayvision's network, in the order of its outputs."""
 
 
 def load_weights(
     network: nn.Module, weights: str, classes: list[str], names: dict[str, str] | None = None
 ) -> list[str]:
-    """Fill the backbone from `weights`, and the head where they have an output for a class.
+    """Fill the backbone from `weights`, and those rows of the head for whose class the weights have an output.
 
     Args:
         network: as `cxrlib.model.networks.build_resnet` makes it.
         weights: "imagenet", "torchxrayvision", or the path of a safetensors or PyTorch file.
         classes: of the network's head.
-        names: torchxrayvision's label -> the class that it is called here; its own name where None.
+        names: torchxrayvision's label -> name of the class here. None: the classes have torchxrayvision's names.
 
     Returns:
-        The classes whose part of the head is left as it was.
+        The classes whose rows of the head are unchanged.
 
     Raises:
         Refusal: the weights cannot be downloaded or read, or do not fit the architecture.
@@ -74,7 +74,7 @@ def load_weights(
     _fill_backbone(network, state, weights)
     if weights != "torchxrayvision":
         return classes
-    # where two outputs share a name, the last one has it
+    # Of two outputs with one name the last one is taken.
     output_of = {(names or {}).get(output, output): position for position, output in enumerate(CHEST_OUTPUTS)}
     known = [name for name in classes if name in output_of]
     rows, outputs = [classes.index(name) for name in known], [output_of[name] for name in known]
@@ -85,8 +85,10 @@ def load_weights(
 
 
 def weights_file(weights: str) -> Path | None:
-    """The file behind `weights`, downloaded first where it is torchxrayvision's; None for torchvision's, which are
-    checked against their hash, and for a path that leads nowhere.
+    """The file behind `weights`; torchxrayvision's is downloaded first if it is missing.
+
+    Returns:
+        None for "imagenet", whose file torchvision keeps and checks against its hash, and for a path without a file.
 
     Raises:
         Refusal: the file cannot be downloaded.
@@ -105,7 +107,7 @@ def weights_file(weights: str) -> Path | None:
 
 
 def read_state(path: Path) -> dict[str, torch.Tensor]:
-    """Tensors of a safetensors file or of one that torch.save wrote; nothing else in it is loaded.
+    """The tensors of a safetensors file, or of a file that torch.save wrote. Nothing else in the file is loaded.
 
     Raises:
         Refusal: the file is missing, damaged, or holds objects that could run code.

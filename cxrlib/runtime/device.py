@@ -1,4 +1,4 @@
-"""Where tensors live, in which number format, how many threads work on them, and the seeds: the only place to know."""
+"""The device, number format, threads and seeds of a process."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ import torch
 from cxrlib.runtime.errors import Refusal
 
 NOTE = "cxrlib.note"
-"""The audit event that tells a listener, if there is one, what this process computes with."""
+"""The audit event with the device, threads and seeds of this process."""
 
 
 def use_device(name: str = "auto", threads: int = 0, precision: str = "float32") -> torch.device:
@@ -19,7 +19,7 @@ def use_device(name: str = "auto", threads: int = 0, precision: str = "float32")
 
     Args:
         name: as in `pick_device`.
-        threads: CPU threads of torch; 0 leaves its own choice.
+        threads: CPU threads of torch; 0 leaves the number to torch.
         precision: "float32", "tf32" or "bfloat16"; only tf32 changes a setting here.
 
     Raises:
@@ -41,7 +41,7 @@ def inference_dtype(precision: str) -> torch.dtype:
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
-    """Context for the forward pass of training: bfloat16 where asked for; weights and their updates stay float32."""
+    """Context for the forward pass of training: bfloat16 if `precision` says so. Weights and updates stay float32."""
     return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else contextlib.nullcontext()
 
 
@@ -64,7 +64,7 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def seed_everything(seed: int) -> None:
-    """Seed Python, NumPy and torch, and ask torch for deterministic kernels where it has them."""
+    """Seed Python, NumPy and torch, and switch on torch's deterministic kernels."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Several processes, one per GPU, as torchrun starts them; a process alone is rank 0 of 1 and waits for nobody."""
+"""Several processes, one per GPU, as torchrun starts them. A single process is rank 0 of 1 and never waits."""
 
 import os
 
@@ -8,7 +8,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 
 def join_processes(device: torch.device) -> None:
-    """Meet the other processes that torchrun started, over NCCL on CUDA and Gloo elsewhere; alone, do nothing."""
+    """Join the group of the processes that torchrun started: over NCCL on CUDA, over Gloo on other devices.
+
+    A single process does nothing.
+    """
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         if device.type == "cuda":
             torch.cuda.set_device(device)
@@ -16,23 +19,23 @@ def join_processes(device: torch.device) -> None:
 
 
 def leave_processes() -> None:
-    """Say goodbye, so that torchrun ends without a warning."""
+    """Leave the group of processes, so that torchrun ends without a warning."""
     if distributed.is_initialized():
         distributed.destroy_process_group()
 
 
 def rank() -> int:
-    """This process's number; 0 is the one that writes files."""
+    """The number of this process. Process 0 writes files."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
 def world_size() -> int:
-    """How many processes there are."""
+    """The number of processes."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def wait_for_all() -> None:
-    """Return when every process has come here."""
+    """Return when every process has called this function."""
     if distributed.is_initialized():
         distributed.barrier()
 
@@ -50,10 +53,10 @@ def sum_over_processes(value: torch.Tensor) -> torch.Tensor:
 
 
 def trained_together(network: nn.Module) -> nn.Module:
-    """The network, its gradients averaged and its batch statistics taken over all processes.
+    """The network with gradients averaged over all processes and batch statistics of all processes.
 
-    Batch norm over the whole batch makes training independent of the number of processes. Weights are shared with
-    `network`, whose batch norms are replaced in place; alone, it is returned unchanged.
+    Batch norm over the whole batch makes training independent of the number of processes. The result shares its weights
+    with `network`, whose batch norms are replaced in place. A single process gets `network` unchanged.
     """
     if world_size() == 1:
         return network
@@ -68,7 +71,7 @@ def trained_together(network: nn.Module) -> nn.Module:
 
 
 class _Sum(torch.autograd.Function):
-    """Sum over processes; the gradient of a sum that all of them use is the sum of their gradients."""
+    """Sum over processes. Since all processes use the sum, its gradient is the sum of the processes' gradients."""
 
     @staticmethod
     def forward(context: object, value: torch.Tensor) -> torch.Tensor:

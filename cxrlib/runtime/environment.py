@@ -1,4 +1,4 @@
-"""Versions of everything that is installed and that the project uses."""
+"""Versions of Python and of the packages that the project uses."""
 
 import platform
 import re
@@ -11,7 +11,7 @@ from cxrlib.runtime.files import PROJECT_ROOT
 
 @cache
 def environment() -> dict[str, str]:
-    """Versions of Python and of all packages that the project's dependencies bring, by name."""
+    """Version by name, of Python, the project's dependencies, and their dependencies in turn."""
     from packaging.requirements import Requirement
 
     project = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]
@@ -31,5 +31,5 @@ def environment() -> dict[str, str]:
 
 
 def _applies(requirement: object) -> bool:
-    """Whether a requirement holds here; those of extras do not."""
+    """Whether a requirement applies to this machine. Requirements of extras do not."""
     return requirement.marker is None or requirement.marker.evaluate({"extra": ""})

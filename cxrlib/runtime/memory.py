@@ -1,4 +1,4 @@
-"""Too little memory on the device: smaller batches where they change nothing, a clear refusal where they would."""
+"""Smaller batches when the memory of the device is too small."""
 
 import functools
 import gc
@@ -11,11 +11,15 @@ import torch
 from cxrlib.runtime.errors import Refusal
 
 SIGNS = ("out of memory", "can't allocate memory", "not enough memory")
-"""What torch's CPU, CUDA and MPS allocators say."""
+"""Words in the errors of torch's CPU, CUDA and MPS allocators."""
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an allocator of torch gave up."""
+    """Whether an error of torch says that memory is too small.
+
+    >>> is_out_of_memory(RuntimeError("can't allocate memory: you tried to allocate 8 bytes"))
+    True
+    """
     return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in SIGNS)
 
 

@@ -1,4 +1,4 @@
-"""Worker processes that end with the process that started them, even when that one is killed."""
+"""Worker processes that end when the process that started them ends, even if that process is killed."""
 
 import multiprocessing
 import os
@@ -8,7 +8,10 @@ from concurrent.futures import ProcessPoolExecutor
 
 
 def worker_pool(workers: int, initializer: Callable | None = None, initargs: tuple = ()) -> ProcessPoolExecutor:
-    """A pool of new interpreters; `initializer` runs first in each. Python's own would wait for work for ever."""
+    """A pool of new interpreters, in each of which `initializer(*initargs)` runs first.
+
+    The workers of Python's own pool do not end when their parent is killed; these do.
+    """
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(initializer, initargs))
 

@@ -1,4 +1,4 @@
-"""Tables and figures as files: whole or absent, the same bytes for the same content, rendered images named as such."""
+"""Tables and figures as files: never half-written, with the same bytes for the same content."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def write_figure(path: Path, figure: Figure, mark: str, rendered: bool) -> None:
         layout.execute(figure)
     with plt.rc_context({"figure.constrained_layout.use": False}):
         figure.set_layout_engine(None)  # laid out once is enough; "none" would draw each file twice
-    for legend in figure.legends:  # else they would follow the crop below
+    for legend in figure.legends:  # otherwise they would move with the crop below
         legend.set_bbox_to_anchor((0, 0, 1, 1), figure.transFigure)
     if rendered:
         below = (figure.get_tightbbox().y0 - NOTE_GAP) / figure.get_figheight()

@@ -1,4 +1,4 @@
-"""Which radiographs a figure shows: stated rules, never a choice by hand."""
+"""Which radiographs a figure shows, by rules; none is chosen by hand."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ from cxrlib.data.cohort import Cohort
 
 
 def labelled(cohort: Cohort, image_ids: list[str], classes: list[str], count: int) -> list[str]:
-    """The first `count` images that carry all `classes`, fewest other labels first, then by image id."""
+    """The first `count` images that carry all `classes`, sorted by the number of other labels and then by image id."""
     labels = cohort.labels.loc[image_ids]
     fitting = labels[labels[classes].all(axis=1)]
     return fitting.sum(axis=1).sort_index().sort_values(kind="stable").index[:count].tolist()
@@ -27,7 +27,11 @@ def most_disputed(cohort: Cohort, class_name: str) -> str | None:
 
 
 def surest(probabilities: pd.DataFrame, truth: pd.DataFrame, classes: list[str], count: int) -> list[str]:
-    """Images that truly carry all `classes`, highest smallest probability first.
+    """The `count` images that truly carry all `classes` and whose smallest probability of these is highest.
+
+    >>> probabilities = pd.DataFrame({"ILD": [0.9, 0.7], "Nodule": [0.1, 0.6]}, ["a", "b"])
+    >>> surest(probabilities, probabilities > 0, ["ILD", "Nodule"], 1)  # min(0.7, 0.6) is above min(0.9, 0.1)
+    ['b']
 
     Args:
         probabilities, truth: image_id by class, same index.
@@ -75,7 +79,7 @@ def fullest(cohort: Cohort, *choices: Iterable[str]) -> str:
 
 
 def most_labels(cohort: Cohort, image_ids: list[str], classes: list[str], count: int) -> list[str]:
-    """The `count` images that carry most of `classes`, then most readers' boxes of them, then by image id."""
+    """The `count` images with most labels of `classes`; of these with most readers' boxes of them, then by image id."""
     labels = cohort.labels.loc[image_ids, classes].sum(axis=1)
     boxed = cohort.annotations[cohort.annotations["class_name"].isin(classes) & cohort.annotations["x_min"].notna()]
     boxes = boxed["image_id"].value_counts().reindex(image_ids, fill_value=0)
@@ -84,7 +88,7 @@ def most_labels(cohort: Cohort, image_ids: list[str], classes: list[str], count:
 
 
 def right_class_wrong_place(scores: pd.DataFrame) -> pd.Series | None:
-    """The case with the lowest IoU and, among those, the highest probability; None where there is no case.
+    """The case with the lowest IoU and, among equal ones, the highest probability; None where there is no case.
 
     Args:
         scores: image_id, class_name, all_pairs, probability of correctly predicted findings.
@@ -94,10 +98,10 @@ def right_class_wrong_place(scores: pd.DataFrame) -> pd.Series | None:
 
 
 def wrong_class_right_place(scores: pd.DataFrame) -> pd.Series | None:
-    """The case with the best IoU among findings that are there but were missed; None where there is no case.
+    """The case with the highest IoU; None where there is no case.
 
     Args:
-        scores: as above, of missed findings.
+        scores: image_id, class_name, all_pairs, probability of findings that are there but were not predicted.
     """
     ordered = scores.sort_values("all_pairs", ascending=False, kind="stable")
     return None if ordered.empty else ordered.iloc[0]

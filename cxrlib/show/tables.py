@@ -1,4 +1,4 @@
-"""Tables that put the thesis, this run with its intervals, and the controls beside each other."""
+"""Tables of the thesis's values, this run's values with their intervals, and controls."""
 
 import inspect
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from cxrlib.evaluate.readers import AGREEMENT, by_image
 from cxrlib.thesis.reported import thesis_values
 
 FEWEST_IMAGES = 20
-"""Common images below which a pair of readers has no interval."""
+"""Images that two readers must have in common for their agreement to have an interval."""
 
 
 def source_table(function: Callable) -> pd.DataFrame:
@@ -32,12 +32,12 @@ def split_counts(
     Args:
         real: 0/1 labels of all real studies, image_id by class.
         cohort: the run's cohort.
-        valid_share, test_share: fractions of the studies, for the sizes on the real annotations.
+        valid_share, test_share: fractions of the studies; give the split sizes of the real annotations.
         weights: resamples of the real studies, from `study_weights`.
 
     Returns:
-        Indexed by split or label: thesis, real_annotations, difference, low and high (interval of the real count; the
-        split sizes are set, not drawn, and have none), this_run; missing where a data set lacks the label.
+        Indexed by split or label: thesis, real_annotations, difference, low and high (interval of the real count),
+        this_run. A value is missing where a data set lacks the label. Split sizes are fixed, so they have no interval.
     """
     thesis = thesis_values("table_02").set_index("row")["value"]
     labels = [name for name in thesis.index if name in real]
@@ -66,8 +66,8 @@ def f1_table(results: dict[str, tuple[pd.DataFrame, pd.DataFrame]], weights: pd.
         weights: resamples by image_id of every test study, from `study_weights`.
 
     Returns:
-        Indexed by experiment and label: thesis (missing where it has no such row), ours, difference, low, high, n
-        (positive studies).
+        Indexed by experiment and label: thesis (missing where the thesis has no such row), ours, difference, low, high,
+        n (positive studies).
     """
     parts = {}
     for experiment, (labels, probabilities) in results.items():
@@ -106,8 +106,8 @@ def iou_table(
         union: as in `pairwise_iou`.
 
     Returns:
-        Indexed by share and class_name: thesis, ours, difference, low, high, n (findings), random_heatmap, gain (ours
-        minus the random heatmap, in pairs), gain_low, gain_high.
+        Indexed by share and class_name: thesis, ours, difference, low, high, n (findings), random_heatmap, gain (mean
+        over cases of ours - random heatmap), gain_low, gain_high.
     """
     name = with_union("all_pairs", union)
     ours, random = (by_class(frame, [name], classes, weights) for frame in (scores, chance))
@@ -131,7 +131,7 @@ def one_radiograph_table(
 ) -> pd.DataFrame:
     """Table 5: scores of one radiograph, beside the thesis's own radiograph and the run's others.
 
-    One radiograph has no bootstrap interval; where it stands among the others says the range of 95 % of them.
+    One radiograph has no bootstrap interval; the range of 95 % of the other radiographs is shown beside it.
 
     Args:
         single: from `score_maps`, of one image.
@@ -190,7 +190,7 @@ def by_class(scores: pd.DataFrame, protocols: list[str], classes: list[str], wei
 
 
 def own_drops(cases: pd.DataFrame, classes: list[str], weights: pd.DataFrame) -> pd.DataFrame:
-    """Figure 32's thick lines: how far a heatmap's own class falls when its top pixels are replaced.
+    """Figure 32's thick lines: how far the probability of a heatmap's own class falls when its top pixels are replaced.
 
     Args:
         cases: from `cxrlib.evaluate.perturbation.named_drops`.
@@ -208,7 +208,7 @@ def own_drops(cases: pd.DataFrame, classes: list[str], weights: pd.DataFrame) ->
 
 
 def reader_table(agreement: pd.DataFrame, weights: pd.DataFrame) -> pd.DataFrame:
-    """What radiologists reach against each other: finding by protocol, mean over images.
+    """Agreement between radiologists: finding by protocol, mean over images.
 
     Args:
         agreement: from `reader_agreement`.
@@ -243,7 +243,7 @@ def reader_pairs(agreement: pd.DataFrame, weights: pd.DataFrame) -> pd.DataFrame
 
 
 def reader_f1(outcomes: pd.DataFrame, weights: pd.DataFrame) -> pd.DataFrame:
-    """F1 of one reader's labels against what the others found: label, ours, low, high, n (positive readings).
+    """F1 of a reader's labels against the other readers' labels: label, ours, low, high, n (positive readings).
 
     Args:
         outcomes: from `label_outcomes`.

@@ -1,1 +1,1 @@
-"""How a run is executed and recorded: which notebooks are fresh, in which kernels the others run, who made what."""
+"""How a run is executed and recorded: fresh notebooks, kernels, and which notebook made which file."""

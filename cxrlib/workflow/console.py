@@ -1,4 +1,4 @@
-"""What a run says on the terminal."""
+"""Lines on the terminal with the time that a step takes."""
 
 import contextlib
 import sys
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def timed(label: str) -> Iterator[None]:
-    """One line with the elapsed time: counting on a terminal, finished once on a pipe."""
+    """Print one line with the elapsed time of a `with` block; a terminal shows the seconds as they pass."""
     begun = time.monotonic()
     finished = threading.Event()
     line = f"{label} ... "
@@ -35,7 +35,11 @@ def timed(label: str) -> Iterator[None]:
 
 
 def duration(seconds: float, decimals: int = 1) -> str:
-    """Seconds below a minute, else minutes and seconds."""
+    """Seconds below a minute, else minutes and seconds.
+
+    >>> duration(5.25), duration(125)
+    ('5.2 s', '2 min 05 s')
+    """
     if seconds < 60:
         return f"{seconds:.{decimals}f} s"
     return f"{int(seconds) // 60} min {int(seconds) % 60:02} s"

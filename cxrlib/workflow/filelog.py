@@ -1,8 +1,8 @@
 """Which files of a run a notebook reads and writes, recorded while it runs.
 
 The runner names a log and the run's folder in the environment of a kernel; importing cxrlib there, or in a process
-that the kernel starts, begins the record. It rests on Python's audit events, so nothing needs to be declared and no
-reader or writer can be forgotten. A file that a compiled library opens by itself is not seen.
+that the kernel starts, begins the record. The record is made from Python's audit events: every file that Python code
+opens is noted without a declaration. A file that a compiled library opens by itself is not noted.
 """
 
 import json
@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 NOTE = "cxrlib.note"
-"""The audit event by which a program says what it computes with (`cxrlib.runtime.device`)."""
+"""The audit event that names device, threads and seeds (`cxrlib.runtime.device`)."""
 LOG, FOLDER, RUN_ID = "CXR_FILE_LOG", "CXR_RUN_FOLDER", "CXR_RUN_ID"
-"""Names of variables that the runner sets; the last is what tables and figures carry (`cxrlib.run`)."""
+"""Names of the variables that the runner sets: the log, the run's folder, and the id on tables and figures."""
 
 
 _recorder: "Recorder | None" = None
@@ -22,12 +22,12 @@ _recorder: "Recorder | None" = None
 
 @dataclass
 class FileLog:
-    """What a log says.
+    """The content of a log.
 
     Attributes:
-        reads: paths below the run's folder.
-        writes: path -> number of the cell that wrote it last, counted from 1 as IPython does.
-        notes: what the notebook said of itself, e.g. the device.
+        reads: paths of files that were read, below the run's folder.
+        writes: path -> number of the cell that wrote the file last, counted from 1 as IPython does.
+        notes: device, threads and seeds of the notebook.
     """
 
     reads: set[str] = field(default_factory=set)
@@ -36,7 +36,7 @@ class FileLog:
 
 
 def read_log(path: Path) -> FileLog:
-    """Read a log; a line that a kill cut short is left out, an absent log is empty."""
+    """Read a log. A line that is not whole is left out; an absent log is empty."""
     found, cell = FileLog(), 0
     for line in path.read_text().splitlines() if path.exists() else []:
         try:
@@ -55,7 +55,7 @@ def read_log(path: Path) -> FileLog:
 
 
 def begin() -> None:
-    """Record from now on what this process opens below the run's folder, and which cell does, once there are cells."""
+    """Record from now on which files below the run's folder this process opens, and in which cell of the notebook."""
     global _recorder
     if _recorder is None:
         _recorder = Recorder(Path(os.environ[LOG]), os.environ[FOLDER])
@@ -65,7 +65,7 @@ def begin() -> None:
 
 
 class Recorder:
-    """Appends to a log that several processes share; one short write per line keeps them apart."""
+    """Appends to a log that several processes share; each line is one short write, so that lines do not mix."""
 
     def __init__(self, log: Path, folder: str) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -85,14 +85,14 @@ class Recorder:
         os.write(self.file, (json.dumps([kind, value]) + "\n").encode())
 
     def on_cell(self, cell: object) -> None:
-        """A cell begins; what it writes again is recorded again, as its own."""
-        if cell.store_history:  # the shell's own counter moves before this in one version, after it in another
+        """A cell begins: files that it writes are recorded as its own, also if another cell wrote them before."""
+        if cell.store_history:  # versions of IPython raise the shell's counter before or after this event
             self.cell += 1
             self.seen.clear()
             self.add("cell", self.cell)
 
     def on_event(self, event: str, arguments: tuple) -> None:
-        """An audit event of this process."""
+        """Record an audit event of this process, if it concerns a file of the run."""
         if event == NOTE:
             self.add("note", arguments[0])
             return

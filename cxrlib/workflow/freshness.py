@@ -1,9 +1,9 @@
-"""Whether a notebook's results still stand, or why not.
+"""Whether a notebook's results are up to date, or why not.
 
 A notebook is fresh when its text, its parameters, the code that it imports, the input files that its parameters name,
-the installed packages and the results that it read are what the manifest says, and what it made is still there. No
-dependency is declared: imports come from the syntax tree, reads and writes from the run itself. doit and snakemake want
-every dependency written down, and bring a second database beside the manifest.
+the installed packages and the results that it read are what the manifest says, and what it made is still there.
+Nothing is declared: imports come from the syntax tree, reads and writes from the record of the run. doit and snakemake
+need every dependency written down, and keep a second database beside the manifest.
 """
 
 import os
@@ -37,11 +37,11 @@ def _identities(path: Path) -> Iterable[tuple]:
     seen = set()
     for folder, subfolders, names in os.walk(path, followlinks=True):
         real = os.path.realpath(folder)
-        subfolders[:] = [] if real in seen else sorted(subfolders)  # links may lead round in circles
+        subfolders[:] = [] if real in seen else sorted(subfolders)  # links may form a circle
         seen.add(real)
         for name in sorted(names):
             file = os.path.join(folder, name)
-            facts = os.stat(file) if os.path.exists(file) else os.lstat(file)  # a link may lead nowhere
+            facts = os.stat(file) if os.path.exists(file) else os.lstat(file)  # the target of a link may be missing
             yield os.path.relpath(file, path), facts.st_size, facts.st_mtime_ns
 
 
@@ -67,7 +67,7 @@ def recipe_of(notebook: Path, parameters: dict[str, object], root: Path = PROJEC
 
 
 def run_id(recipe: dict) -> str:
-    """What figures and tables carry: a fingerprint of text, parameters and code, the same wherever these are."""
+    """The id that figures and tables carry: a fingerprint of text, parameters and code, the same on every machine."""
     return fingerprint({key: recipe[key] for key in ("notebook", "parameters", "code")})
 
 

@@ -1,8 +1,8 @@
 """A process that imports the notebooks' libraries once and forks a kernel for each of them.
 
 Reads requests from standard input, one JSON object per line, and answers each with the process id of a kernel. Between
-requests it imports what later notebooks will need. It never computes anything and starts no thread, so that a fork of
-it is as good as a new interpreter. When its input ends it exits, and its kernels, watching it, do too.
+requests it imports what later notebooks will need. It computes nothing and starts no thread, so that a fork behaves
+like a new interpreter. When its input ends the server exits; its kernels watch it and exit too.
 """
 
 import contextlib
@@ -16,8 +16,8 @@ import sys
 
 def serve(waiting: list[str]) -> None:
     """Answer requests until the input ends; `waiting` are names of modules to import meanwhile."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for kernels that ended
-    requests = os.fdopen(0, "rb", buffering=0)  # unbuffered: select must see what is left
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # kernels that ended leave no zombie processes
+    requests = os.fdopen(0, "rb", buffering=0)  # a buffer would hide further requests from select
     while True:
         if waiting and not select.select([requests], [], [], 0)[0]:
             _import(waiting.pop(0))
@@ -35,7 +35,7 @@ def serve(waiting: list[str]) -> None:
 
 
 def _import(name: str) -> None:
-    """Import a module, if that is what the name means; whatever is wrong with it, the notebook will say."""
+    """Import a module. Errors are ignored here: the notebook's own import reports them."""
     with contextlib.suppress(Exception):
         importlib.import_module(name)
 

@@ -1,4 +1,4 @@
-"""Kernels for notebooks: of the running interpreter, quick to start, and dead when the run is."""
+"""Kernels for notebooks: of the running interpreter, quick to start, and ended when the run ends."""
 
 from __future__ import annotations
 
@@ -34,14 +34,15 @@ OPTIONS = [
 
 
 FORKS = sys.platform == "linux"
-"""Elsewhere the system's own libraries do not survive a fork; kernels start and import from nothing there."""
+"""Whether kernels are forked from a server. Outside Linux a fork is impossible or breaks system libraries; there every
+kernel starts as a new interpreter."""
 
 
 class Kernels:
     """Starts the kernels of a run.
 
-    A kernel takes seconds to import torch and its company. Seven of them need not: a server imports everything once,
-    and forks.
+    A kernel takes seconds to import torch and the other libraries. A server imports them once and forks a kernel for
+    each notebook.
 
     Args:
         notebooks: those that will run, in order; what they import is imported ahead. None: nothing is started.
@@ -60,7 +61,7 @@ class Kernels:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 pass_fds=[inherited],
-                start_new_session=True,  # a key that interrupts the run is the run's affair
+                start_new_session=True,  # Ctrl-C reaches the run alone, not the server
             )
 
     def __enter__(self) -> Kernels:
@@ -72,11 +73,11 @@ class Kernels:
             self.server.communicate()
 
     def start(self, notebook: Path, environment: dict[str, str]) -> KernelManager:
-        """Start a kernel in the running interpreter, whatever kernels named "python3" are installed on the machine.
+        """Start a kernel of the running interpreter, not one of the kernels that are installed on the machine.
 
         Args:
-            notebook: what will run in it.
-            environment: variables besides those of this process.
+            notebook: the notebook that will run in the kernel.
+            environment: variables of the kernel besides those of this process.
         """
         from ipykernel.kernelspec import RESOURCES, get_kernel_dict
         from jupyter_client import KernelManager
@@ -102,7 +103,7 @@ class Kernels:
 
         manager = (ForkedKernelManager if self.server else OwnKernelManager)(
             kernel_spec_manager=RunningInterpreter(),
-            client_class="jupyter_client.asynchronous.AsyncKernelClient",  # papermill awaits its answers
+            client_class="jupyter_client.asynchronous.AsyncKernelClient",  # papermill calls the client with await
         )
         manager.start_kernel(cwd=str(PROJECT_ROOT), pass_fds=[self.inherited])
         return manager
@@ -127,7 +128,7 @@ class Kernels:
 
 
 class ForkedProcess:
-    """A grandchild, as far as jupyter_client needs to know it: what subprocess.Popen is for a child."""
+    """A kernel that the server forked, with the methods of subprocess.Popen that jupyter_client calls."""
 
     stdin = stdout = stderr = None
 
@@ -135,7 +136,7 @@ class ForkedProcess:
         self.pid = pid
 
     def poll(self) -> int | None:
-        """None while it lives; how it ended, only its parent would know."""
+        """None while the process lives, else 0: only its parent, the server, could read its exit code."""
         try:
             os.kill(self.pid, 0)
         except ProcessLookupError:
@@ -145,21 +146,21 @@ class ForkedProcess:
     wait = poll
 
     def send_signal(self, number: int) -> None:
-        """Send a signal, to nobody if it has ended."""
+        """Send a signal; without effect if the process has ended."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, number)
 
     def terminate(self) -> None:
-        """Ask it to end."""
+        """Ask the process to end."""
         self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it."""
+        """End the process."""
         self.send_signal(signal.SIGKILL)
 
 
 def stop_kernel(manager: KernelManager) -> None:
-    """End a kernel at once, whatever it is doing."""
+    """End a kernel at once, without waiting for its cell."""
     if manager.own_client:
         manager.own_client.stop_channels()
     if manager.has_kernel:

@@ -1,4 +1,4 @@
-"""One run per folder: a lock that the system takes back when its holder dies, however it dies."""
+"""One run per folder: a lock of the operating system, released when its holder ends, also when it is killed."""
 
 import contextlib
 import fcntl
@@ -13,7 +13,7 @@ from pathlib import Path
 from cxrlib.runtime.errors import Refusal
 
 PATIENCE = 60
-"""Seconds to wait for the kernels of a killed run, which end by themselves."""
+"""Seconds to wait for the kernels of a killed run to end."""
 
 
 @contextlib.contextmanager
@@ -21,7 +21,7 @@ def locked(folder: Path) -> Iterator[int]:
     """Hold the lock of a run's folder; yield its file descriptor, for kernels to inherit.
 
     The lock is free when the last process that holds the descriptor is gone: a run that was killed leaves no stale
-    lock, and its kernels cannot write into the next run. What it had half written is removed.
+    lock, and its kernels cannot write into the next run. Its half-written temporary files are removed.
 
     Raises:
         Refusal: another run holds it, or there can be no such folder.
@@ -58,7 +58,7 @@ def _acquire(descriptor: int, folder: Path) -> None:
 
 
 def _dead_holder(descriptor: int) -> int | None:
-    """The holder's process id if it ran on this machine and is gone."""
+    """The process id of the lock's holder if the holder ran on this machine and has ended."""
     holder = _read_holder(descriptor)
     here = holder.get("host") == socket.gethostname()
     return holder["pid"] if here and _is_gone(holder["pid"]) else None
@@ -75,7 +75,7 @@ def _is_gone(pid: int) -> bool:
 
 
 def _remove_half_written(folder: Path) -> None:
-    """Delete the temporary files of `cxrlib.runtime.files.whole_file` whose processes are gone."""
+    """Delete the temporary files of `cxrlib.runtime.files.whole_file` whose processes have ended."""
     for path in folder.rglob(".*.cxr-*"):
         name = re.fullmatch(r"\..+\.cxr-(\d+)(\.\w+)?", path.name)
         if name and _is_gone(int(name[1])):

@@ -1,4 +1,4 @@
-"""The record of a run, outputs/<profile>/manifest.json: what each notebook depended on, read and made, and where."""
+"""The record of a run, manifest.json in the run's folder: what each notebook depended on, read and made, and where."""
 
 import platform
 import subprocess
@@ -16,16 +16,16 @@ RUNNING, DONE, FAILED, EDITED = "running", "done", "failed", "edited"
 
 
 class Manifest:
-    """The manifest of a run's folder; every change is written at once.
+    """The manifest of a run's folder. Every change is written to the file at once.
 
     Attributes:
-        notebooks: name -> entry. An entry has `status`, `run` (the id that its tables and figures carry), `recipe`
+        notebooks: name -> entry. An entry has `status`, `run` (the id on the notebook's tables and figures), `recipe`
             (as `freshness.recipe_of`), `begun`, `seconds`, `commit`, `dirty`, `machine`, `environment` (key of
-            `environments`), `compute` (device, threads, seeds, determinism, as the notebook used them), `reads`
-            (path -> sha256 of results of others) and `artefacts` (path -> sha256, bytes, mtime_ns, cell).
-        commands: name -> entry of what is made outside of notebooks: "report", with its `version` (fingerprint of the
-            results that it shows and of its code), "cxrlib.stages.train" and "cxrlib.stages.explain"; with `artefacts`
-            as above.
+            `environments`), `compute` (the device, threads, seeds and determinism that the notebook used), `reads`
+            (path -> sha256, of files that others made) and `artefacts` (path -> sha256, bytes, mtime_ns, cell).
+        commands: name -> entry, of files that are made outside of notebooks. The names are "report",
+            "cxrlib.stages.train" and "cxrlib.stages.explain". An entry has `artefacts` as above, and that of the report
+            `version`, the fingerprint of the results that the report shows and of its code.
         environments: fingerprint -> versions of all packages.
     """
 
@@ -38,7 +38,7 @@ class Manifest:
         self.environments: dict[str, dict] = content.get("environments", {})
 
     def artefacts(self) -> Iterator[tuple[str, str, dict]]:
-        """Every artefact: its path, which notebook or command made it, and what is known of it."""
+        """Every artefact: its path, the notebook or command that made it, and its record."""
         for maker, entry in [*self.notebooks.items(), *self.commands.items()]:
             for path, about in entry.get("artefacts", {}).items():
                 yield path, maker, about
@@ -48,17 +48,17 @@ class Manifest:
         return {path: about["sha256"] for path, _, about in self.artefacts()}
 
     def results(self) -> dict[str, str]:
-        """The recorded sha256 of everything but the report."""
+        """The recorded sha256 of every artefact except those of the report, by path."""
         return {path: about["sha256"] for path, maker, about in self.artefacts() if maker != "report"}
 
     def makers(self) -> dict[str, str]:
-        """Which notebook or command made each artefact."""
+        """The notebook or command that made each artefact, by path."""
         return {path: maker for path, maker, _ in self.artefacts()}
 
     def hash_of(self, name: str) -> str | None:
         """The sha256 of a file below the folder, None where it is absent.
 
-        Size and time of change vouch for the recorded one; a file of several GB is not read for nothing.
+        The recorded sha256 is returned where size and time of change are as recorded: reading several GB takes long.
         """
         path = self.folder / name
         if not path.is_file():
@@ -70,7 +70,7 @@ class Manifest:
         return file_sha256(path)
 
     def begin(self, name: str, recipe: dict, run: str) -> None:
-        """Note that a notebook begins; what it made before stays its own until somebody else makes it."""
+        """Note that a notebook begins; what it made before stays recorded as its own."""
         versions = environment()
         key = fingerprint(versions)
         self.environments[key] = versions
@@ -87,14 +87,16 @@ class Manifest:
         self.save()
 
     def end(self, name: str, seconds: float, log: Path, executed: Path, status: str = DONE) -> None:
-        """Note that a notebook is done: what it read and made, and in which cells.
+        """Note that a notebook is done: which files it read, and which it made in which cells.
 
-        Tables and figures that it made before and makes no longer are deleted.
+        Tables and figures that the notebook made before and did not make again are deleted.
 
         Args:
-            log: as `cxrlib.workflow.filelog` wrote it.
-            executed: the executed notebook, an artefact too.
-            status: EDITED where it is not known which version of the code ran.
+            name: of the notebook.
+            seconds: that the notebook took.
+            log: the log of the notebook's files (`cxrlib.workflow.filelog`).
+            executed: path of the executed notebook, which is recorded as an artefact.
+            status: DONE, or EDITED if the code changed while the notebook ran.
         """
         found = read_log(log)
         cells = {cell["execution_count"]: cell.get("id") for cell in cells_of(executed, "code")}
@@ -122,7 +124,7 @@ class Manifest:
         self.save()
 
     def changed(self, maker: str) -> list[Path]:
-        """Files that are not as `maker`, a notebook or a command, left them; absent ones included."""
+        """Files of `maker`, a notebook or command, that were changed or deleted since it made them."""
         return [
             self.folder / path
             for path, other, about in self.artefacts()
@@ -132,7 +134,8 @@ class Manifest:
     def keep(self, command: str, files: list[Path], version: str | None = None) -> None:
         """Note that a command has written `files`.
 
-        A notebook that made one of them before is taken to have read it as it was, and so is stale if it changed.
+        A file that a notebook made before belongs to the command from now on. The notebook's entry moves the file's
+        earlier hash from `artefacts` to `reads`, so that the notebook is stale if the command changed the file.
         """
         names = sorted(file.relative_to(self.folder).as_posix() for file in files)
         for entry in self.notebooks.values():
@@ -143,7 +146,7 @@ class Manifest:
         self.save()
 
     def save(self) -> None:
-        """Write the file; environments that no notebook ran in are forgotten."""
+        """Write the file, without environments in which no recorded notebook ran."""
         used = {entry["environment"] for entry in self.notebooks.values()}
         self.environments = {key: versions for key, versions in self.environments.items() if key in used}
         content = {
@@ -155,13 +158,13 @@ class Manifest:
         write_json(self.path, content)
 
     def claim(self, command: str, files: list[Path]) -> None:
-        """`keep` those of `files` that nobody else has on record as they are."""
+        """`keep` those of `files` that are not recorded, with this content, as made by another notebook or command."""
         recorded = {path: about["sha256"] for path, maker, about in self.artefacts() if maker != command}
         names = {file.relative_to(self.folder).as_posix(): file for file in files}
         self.keep(command, [file for name, file in names.items() if recorded.get(name) != self.hash_of(name)])
 
     def _disown(self, paths: Iterable[str]) -> None:
-        """Somebody else has made these files since."""
+        """Remove these files from the artefacts of whoever made them before."""
         for entry in [*self.notebooks.values(), *self.commands.values()]:
             entry["artefacts"] = {
                 path: about for path, about in entry.get("artefacts", {}).items() if path not in paths
@@ -177,7 +180,7 @@ class Manifest:
 
 
 def verify(manifest: Manifest) -> list[str]:
-    """Hash every artefact again; one line for each that differs from the manifest."""
+    """Read and hash every artefact; return one line for each that differs from the manifest."""
     lines = []
     for path, maker, about in manifest.artefacts():
         file, where = manifest.folder / path, f" in cell {about['cell']}" if about.get("cell") else ""

@@ -1,4 +1,4 @@
-"""The source notebooks, read as plain JSON: importing nbformat takes seconds."""
+"""The source notebooks, read as plain JSON, since importing nbformat takes seconds."""
 
 import ast
 import contextlib
@@ -58,7 +58,7 @@ def title_of(notebook: Path) -> str:
 def declared_parameters(notebook: Path) -> dict[str, object]:
     """Names and default values in the cell tagged `parameters`.
 
-    Read from the syntax tree: papermill's own inspection loses a parameter whose line holds a second "=".
+    Read from the syntax tree, since papermill's own inspection loses a parameter whose line holds a second "=".
 
     Raises:
         ParameterError: not exactly one such cell, or something in it that is no assignment of a literal.
@@ -84,7 +84,7 @@ def sections_of(notebook: Path) -> list[str]:
     """The sections of Params that the notebook declares as parameters, besides `run_folder`.
 
     Raises:
-        ParameterError: a parameter that is neither; papermill would only warn about it.
+        ParameterError: a parameter is neither a section nor `run_folder`, or `run_folder` is missing.
     """
     allowed = ["run_folder", *Params.model_fields]
     names = declared_parameters(notebook)
@@ -96,7 +96,7 @@ def sections_of(notebook: Path) -> list[str]:
 
 
 def code_of(notebook: Path) -> str:
-    """All code of a notebook as one Python source; in cells with magics or shell commands, such lines become `pass`.
+    """All code of a notebook as one Python source. Lines with magics or shell commands become `pass`.
 
     Raises:
         ParameterError: a cell is no Python.
@@ -114,7 +114,7 @@ def _python_of(source: str, notebook: Path) -> str:
 
 
 def text_fingerprint(notebook: Path) -> str:
-    """Fingerprint of what the notebook says and does: its cells, without outputs, counts and default parameters."""
+    """Fingerprint of the notebook's text and code: its cells, without outputs, counts and the parameters cell."""
     cells = [cell for cell in cells_of(notebook) if not _is_parameters(cell)]
     return fingerprint([[cell["cell_type"], source_of(cell)] for cell in cells])
 

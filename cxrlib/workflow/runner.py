@@ -1,6 +1,6 @@
 """Runs the notebooks in order through papermill, those that are not fresh.
 
-Importing this module imports neither papermill nor torch, and a run where all is fresh does not either.
+Importing this module imports neither papermill nor torch. A run in which every notebook is fresh imports neither.
 """
 
 import logging
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 class Plan:
     """What one call of run_all.py does.
 
-    Args:
-        profile: where `params` come from; recorded beside them.
+    Attributes:
+        profile: name of the profile that `params` come from.
+        params: the parameters of the run.
         folder: absolute path of the run's folder.
         notebooks: the notebooks to execute, in order.
         force: execute fresh notebooks too.
@@ -55,24 +56,26 @@ class Plan:
         return {name: values[name] for name in sections_of(notebook)}
 
     def recipes(self) -> dict[str, dict]:
-        """What each notebook depends on now, by its name."""
+        """What each notebook depends on now, by the name of the notebook (`recipe_of`)."""
         return {notebook.stem: recipe_of(notebook, self.parameters(notebook)) for notebook in self.notebooks}
 
 
 def reasons(plan: Plan) -> dict[str, str | None]:
-    """Why each notebook would run, None for a fresh one."""
+    """The reason why each notebook would run, by its name; None for a fresh notebook."""
     found = predict(plan.recipes(), Manifest(plan.folder))
     return {name: reason or ("forced" if plan.force else None) for name, reason in found.items()}
 
 
 def run(plan: Plan, finish: Callable[[Path, Manifest], None]) -> bool:
-    """Execute the plan's notebooks into <folder>/notebooks until one fails; say so on the terminal.
+    """Execute the plan's notebooks into <folder>/notebooks until one fails, and report progress on the terminal.
 
-    Writes <folder>/params.json, the parameters that the results were made with, and <folder>/manifest.json as it goes.
-    A notebook that fails is kept in <folder>/notebooks/failed, half executed.
+    The parameters that the results were made with are written to <folder>/params.json, and the record of the run to
+    <folder>/manifest.json, notebook by notebook. A notebook that fails is kept in <folder>/notebooks/failed, half
+    executed.
 
     Args:
-        finish: called with the folder and its manifest when all notebooks stand, e.g. to write the report.
+        plan: what to run, and where.
+        finish: called with the folder and its manifest when all notebooks are done, e.g. to write the report.
 
     Returns:
         Whether all notebooks succeeded.
@@ -107,8 +110,9 @@ def run(plan: Plan, finish: Callable[[Path, Manifest], None]) -> bool:
 def _run_one(notebook: Path, plan: Plan, recipe: dict, manifest: Manifest, kernels: Kernels) -> None:
     """Execute one notebook and keep the manifest.
 
-    The log of an earlier, interrupted attempt goes on: what that attempt made is this notebook's too. What somebody
-    changed in the results of a finished attempt at the same is deleted, lest it be taken up as finished work.
+    Two things may be left of an earlier attempt. The log of an interrupted attempt is continued, so that the files of
+    that attempt are recorded as this notebook's. After a finished attempt with the same recipe, the results that have
+    changed since are deleted: the notebook would otherwise find them and skip the work.
     """
     before = manifest.notebooks.get(notebook.stem, {})
     if before.get("status") == DONE and before["recipe"] == recipe:
@@ -132,7 +136,7 @@ def _run_one(notebook: Path, plan: Plan, recipe: dict, manifest: Manifest, kerne
 
 
 def _note_parameters(plan: Plan, notebook: Path) -> None:
-    """Write into params.json what a notebook is about to use; other notebooks' results keep their parameters."""
+    """Write the sections that a notebook declares into params.json; sections of other notebooks stay as they are."""
     path, values = plan.folder / "params.json", plan.params.model_dump()
     known = read_json(path)["parameters"] if path.exists() else {}
     used = {name: values[name] for name in sections_of(notebook)}
@@ -140,14 +144,14 @@ def _note_parameters(plan: Plan, notebook: Path) -> None:
 
 
 def execute(notebook: Path, target: Path, parameters: dict[str, object], kernel: "KernelManager") -> None:
-    """Execute one notebook in a kernel, which is ended then, and write `target`.
+    """Execute one notebook in a kernel, end the kernel, and write `target`.
 
     Raises:
         NotebookFailed: a cell failed or the kernel died. `target` is as before, and the half-executed copy lies in
             the folder `failed` beside it.
         Refusal: the same, because of what the notebook was given.
     """
-    import papermill  # while the kernel starts
+    import papermill  # takes seconds, in which the kernel starts
 
     logging.getLogger("papermill").setLevel(logging.ERROR)
     half_executed = target.parent / "failed" / target.name

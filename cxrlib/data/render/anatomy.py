@@ -1,7 +1,7 @@
 """Sampled anatomy: where the organs of one chest lie, anchored to the boxes of its study.
 
-Coordinates are fractions of the frame. "Right" and "left" are the patient's: the right lung is on the
-left of the image. Side -1 is the patient's right, +1 the patient's left.
+Coordinates are fractions of the frame. "Right" and "left" are the patient's: the right lung is on the left of the
+image. Side -1 is the patient's right, side +1 the patient's left.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import numpy as np
 
 from cxrlib.data.render.anchors import Anchors, centre
 
-SIDES = (-1, 1)  # the patient's right, on the left of the image, and left
+SIDES = (-1, 1)  # the patient's right and left
 
 
 # Heart width over thorax width. Above 0.5 a reader calls the heart enlarged.
@@ -20,15 +20,15 @@ ENLARGED_RATIO, ENLARGED_RATIO_SPREAD = 0.558, 0.018
 HEALTHY_RATIO, HEALTHY_RATIO_SPREAD = 0.420, 0.020
 
 
-# Size of a healthy knob over the size of the box an enlarged one would get.
+# Size of a healthy aortic knob over the size of the box that an enlarged knob would have.
 HEALTHY_KNOB, HEALTHY_KNOB_SPREAD = 0.70, 0.07
 
 
-WALL_SPREAD = 0.07  # of the half thorax; as effusion boxes scatter about it
+WALL_SPREAD = 0.07  # share of the half thorax by which the chest wall scatters, as effusion boxes do
 
 
-# The costophrenic angle's height below the heart's lower border (fractions of the frame), also where
-# the readers' effusion boxes end.
+# Depth of the costophrenic angle below the heart's lower border (fractions of the frame). The readers' effusion boxes
+# end at the same depth.
 ANGLE_DROP, ANGLE_DROP_SPREAD, ANGLE_DROP_RANGE = 0.035, 0.035, (-0.02, 0.18)
 
 
@@ -67,12 +67,15 @@ class Anatomy:
 
 
 def sample_anatomy(own: Anchors, anchors: Anchors, readers: dict[str, int], rng: np.random.Generator) -> Anatomy:
-    """Draw an anatomy that fits `anchors`, with the organs that `own` has a box for enlarged.
+    """Draw an anatomy that fits `anchors`. An organ for which `own` has a box is enlarged.
 
-    `own` are the study's own anchors, `anchors` the same completed from a donor; `readers` counts the
-    readers per finding, since an organ that more readers call enlarged is larger.
+    Args:
+        own: the study's own anchors.
+        anchors: the same, completed from a donor.
+        readers: number of readers per finding. An organ that more readers call enlarged is denser.
+        rng: draws sizes, places and build.
     """
-    draws = rng.standard_normal(18)  # always as many, so that labels cannot shift later draws
+    draws = rng.standard_normal(18)  # the same number for all labels, so that later draws do not depend on them
     knob_x, knob_y = centre(anchors.knob)
     thorax = np.ptp(anchors.heart[[0, 2]]) / (ENLARGED_RATIO + ENLARGED_RATIO_SPREAD * draws[0])
     thorax = float(np.clip(thorax, 0.58, 0.86))
@@ -125,7 +128,7 @@ def resized(box: np.ndarray, scale: float, fixed: tuple[float, float]) -> np.nda
 
 
 def _side(sign, midline, half_width, knob_y, floor, knob_to_heart, anchors, draws) -> Side:
-    """One half of the chest: its lung reaches most of the boxes on its side and ends where its effusion ends."""
+    """One half of the chest. Its lung reaches most of the boxes on its side; its base is where effusion boxes end."""
     wall = midline + sign * half_width * (1 + WALL_SPREAD * draws[0])
     apex = knob_y - knob_to_heart * (0.50 + 0.03 * draws[1])
     drop = ANGLE_DROP + ANGLE_DROP_SPREAD * draws[2]

@@ -1,9 +1,9 @@
 """Anchors: the boxes that fix where a study's anatomy lies.
 
-A study with an enlarged aorta says where its aortic knob is; a study without does not. Anatomy drawn
-from boxes in the first case and from a bell curve in the second would give the label away. So each
-study borrows the anchors it lacks from a donor, a study that has all of them, and the borrowed
-organs are drawn at a healthy size in the same place.
+A study with an enlarged aorta has a box of its aortic knob. A study without does not. If the knob were drawn from the
+box in the first case and from a bell curve in the second, its place would give the label away. So each study takes the
+anchors that it lacks from a donor, a study that has all anchors. The organs of the donor are drawn in the donor's place
+and at a healthy size.
 """
 
 from dataclasses import dataclass
@@ -29,8 +29,10 @@ EFFUSION_DROP = 0.03  # from the heart's lower border to the lower end of an eff
 class Anchors:
     """Boxes (x_min, y_min, x_max, y_max) in fractions of the frame.
 
-    knob, heart: shape (4,) or None. effusions: shape (m, 4), m may be 0. lungs: shape (n, 4), the boxes
-    of all other findings, n may be 0.
+    Attributes:
+        knob, heart: shape (4,), or None.
+        effusions: shape (m, 4); m may be 0.
+        lungs: boxes of all other findings, shape (n, 4); n may be 0.
     """
 
     knob: np.ndarray | None
@@ -83,13 +85,13 @@ def plausible(anchors: Anchors) -> bool:
 
 
 def complete_anchors(own: Anchors, donor: Anchors) -> Anchors:
-    """`own` with what it lacks taken from `donor`, moved so that the organs both have coincide."""
+    """`own`, completed from `donor`, whose anchors are moved so that the organs that both studies have coincide."""
     shifts = [
         centre(mine) - centre(theirs)
         for mine, theirs in ((own.knob, donor.knob), (own.heart, donor.heart))
         if mine is not None
     ]
-    if not shifts and len(own.effusions):  # neither knob nor heart: effusions end a little below the heart
+    if not shifts and len(own.effusions):  # without knob and heart, effusions give the height: below the heart
         drop = own.effusions[:, 3].mean() - (donor.heart[3] + EFFUSION_DROP)
         shifts = [np.array([0, np.clip(drop, -0.12, 0.12)])]
     shift = np.tile(np.mean(shifts, axis=0), 2) if shifts else np.zeros(4)

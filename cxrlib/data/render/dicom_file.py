@@ -1,4 +1,4 @@
-"""Write a rendered radiograph as a DICOM file like those of VinDr-CXR, plainly marked as rendered."""
+"""Rendered radiographs as DICOM files like those of VinDr-CXR, marked as rendered."""
 
 from pathlib import Path
 
@@ -22,17 +22,26 @@ GREATEST_BITS_USED = 14  # 16-bit detectors leave the top of their range empty
 
 
 def stored_values(pixels: np.ndarray, bits: int, inverted: bool) -> np.ndarray:
-    """Scale `pixels` (uint16, 0..65535) to the values a detector with `bits` stores; uint16, same shape."""
+    """Scale `pixels` (uint16, 0..65535) to the values that a detector of `bits` bits stores; uint16, same shape.
+
+    >>> stored_values(np.array([0, 65535], np.uint16), bits=12, inverted=True)
+    array([4095,    0], dtype=uint16)
+    """
     top = 2 ** min(bits, GREATEST_BITS_USED) - 1
     values = np.round(pixels * (top / GREY_MAXIMUM)).astype(np.uint16)
     return top - values if inverted else values
 
 
 def dicom_dataset(pixels: np.ndarray, image_id: str, rng: np.random.Generator) -> Dataset:
-    """Data set of one radiograph: `pixels` is uint16 (rows, cols), dense is bright, 0..65535.
+    """DICOM data set of one radiograph. The same arguments give the same bytes.
 
-    Bits stored, photometric interpretation, window, rescaling and transfer syntax are drawn from `rng`
-    and do not depend on the pixels. The same arguments give the same bytes.
+    Bits stored, photometric interpretation, window, rescaling and transfer syntax are drawn from `rng`, independently
+    of the pixels.
+
+    Args:
+        pixels: uint16 (rows, cols), 0..65535, dense is bright.
+        image_id: becomes the patient's id and seeds the unique ids.
+        rng: draws the format.
     """
     bits = int(rng.choice(BITS_STORED))
     inverted, windowed, rescaled, compressed = rng.random(4) < (0.15, 0.85, 0.3, 0.92)

@@ -50,7 +50,7 @@ def filled(shape: tuple[int, int], outline: np.ndarray, softness: float = 0.0) -
 
 
 def as_mask(canvas: np.ndarray, softness: float = 0.0) -> np.ndarray:
-    """What was drawn on a uint8 `canvas` as float32 in 0..1, blurred by `softness` pixels (sigma)."""
+    """A uint8 `canvas` as float32 in 0..1, blurred by `softness` pixels (sigma)."""
     return blurred(canvas, softness).astype(np.float32) / 255
 
 
@@ -76,7 +76,7 @@ def blurred(image: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def _kernel(sigma):
-    """Kernel size that holds 2.5 sigma on each side: OpenCV's own choice of 4 sigma takes longer."""
+    """Size of a kernel of 2.5 sigma on each side. OpenCV's own choice, 4 sigma, takes longer."""
     side = 2 * math.ceil(2.5 * sigma) + 1
     return side, side
 
@@ -89,6 +89,10 @@ def smooth_noise(shape: tuple[int, int], scale: float, rng: np.random.Generator)
 
 
 def soft_step(x: np.ndarray) -> np.ndarray:
-    """Smooth step: 0 below 0, 1 above 1."""
+    """Smooth step `3 x^2 - 2 x^3`: 0 below 0, 1 above 1.
+
+    >>> soft_step(np.array([-1.0, 0.5, 2.0]))
+    array([0. , 0.5, 1. ])
+    """
     x = np.clip(x, 0, 1)
     return x * x * (3 - 2 * x)

@@ -1,4 +1,4 @@
-"""From attenuation to grey values: exposure, film curve, noise, collimation and the side marker."""
+"""Grey values of an attenuation image: exposure, film curve, noise, collimation and the side marker."""
 
 import cv2
 import numpy as np
@@ -9,7 +9,7 @@ from cxrlib.data.render.drawing import blurred
 def develop(attenuation: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Grey values (float32, about 0..1, dense is bright) of an `attenuation` image (rows, cols).
 
-    Exposure, contrast and noise are drawn per radiograph and know nothing of the findings.
+    Exposure, contrast and noise are drawn per radiograph and do not depend on the findings.
     """
     shift = 0.03 * rng.standard_normal()
     contrast = np.exp(0.10 * rng.standard_normal())

@@ -1,8 +1,8 @@
-"""Draw lung findings inside their boxes.
+"""Lung findings, drawn inside their boxes.
 
-Each function changes the layers of one box in place. `strength` runs from about 0.3 (subtle) to 1
-(plain); `outward` is -1 where the chest wall lies to the left of the box in the image, +1 where it
-lies to the right. Aortic enlargement and Cardiomegaly are shapes of the anatomy, not drawn here.
+Each function changes the layers of one box in place. `strength` runs from about 0.3 (subtle) to 1 (plain). `outward` is
+-1 where the chest wall lies to the left of the box in the image, +1 where it lies to the right. Aortic enlargement and
+Cardiomegaly are shapes of the anatomy and are not drawn here.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,10 @@ DrawFinding = Callable[[Layers, float, int, np.random.Generator], None]
 def draw_finding(finding: str, layers: Layers, strength: float, outward: int, rng: np.random.Generator) -> None:
     """Draw `finding` (a class name of VinBigData) over the whole of `layers`, in place.
 
-    Raises KeyError for a name that is not a finding. Findings that are organs leave the layers alone.
+    Aortic enlargement and Cardiomegaly change nothing.
+
+    Raises:
+        KeyError: the name is not that of a finding.
     """
     draw = DRAWERS[finding]
     if draw is not None:
@@ -110,7 +113,7 @@ def pleural_thickening(layers, strength, outward, rng):
     inside = taper(shape, 2.5)
     band = np.clip((0.40 + 0.40 * strength) * min(shape), 3, 25)
     plaque = soft_step((band - layers.depth) / (0.4 * band) + 0.3)
-    if (plaque * layers.lung).mean() < 0.08:  # the box misses the border: use its outer side
+    if (plaque * layers.lung).mean() < 0.08:  # the box does not touch the border: draw along its outer side
         x, _ = unit_grid(shape)
         plaque = soft_step((outward * x + 0.3) / 0.6)
     plaque = plaque * layers.lung * inside
@@ -168,7 +171,7 @@ def nodule(layers, strength, outward, rng):
 
 
 def other_lesion(layers, strength, outward, rng):
-    """Something modest that is none of the others: a faint ring."""
+    """A faint ring, unlike the other findings."""
     x, y = unit_grid(layers.air.shape)
     radius = np.sqrt(x * x + y * y)
     ring = np.exp(-(((radius - 0.75) / 0.12) ** 2))

@@ -1,8 +1,8 @@
-"""The image frame behind a study's boxes, which the annotations do not record.
+"""The size of a study's original image, estimated from its boxes.
 
-The annotations give boxes in pixels of the original image but not that image's size. Some organs sit
-at much the same place of every PA chest radiograph, so their boxes tell the size: a point at x pixels
-that should lie at the fraction f of the width votes for a width of x / f.
+The annotations give boxes in pixels of the original image, but not the size of the image. Some organs lie at about the
+same place of every PA chest radiograph. A point of such an organ at x pixels that should lie at the fraction f of the
+width gives the estimate `x / f` of the width.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from cxrlib.data.annotations import BOX_COLUMNS
 TYPICAL_FRAME = (2480.0, 2720.0)  # width, height: middle of the VinDr-CXR images
 
 
-TYPICAL_SPREAD = 0.10  # relative; how far an image's size strays from the typical one
+TYPICAL_SPREAD = 0.10  # relative standard deviation of the images' sizes
 
 
 SMALLEST_SIDE, LARGEST_SIDE = 1700.0, 3200.0
@@ -26,11 +26,11 @@ EDGE = 0.015  # share of the frame kept free beyond the outermost box
 
 @dataclass(frozen=True)
 class Landmark:
-    """A point of a finding's box that lies at much the same place of every frame."""
+    """A point of a finding's box that lies at about the same place of every frame."""
 
-    depth: float  # of the point in the box: 0 top, 0.5 middle, 1 bottom; it is always central sideways
+    depth: float  # height of the point in the box: 0 top, 0.5 middle, 1 bottom; sideways it is in the middle
     place: tuple[float, float]  # fractions of the frame's width and height
-    spread: tuple[float, float]  # relative; infinite where the point says nothing
+    spread: tuple[float, float]  # relative standard deviation of the place; infinite where the point says nothing
 
 
 LANDMARKS = {
@@ -43,9 +43,14 @@ LANDMARKS = {
 def estimate_frames(annotations: pd.DataFrame) -> pd.DataFrame:
     """Estimated width and height of every study's original image, in the pixels of its boxes.
 
-    `annotations` has Kaggle's columns. Returns one row per study, indexed by `image_id`, with float
-    columns `width` and `height`. Every box lies inside its frame. Studies without a box get the
-    typical frame.
+    The estimate is the mean of the logarithms of the single estimates, weighted by 1 / spread^2. The typical frame is
+    one of the estimates, so a study without a box gets the typical frame. Every box lies inside its frame.
+
+    Args:
+        annotations: rows of `cxrlib.data.annotations.COLUMNS`.
+
+    Returns:
+        Float columns width and height, indexed by image_id.
     """
     image_ids = pd.Index(sorted(annotations["image_id"].unique()), name="image_id")
     weighted = np.tile(np.log(TYPICAL_FRAME) / TYPICAL_SPREAD**2, (len(image_ids), 1))
@@ -78,7 +83,10 @@ def boxes_as_fractions(annotations: pd.DataFrame) -> pd.DataFrame:
 def fractions_to_pixels(boxes: np.ndarray, rows: int, cols: int) -> np.ndarray:
     """Boxes (n, 4) in fractions as whole pixels of a rows x cols image.
 
-    Every returned box lies in 0..cols by 0..rows and is at least 2 pixels wide and tall.
+    Every box lies in the image and is at least 2 pixels wide and tall.
+
+    >>> fractions_to_pixels(np.array([[0.1, 0.2, 0.5, 0.2]]), rows=10, cols=20)
+    array([[ 2.,  2., 10.,  4.]])
     """
     sides = np.array([cols, rows])
     low = np.clip(np.round(boxes[:, :2] * sides), 0, sides - 2)

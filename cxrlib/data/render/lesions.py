@@ -1,4 +1,4 @@
-"""From readers' boxes to lesions: boxes of the same finding that overlap describe one lesion."""
+"""Lesions from readers' boxes: overlapping boxes of the same finding are one lesion."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,11 @@ class Lesion:
 
 
 def overlap(box: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Area shared by `box` (4,) and each of `others` (n, 4), over the smaller area of the two; shape (n,)."""
+    """Area shared by `box` (4,) and each of `others` (n, 4), over the smaller area of the two: `I / min(A, B)`, (n,).
+
+    >>> overlap(np.array([0, 0, 4, 4]), np.array([[2, 0, 6, 2]]))  # 4 of 8
+    array([0.5])
+    """
     low = np.maximum(box[:2], others[:, :2])
     high = np.minimum(box[2:], others[:, 2:])
     shared = np.prod(np.clip(high - low, 0, None), axis=1)
@@ -29,10 +33,13 @@ def overlap(box: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def find_lesions(boxes: pd.DataFrame) -> list[Lesion]:
-    """Lesions of one study, sorted by finding and then by the annotations' order.
+    """Lesions of one study, sorted by finding and then in the order of the annotations.
 
-    `boxes` has the columns class_name, rad_id, x_min, y_min, x_max, y_max (fractions). Boxes join the
-    first lesion of their finding whose mean box they overlap.
+    A box belongs to the lesion of its finding whose mean box it overlaps most, if the `overlap` is above
+    SAME_LESION_OVERLAP; else the box begins a new lesion.
+
+    Args:
+        boxes: columns class_name, rad_id, x_min, y_min, x_max, y_max (fractions).
     """
     lesions = []
     for finding, rows in boxes.groupby("class_name", sort=True):

@@ -1,4 +1,4 @@
-"""Heart, great vessels, aortic knob, spine and airway: what lies between the lungs."""
+"""The organs between the lungs: heart, great vessels, aortic knob, spine and airway."""
 
 import cv2
 import numpy as np

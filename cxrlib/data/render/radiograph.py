@@ -1,4 +1,4 @@
-"""Render one radiograph: anatomy, findings, exposure."""
+"""One rendered radiograph: anatomy, findings, exposure."""
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ ROWS, COLS = (400, 504), (400, 464)  # ranges of the image size, inclusive
 GREY_MAXIMUM = 65535
 
 
-# Wide findings first, so that small dense ones stay visible on top of them.
+# Wide findings are drawn first, so that small dense findings stay visible on top of them.
 DRAWING_ORDER = [
     "Pleural effusion",
     "Consolidation",
@@ -36,8 +36,8 @@ DRAWING_ORDER = [
 ]
 
 
-# Smaller lesions are drawn this large (fractions of width and height): they must survive the downsampling
-# to a network's input.
+# Least width and height of a drawn lesion (fractions of the frame). Smaller lesions would vanish when the radiograph is
+# resized to a network's input.
 LEAST_SIZE = {
     "Lung Opacity": (0.14, 0.14),
     "Pleural effusion": (0.15, 0.15),
@@ -49,14 +49,16 @@ LEAST_SIZE = {
 def render_radiograph(
     boxes: pd.DataFrame, seed: int | np.random.SeedSequence, donors: list[Anchors] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Render the radiograph of one study; returns its pixels and its boxes in pixels.
+    """Render the radiograph of one study. The same arguments give the same radiograph.
 
-    `boxes` are the study's boxes: columns class_name, rad_id and x_min, y_min, x_max, y_max in fractions of
-    the frame (see `boxes_as_fractions`); no rows for a study without findings. `donors` lend the
-    anatomy that the study's own boxes do not fix; without them a typical chest does. The same
-    arguments give the same radiograph.
+    Args:
+        boxes: the study's boxes: columns class_name, rad_id and x_min, y_min, x_max, y_max in fractions of the frame
+            (see `boxes_as_fractions`). A study without findings has no rows.
+        seed: seeds all draws.
+        donors: studies whose anchors complete the study's own (see `complete_anchors`); a typical chest when None.
 
-    Pixels: uint16 (rows, cols), dense is bright, 0..65535. Boxes: float64 (n, 4), see `boxes_in_pixels`.
+    Returns:
+        Pixels, uint16 (rows, cols), 0..65535, dense is bright; and boxes, float64 (n, 4), as `boxes_in_pixels`.
     """
     size_rng, donor_rng, anatomy_rng, chest_rng, findings_rng, exposure_rng = _generators(seed)
     shape = sample_size(size_rng)
@@ -82,8 +84,8 @@ def boxes_in_pixels(boxes: pd.DataFrame, seed: int | np.random.SeedSequence) -> 
 
 
 def _generators(seed: int | np.random.SeedSequence) -> list[np.random.Generator]:
-    """A generator for each step of the rendering, so that no step's draws depend on another's."""
-    if isinstance(seed, np.random.SeedSequence):  # a copy: spawning changes the original
+    """A generator for each step of the rendering, so that the draws of a step do not depend on other steps."""
+    if isinstance(seed, np.random.SeedSequence):  # spawning changes a sequence, so a copy is spawned
         seed = np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key)
     else:
         seed = np.random.SeedSequence(seed)
@@ -96,14 +98,14 @@ def sample_size(rng: np.random.Generator) -> tuple[int, int]:
 
 
 def drawn_box(lesion: Lesion) -> np.ndarray:
-    """The lesion's box (4,), grown about its centre where it is below the least size of its finding."""
+    """The lesion's box (4,), enlarged about its centre where it is below the least size of its finding."""
     low, high = lesion.box[:2], lesion.box[2:]
     growth = np.clip(np.array(LEAST_SIZE.get(lesion.finding, (0, 0))) - (high - low), 0, None) / 2
     return np.clip(np.concatenate([low - growth, high + growth]), 0, 1)
 
 
 def draw_lesions(layers: Layers, lesions: list[Lesion], anatomy: Anatomy, rng: np.random.Generator) -> None:
-    """Draw the lung findings among `lesions` into `layers`, in place; plainer where more readers saw them."""
+    """Draw the lung findings among `lesions` into `layers`, in place. A lesion that more readers saw is plainer."""
     rows, cols = layers.air.shape
     for finding in DRAWING_ORDER:
         for lesion in lesions:

@@ -1,4 +1,4 @@
-"""The interface of a data source."""
+"""The interface of a data source, and the steps that sources share."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ PICTURES = (".png", ".jpg", ".jpeg")
 
 
 SHOWN = 8
-"""Names of a wrong folder's content that an error lists."""
+"""Number of names that an error lists of the content of a wrong folder."""
 
 
 class SourceError(Refusal):
@@ -103,6 +103,6 @@ def image_paths(root: Root, suffixes: tuple[str, ...], whole_name: bool = False)
 
 
 def images_of_patients(image_ids: pd.Series, paths: list[str], patients: pd.Series | None = None) -> pd.DataFrame:
-    """The table `Source.images`; without `patients` every image is a patient of its own."""
+    """The table `Source.images`; without `patients` every image counts as another patient."""
     patients = image_ids if patients is None else patients
     return pd.DataFrame({"image_id": image_ids, "path": paths, "patient_id": patients}).reset_index(drop=True)

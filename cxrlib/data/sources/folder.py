@@ -1,4 +1,4 @@
-"""Any folder of images with a CSV in VinBigData's columns: one's own hospital's data."""
+"""Any folder of images with a CSV in VinBigData's columns, e.g. of one's own hospital."""
 
 from pathlib import Path
 
@@ -21,8 +21,9 @@ from cxrlib.data.sources.base import (
 def open_folder(path: Path) -> Source:
     """Read the one CSV of a folder or zip, and locate its images in it or in folders below.
 
-    The CSV has the columns of VinBigData's train.csv, any class names, and optionally patient_id, by which studies
-    are split then. Images are called <image_id>, with the suffix of a DICOM, PNG or JPEG file; boxes in their pixels.
+    The CSV has the columns of VinBigData's train.csv. Class names are free. If it has a column patient_id, studies are
+    split by patient. An image is called <image_id>, with the suffix of a DICOM, PNG or JPEG file. Boxes are in pixels
+    of the image.
 
     Raises:
         SourceError: not exactly one CSV, or none of its images.
@@ -34,7 +35,7 @@ def open_folder(path: Path) -> Source:
         raise SourceError(f"data.root: {path} must hold one CSV file beside its images; found {found_in(root)}")
     rows = read_rows(root / tables[0], COLUMNS)
     paths = image_paths(root, DICOM_SUFFIXES + PICTURES)
-    paths |= {path.rpartition("/")[2]: path for path in paths.values()}  # an image_id may be a whole file name
+    paths |= {path.rpartition("/")[2]: path for path in paths.values()}  # an image_id may have the file's suffix
     if not rows["image_id"].isin(list(paths)).any():
         raise SourceError(
             f"data.root: {path} holds none of the images of {tables[0]}; expected {rows['image_id'].iloc[0]} with one "

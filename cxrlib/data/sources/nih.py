@@ -18,7 +18,7 @@ from cxrlib.data.sources.base import (
 )
 
 BOX_FRAME = 1024
-"""Boxes are given in pixels of the official 1024 px images."""
+"""Side in pixels of the official images, in whose pixels boxes are given."""
 
 
 SIDES = ["x_min", "y_min", "width", "height"]
@@ -29,10 +29,10 @@ ENTRIES, BOXES, TEST_LIST = "Data_Entry_2017_v2020.csv", "BBox_List_2017.csv", "
 
 
 def open_nih(path: Path) -> Source:
-    """Read labels and boxes below `path` for the images that are there, in one folder or in the official twelve.
+    """Read labels and boxes of the images below `path`, which lie in one folder or in the official twelve.
 
-    Labels were mined from report text and count as one reader; boxes exist for some findings of some images. Where
-    the official test_list.txt is there, its images are the test split.
+    The labels were mined from the text of reports and count as those of one reader. Some findings of some images have
+    boxes. If the official test_list.txt is there, its images are the test split.
 
     Raises:
         SourceError: `path` lacks a file or holds no image.
@@ -67,14 +67,17 @@ def open_nih(path: Path) -> Source:
 
 
 def _official_test(root: Root, image_ids: pd.Series) -> frozenset[str] | None:
-    """The images of test_list.txt that are there; None without the list, or where it names none of them."""
+    """Those of `image_ids` that test_list.txt names; None without the list, or if it names none of them."""
     if not (root / TEST_LIST).exists():
         return None
     return frozenset((root / TEST_LIST).read_text().split()) & frozenset(image_ids) or None
 
 
 def _one_row_per_finding(entries: pd.DataFrame, root: Root) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Labels joined with boxes; a label without a box keeps one row with NaN, a box without its label is set aside."""
+    """Labels joined with boxes, and what was set aside.
+
+    A label without a box has one row whose corners are NaN. A box whose image does not have its label is set aside.
+    """
     labels = entries[["Image Index", "Finding Labels"]].set_axis(["image_id", "class_name"], axis=1)
     names = labels["class_name"].fillna("").str.split("|")
     labels = labels.assign(class_name=names, line=labels.index).explode("class_name")

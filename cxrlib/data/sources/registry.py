@@ -1,4 +1,4 @@
-"""Where radiographs and annotations come from: one small adapter per data set, one interface."""
+"""The data sources by name: one adapter per data set, all with the interface `Source`."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ OPENERS = {
     "nih": open_nih,
     "folder": open_folder,
 }
-"""The adapter of each `data.source` that reads `data.root`."""
+"""The adapter of each data source that reads a folder or zip, by the name that `data.source` gives it."""
 
 
 def open_source(

@@ -1,4 +1,4 @@
-"""VinBigData as PNG or JPEG of any size: the images, and what is known of the original sizes behind the boxes."""
+"""VinBigData as PNG or JPEG images of any size, with the original sizes, in whose pixels the boxes are."""
 
 from pathlib import Path
 
@@ -29,15 +29,15 @@ META = "train_meta.csv"
 
 
 PROBED = 20
-"""Boxed images whose size is compared with their boxes where nothing says which frame the boxes are in."""
+"""Number of images whose size is compared with their boxes when the original sizes are unknown."""
 
 
 def open_vinbigdata_resized(path: Path) -> Source:
     """Read annotations and original sizes of a folder or zip, and locate its images.
 
-    Annotations are train.csv or, where that is absent, the public ones, which are the same. Original sizes are
-    train_meta.csv (image_id, dim0 = height, dim1 = width) or the columns width and height of train.csv; without
-    either, boxes must be in pixels of the images.
+    Annotations are read from train.csv or, without it, from the public annotations, which are the same. Original sizes
+    are read from train_meta.csv (image_id, dim0 = height, dim1 = width) or from the columns width and height of
+    train.csv. Without either, boxes must be in pixels of the images.
 
     Raises:
         SourceError: no image, or boxes that cannot be in pixels of the images.
@@ -76,7 +76,7 @@ def open_vinbigdata_resized(path: Path) -> Source:
 
 
 def _original_sizes(root: Root, rows: pd.DataFrame) -> pd.DataFrame | None:
-    """Width and height of every original image by image_id, from the first of the two places that has them."""
+    """Width and height of every original image by image_id, from train_meta.csv or else from train.csv."""
     if (root / META).exists():
         sizes = read_rows(root / META, ["image_id", "dim0", "dim1"])
         sizes = sizes.rename(columns={"dim0": "height", "dim1": "width"})
@@ -97,7 +97,7 @@ def _require_sizes(frame: pd.DataFrame, annotations: pd.DataFrame, root: Root) -
 
 
 def _require_boxes_inside(annotations: pd.DataFrame, paths: dict[str, str]) -> None:
-    """Refuse boxes that reach outside the images: they are in pixels of the originals then."""
+    """Refuse boxes that reach outside the images, since such boxes are in pixels of the original images."""
     limits = annotations.groupby("image_id")[BOX_COLUMNS[2:]].max().dropna().head(PROBED)
     for image_id, (right, bottom) in limits.iterrows():
         height, width = read_grey(paths[image_id]).shape

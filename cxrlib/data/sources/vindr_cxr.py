@@ -13,7 +13,7 @@ PARTS = ["train", "test"]
 
 
 CONSENSUS = "consensus"
-"""The reader of the test part, whose labels five radiologists agreed on."""
+"""Name of the reader of the test part, whose labels are the consensus of five radiologists."""
 
 
 def open_vindr_cxr(path: Path) -> Source:
@@ -42,7 +42,7 @@ def open_vindr_cxr(path: Path) -> Source:
 
 
 def _read_part(folder: Root, part: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Boxes of one part, and one row without a box for every label that only the image labels have."""
+    """Rows of the boxes of one part, and one row without a box for each label that only its image labels have."""
     path = folder / f"annotations_{part}.csv"
     boxes = read_rows(path, [column for column in COLUMNS if column != "rad_id"])
     if part == "test":

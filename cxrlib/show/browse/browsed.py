@@ -1,4 +1,4 @@
-"""What a browser looks at: a cohort, stored maps by method and layer, and the network that made them."""
+"""The run that a browser shows: a cohort, stored maps by method and layer, and the network that made them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,12 +26,12 @@ GRADCAM = "Grad-CAM"
 
 
 LAST_LAYER = "last block"
-"""What a layer is called where a method has maps of one layer only."""
+"""Name of the layer of a method that has maps of one layer only."""
 
 
 @dataclass(frozen=True)
 class View:
-    """Which heatmap, and how much of it: `share` is the fraction of its pixels that make the mask."""
+    """The choice of one heatmap; `share` is the fraction of its pixels that make the mask."""
 
     image_id: str
     class_name: str
@@ -42,11 +42,11 @@ class View:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a heatmap and the readers say about one study and class.
+    """The heatmap and the readers' boxes of one study and class.
 
     Attributes:
         heatmap: raw map in the network's frame, float32 (input_size, input_size); None where there is none.
-        mask: its top pixels, boolean, same shape; all False where there is no heatmap.
+        mask: the heatmap's top pixels, boolean, same shape; all False where there is no heatmap.
         predicted: boxes of the mask (n, 4) in pixels of the stored image.
         readers: rad_id and BOX_COLUMNS of all readers' boxes, same pixels.
         hit: whether the heatmap's strongest cell lies in a reader's box.
@@ -66,13 +66,14 @@ class Evidence:
 
 @dataclass(frozen=True)
 class BrowsedRun:
-    """A run as the browser sees it.
+    """A run as the browser shows it.
 
     Attributes:
         cohort: pixels, labels and boxes.
-        methods: method -> layer -> maps; the first one's studies and probabilities are those that are browsed. Others
+        methods: method -> layer -> maps. The studies and probabilities of the first method are browsed. Other methods
             may hold fewer studies.
-        network: logits of normalised inputs, for perturbation and own images; None leaves these two out.
+        network: normalised inputs to logits, for perturbation and own images. Without a network, these two tabs say
+            that they need one.
     """
 
     cohort: Cohort
@@ -86,7 +87,7 @@ class BrowsedRun:
 
     @property
     def probabilities(self) -> pd.DataFrame:
-        """Image_id by class."""
+        """Probabilities of the first method's studies, image_id by class."""
         return self.explanations.probabilities
 
     @property
@@ -156,7 +157,7 @@ def load_results(folder: Path, with_network: bool = True) -> BrowsedRun:
     for path in sorted((folder / "maps").glob("test-*.npz")):
         method, _, layer = path.stem.removeprefix("test-").partition("@")
         store = load_explanations(path)
-        if store.identity == first.identity:  # else it is left from another model
+        if store.identity == first.identity:  # other stores were made by an earlier model
             methods.setdefault(method, {})[layer or LAST_LAYER] = store
     path = checkpoint_path(folder / "models", cohort.experiment)
     if not with_network or not path.exists():

@@ -1,4 +1,4 @@
-"""The heatmap browser: one study, all its heatmaps, every number."""
+"""The heatmap browser: one study with its heatmaps and scores."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,12 +29,12 @@ STEP = 0.01
 
 
 class HeatmapBrowser(widgets.VBox):
-    """Sliders, filters and numbers over a run's stored maps; only perturbation and own images cost a forward pass.
+    """Sliders, filters and numbers over a run's stored maps. Only perturbation and own images cost a forward pass.
 
     Args:
         cohort: pixels, labels and boxes.
-        maps: the store of notebook 03, or a mapping of methods to stores (or to a mapping of layers to stores); the
-            first one's studies are browsed.
+        maps: the store of notebook 03, or a mapping of methods to stores (or to a mapping of layers to stores). The
+            studies of the first method are browsed.
         network: for perturbation and own images; an `inference_copy` is fastest.
         tab: the first tab to show, one of TABS.
         show_heatmap: whether the heatmap's switch is on at first.
@@ -77,7 +77,7 @@ class HeatmapBrowser(widgets.VBox):
         self.refresh()
 
     def __repr__(self) -> str:
-        """What a viewer without widgets shows of an executed notebook."""
+        """The text that a viewer without widgets shows in an executed notebook."""
         return f"heatmap browser of {len(self.results.probabilities)} studies; it needs a running kernel"
 
     @property
@@ -87,7 +87,7 @@ class HeatmapBrowser(widgets.VBox):
 
     @property
     def view(self) -> View:
-        """What the controls ask for."""
+        """The view that the controls choose."""
         return View(self.image_id, self.class_name.value, self.method.value, self.layer.value, self.share.value)
 
     def refresh(self) -> None:
@@ -168,7 +168,7 @@ class HeatmapBrowser(widgets.VBox):
 
 
 def open_run(folder: str | Path) -> widgets.Widget:
-    """The browser of a run's folder, beside which other runs may lie; a sentence where something is missing."""
+    """The browser of a run's folder; a sentence if something is missing. Runs in folders beside it can be compared."""
     folder = PROJECT_ROOT / folder
     try:
         results = load_results(folder)

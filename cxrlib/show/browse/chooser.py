@@ -25,8 +25,8 @@ class StudyChooser(widgets.VBox):
     """Chooses one study among those that pass the filters.
 
     Args:
-        results: whose studies.
-        class_name: the class that filters and sorts.
+        results: the run whose studies are chosen.
+        class_name: the class by which studies are filtered and sorted.
 
     Attributes:
         image_id: the chosen study; empty where no study passes the filters.
@@ -64,18 +64,18 @@ class StudyChooser(widgets.VBox):
         self._list()
 
     def step(self, count: int) -> None:
-        """Move by so many studies, no further than the first or last."""
+        """Move by a number of studies, at most to the first or last."""
         if self.chosen:
             position = self.chosen.index(self.image_id) + count
             self.study.value = self.chosen[min(max(position, 0), len(self.chosen) - 1)]
 
     def use_class(self, class_name: str) -> None:
-        """Filter and sort by another class; the study stays where it passes the filters."""
+        """Filter and sort by another class; the same study stays chosen if it passes the filters."""
         self.class_name = class_name
         self._list()
 
     def _frame(self):
-        """The class's study frame, with the columns that the filters need; each is computed once."""
+        """The class's study frame, with the columns that the filters need. Each column is computed once."""
         name, results = self.class_name, self.results
         if name not in self._frames:
             labels = results.cohort.labels.loc[results.probabilities.index, name]

@@ -1,4 +1,4 @@
-"""The first tab: one heatmap over its radiograph, and the numbers that follow it."""
+"""The first tab: one heatmap over its radiograph, with its scores."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ class HeatmapPanel(widgets.VBox):
     """Picture, sliders and switches of its look, and numbers.
 
     Args:
-        results: what is looked at.
+        results: the run that is browsed.
         on_look: called when a slider or switch of the look moves.
         show_heatmap: whether the heatmap's switch is on at first.
     """
@@ -48,7 +48,7 @@ class HeatmapPanel(widgets.VBox):
 
     @property
     def look(self) -> Look:
-        """How the controls say that the view is drawn."""
+        """The look that the controls choose."""
         return Look(
             opacity=self.opacity.value,
             window=self.window.value,

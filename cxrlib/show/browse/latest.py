@@ -1,4 +1,4 @@
-"""Work in the background of which only the newest request counts."""
+"""Work in a background thread that shows the result of the newest request only."""
 
 import threading
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 
 class LatestOnly:
-    """One thread that answers the newest request; requests overtaken by a newer one are dropped or go unshown.
+    """One thread that answers the newest request. A request that a newer one has overtaken is not shown.
 
     Args:
         work: request -> result; runs in the thread.
@@ -21,13 +21,13 @@ class LatestOnly:
         self._running: Future | None = None
 
     def ask(self, request: object) -> None:
-        """Work on `request` next, instead of anything asked for before."""
+        """Work on `request` next; earlier requests that have not begun are dropped."""
         with self._lock:
             self._wanted = request
             self._running = self._thread.submit(self._answer, request)
 
     def forget(self) -> None:
-        """Show nothing of what was asked for before."""
+        """Drop all earlier requests: their results are not shown."""
         with self._lock:
             self._wanted = None
 
@@ -41,7 +41,7 @@ class LatestOnly:
             return
         try:
             result = self.work(request)
-        except Exception as error:  # the thread has no caller: `show` tells the user
+        except Exception as error:  # the thread has no caller that could catch it, so `show` gets it
             result = error
         with self._lock:
             if request is self._wanted:

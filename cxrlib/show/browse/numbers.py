@@ -1,4 +1,4 @@
-"""The numbers beside a picture: probabilities of all classes, and how the heatmap meets the readers' boxes."""
+"""The numbers beside a picture: probabilities of all classes, and the heatmap's scores against the readers' boxes."""
 
 from html import escape
 
@@ -18,11 +18,11 @@ EXPLAINED = {
 
 
 COLUMNS = dict(zip(EXPLAINED, ["all_pairs", "best_match", "mask_iou", "iobb", "hit"], strict=True))
-"""What `cxrlib.evaluate.localisation` calls them."""
+"""Names of these scores in `cxrlib.evaluate.localisation`."""
 
 
 def localisation_numbers(evidence: Evidence, size: int) -> dict[str, float]:
-    """Scores of a heatmap against all readers' boxes, named as in EXPLAINED; empty where a side is missing.
+    """Scores of a heatmap against all readers' boxes, named as in EXPLAINED; empty without a heatmap or without boxes.
 
     Args:
         size: side in pixels of the frame of the boxes.
@@ -35,7 +35,7 @@ def localisation_numbers(evidence: Evidence, size: int) -> dict[str, float]:
 
 
 def localisation_text(evidence: Evidence, size: int, class_name: str) -> dict[str, str]:
-    """The same scores as text, or one sentence that says why there are none."""
+    """`localisation_numbers` as text, or one sentence that says why there are none."""
     if evidence.heatmap is None:
         return {}
     if not len(evidence.readers):
@@ -64,9 +64,9 @@ def probability_table(
 
     Args:
         probabilities: by class.
-        labels: 0/1 by class; None where nobody labelled the image.
+        labels: 0/1 by class; None for an image without labels.
         class_name: the class whose row is emphasised.
-        after: probabilities after a change, shown beside the others with the difference.
+        after: probabilities after a change, shown beside `probabilities` with the difference.
     """
     columns = ["class", "p"] if after is None else ["class", "p before", "p after", "change"]
     heads = "".join(f"<th scope=col>{name}</th>" for name in [*columns, *([] if labels is None else ["label"])])

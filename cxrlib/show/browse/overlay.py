@@ -1,4 +1,4 @@
-"""One view as JPEG bytes, composed with NumPy and OpenCV: a pure function, fast enough for a slider."""
+"""One view as JPEG bytes, composed with NumPy and OpenCV."""
 
 import io
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ from cxrlib.show.figures.panels import OPACITY
 from cxrlib.show.figures.style import HEATMAP
 
 SIDE = 512
-"""Pixels of a picture."""
+"""Side of a picture in pixels."""
 
 
 COLOUR_MAPS = [HEATMAP, "magma", "viridis", "cividis", "gray"]
-"""Perceptually uniform, so readable with any colour vision."""
+"""Names of perceptually uniform colour maps, which can be read with any colour vision."""
 
 
 LINES = {"solid": None, "dashed": (12, 8), "dotted": (3, 6), "dash-dotted": (14, 5, 3, 5)}
@@ -30,11 +30,11 @@ LINES = {"solid": None, "dashed": (12, 8), "dotted": (3, 6), "dash-dotted": (14,
 
 
 QUALITY = 95
-"""Of JPEG, in percent."""
+"""Quality of JPEG pictures in percent."""
 
 
 TINT = 0.3
-"""Opacity of the mask where no heatmap lies below it."""
+"""Opacity of the mask's colour when no heatmap is shown."""
 
 
 HALO = (0, 0, 0)
@@ -46,10 +46,11 @@ class Look:
 
     Attributes:
         opacity: of the strongest part of the heatmap, 0..1; weaker parts are more transparent.
-        window, level: range of grey values that is shown, and its middle, 0..255.
+        window: width of the range of grey values that is shown, 1..255.
+        level: middle of that range, 0..255.
         colours: name of a colour map.
-        heatmap, mask, predicted: whether these are shown.
-        readers: which readers' boxes are shown, in order of their ids; readers beyond its length are.
+        heatmap, mask, predicted: whether heatmap, mask and predicted boxes are shown.
+        readers: whether each reader's boxes are shown, in order of the readers' ids. Further readers' boxes are shown.
     """
 
     opacity: float = OPACITY
@@ -67,15 +68,15 @@ def render(pixels: np.ndarray, evidence: Evidence, look: Look = Look(), side: in
 
     Args:
         pixels: uint8 (size, size), the frame of the boxes.
-        evidence: what lies over it.
-        look: how.
+        evidence: heatmap, mask and boxes.
+        look: how they are drawn.
         side: of the picture in pixels.
     """
     return to_jpeg(compose(pixels, evidence, look, side))
 
 
 def compose(pixels: np.ndarray, evidence: Evidence, look: Look, side: int = SIDE) -> np.ndarray:
-    """`render` before it is encoded: uint8 (side, side, 3), red, green, blue."""
+    """The picture of `render` before it is encoded: uint8 (side, side, 3), red, green, blue."""
     picture = windowed(pixels, look.window, look.level)
     picture = cv2.resize(picture, (side, side), interpolation=cv2.INTER_LINEAR)
     picture = cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
@@ -106,7 +107,7 @@ def windowed(pixels: np.ndarray, window: int, level: int) -> np.ndarray:
 
 
 def overlay(picture: np.ndarray, heatmap: np.ndarray, opacity: float, colours: str) -> np.ndarray:
-    """Lay a raw heatmap, divided by its maximum, over a picture (side, side, 3); weak parts are transparent."""
+    """Lay a raw heatmap over a picture (side, side, 3); a pixel's opacity is `opacity * value / maximum`."""
     relative = cv2.resize(heatmap, picture.shape[:2]) / max(heatmap.max(), np.finfo(np.float32).tiny)
     relative = np.clip(relative, 0, 1)
     weight = (opacity * relative)[..., None].astype(np.float32)
@@ -121,7 +122,7 @@ def colour_table(name: str) -> np.ndarray:
 
 
 def tint(picture: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int], opacity: float) -> None:
-    """Colour a picture where a mask, which may have another size, is set, and draw the mask's outline into it."""
+    """Colour a picture where a mask is set, and draw the mask's outline into the picture. Their sizes may differ."""
     inside = cv2.resize(mask.astype(np.uint8), picture.shape[:2], interpolation=cv2.INTER_NEAREST)
     tinted = picture[inside > 0] * (1 - opacity) + np.array(colour) * opacity
     picture[inside > 0] = np.rint(tinted)
@@ -147,7 +148,11 @@ def outline(
 
 
 def dashes(start: tuple[int, int], end: tuple[int, int], pattern: tuple[int, ...] | None) -> list[tuple]:
-    """The strokes of a horizontal or vertical line: pairs of end points."""
+    """The strokes of a horizontal or vertical line: pairs of end points.
+
+    >>> dashes((0, 0), (10, 0), (4, 3))
+    [((0, 0), (4, 0)), ((7, 0), (10, 0))]
+    """
     if pattern is None:
         return [(start, end)]
     length = abs(end[0] - start[0]) + abs(end[1] - start[1])
@@ -168,7 +173,10 @@ def rgb(colour: str) -> tuple[int, int, int]:
 
 
 def to_jpeg(picture: np.ndarray) -> bytes:
-    """Encode uint8 (h, w, 3), red, green, blue: 15 times faster than PNG, colours at full resolution for thin lines."""
+    """Encode uint8 (h, w, 3), red, green, blue, as JPEG, which takes a fifteenth of the time of PNG.
+
+    Colours have the full resolution, so that thin lines stay sharp.
+    """
     settings = [
         cv2.IMWRITE_JPEG_QUALITY,
         QUALITY,

@@ -31,7 +31,13 @@ ACCEPTED = ".png,.jpg,.jpeg,.dcm,.dicom"
 
 @dataclass(frozen=True)
 class OwnImage:
-    """What the network says of an image: uint8 (size, size), float32 (classes,), raw maps (classes, rows, columns)."""
+    """An image with its probabilities and maps.
+
+    Attributes:
+        pixels: uint8 (size, size).
+        probabilities: float32 (classes,).
+        maps: raw, float32 (classes, rows, columns).
+    """
 
     pixels: np.ndarray
     probabilities: np.ndarray
@@ -54,11 +60,13 @@ def read_upload(name: str, content: bytes) -> np.ndarray:
 
 
 def explain_own(network: nn.Module, pixels: np.ndarray, size: int, input_size: int, layer: str) -> OwnImage:
-    """Grad-CAM of all classes and probabilities of one image, prepared like the run's own: one forward pass.
+    """Grad-CAM of all classes and probabilities of one image, which is resized like the run's images: one forward pass.
 
     Args:
+        network: logits (n, classes).
         pixels: uint8 (height, width).
-        size: side of the run's stored images; `input_size`, of the network's input.
+        size: side in pixels of the run's stored images.
+        input_size: side in pixels of the network's input.
         layer: name of the explained module.
     """
     stored = resize_square(pixels, size)
@@ -68,7 +76,7 @@ def explain_own(network: nn.Module, pixels: np.ndarray, size: int, input_size: i
 
 
 class OwnPanel(widgets.VBox):
-    """Upload, picture, probabilities; class and top pixels are those of the other tabs."""
+    """Upload, picture and probabilities of an own image. Class and top pixels are chosen as in the other tabs."""
 
     def __init__(self, results: BrowsedRun) -> None:
         self.results = results
@@ -84,7 +92,7 @@ class OwnPanel(widgets.VBox):
         )
 
     def show(self, view: View) -> None:
-        """Draw the uploaded image with the view's class and share; the study of the view plays no part."""
+        """Draw the uploaded image with the view's class and share; the view's study is ignored."""
         self.view = view
         if self.results.network is None:
             self.say("Own images need the run's network; this browser was opened without one.")

@@ -1,4 +1,4 @@
-"""What all tabs of the browser have in common."""
+"""Rows, columns, menus and sentences that all tabs of the browser use."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ def column(*children: widgets.Widget, width: str = "auto") -> widgets.VBox:
 
 
 def offer(menu: widgets.Dropdown, options: list[str], wanted: str | None = None) -> None:
-    """Give a menu other options and choose `wanted`, or the first where it is not among them."""
+    """Give a menu other options and choose `wanted`, or the first option if `wanted` is not among them."""
     menu.options = options
     menu.value = wanted if wanted in options else next(iter(options), None)
 
@@ -36,7 +36,7 @@ def sentence(text: str) -> str:
 
 
 def describe(results: BrowsedRun, view: View) -> str:
-    """What a picture shows, in one line."""
+    """A caption of one line: study, class, probability, method and share."""
     layer = f", {view.layer}" if len(results.methods.get(view.method, {})) > 1 else ""
     p = results.probabilities.at[view.image_id, view.class_name]
     rendered = "rendered radiograph " if results.cohort.rendered else ""
@@ -44,7 +44,7 @@ def describe(results: BrowsedRun, view: View) -> str:
 
 
 def missing_map(results: BrowsedRun, view: View) -> str:
-    """A sentence where a view has no heatmap, else nothing."""
+    """A sentence for a view that has no heatmap; empty for other views."""
     if results.raw_map(view) is not None:
         return ""
     store = results.methods.get(view.method, {}).get(view.layer)
@@ -55,7 +55,7 @@ def missing_map(results: BrowsedRun, view: View) -> str:
 
 @contextlib.contextmanager
 def told_in_place(say: Callable[[str], None]) -> Iterator[None]:
-    """Replace the picture by the error's text before the error goes on its way: nothing stale stays on the page."""
+    """Replace the picture by the error's text, then raise the error again; no outdated picture stays on the page."""
     try:
         yield
     except Exception as error:

@@ -1,4 +1,4 @@
-"""The second tab: replace the heatmap's top pixels and see what all probabilities do."""
+"""The second tab: all probabilities before and after the heatmap's top pixels are replaced."""
 
 from dataclasses import dataclass
 
@@ -19,12 +19,17 @@ from cxrlib.show.browse.picture import Picture
 from cxrlib.stages.inputs import network_inputs
 
 KERNELS = {"mean grey": 0, "blur, kernel 11": 11, "blur, kernel 21": 21}
-"""What takes the pixels' place, and the side of the blur's kernel in pixels of the network's input, 0 without blur."""
+"""Name of each replacement -> side of the kernel in pixels of the network's input; 0 for the mean grey."""
 
 
 @dataclass(frozen=True)
 class Replacement:
-    """What the network saw and said after the replacement: uint8 (1, h, w) images, float32 (classes,)."""
+    """The network's input before and after a replacement, and the probabilities after it.
+
+    Attributes:
+        before, after: uint8 (1, h, w).
+        probabilities: float32 (classes,).
+    """
 
     before: torch.Tensor
     after: torch.Tensor
@@ -36,8 +41,8 @@ def replace_and_predict(network: nn.Module, image: torch.Tensor, mask: torch.Ten
 
     Args:
         image: uint8 (1, h, w) in the network's frame.
-        mask: boolean (h, w), which pixels.
-        kernel: side of the Gaussian kernel; 0 takes the image's mean grey.
+        mask: boolean (h, w), the pixels to replace.
+        kernel: side of the Gaussian kernel in pixels; 0 replaces by the image's mean grey.
     """
     lent = blurred_image(image, kernel) if kernel else mean_image(image)
     changed = replace_pixels(image, mask, lent)
@@ -54,7 +59,7 @@ def replace_view(results: BrowsedRun, view: View, kernel: int) -> Replacement:
 
 
 class PerturbPanel(widgets.VBox):
-    """The network's input before and after, and all probabilities; moving a control costs one forward pass."""
+    """The network's input before and after, and all probabilities. Moving a control costs one forward pass."""
 
     def __init__(self, results: BrowsedRun) -> None:
         self.results = results
@@ -69,7 +74,7 @@ class PerturbPanel(widgets.VBox):
         super().__init__([row(self.kernel, self.busy), row(self.before, self.after, column(self.table))])
 
     def show(self, view: View) -> None:
-        """Ask for a view; the pictures follow when the network has answered."""
+        """Ask for a view. The pictures are drawn when the network has answered."""
         self.view = view
         if self.results.network is None:
             self.say("Perturbation needs the run's network; this browser was opened without one.")

@@ -2,7 +2,7 @@
 
 An anywidget with an encoded image: unlike `ipywidgets.Image` it takes the arrow keys, has a text for screen readers,
 keeps the old image until the new one is decoded, and offers files for download. It needs no canvas (ipycanvas), since
-the kernel composes the whole picture, and no figure (ipympl), since redrawing one takes far longer than a slider may.
+the kernel composes the whole picture, and no figure (ipympl), which takes longer to redraw than a slider takes to move.
 """
 
 from collections.abc import Callable
@@ -45,7 +45,7 @@ class Picture(anywidget.AnyWidget):
         self.show(b"", sentence, "")
 
     def on_arrows(self, across: Callable[[int], None], up: Callable[[int], None]) -> None:
-        """Call `across` and `up` with the steps that the arrow keys ask for; many fast strokes come as one sum."""
+        """Call `across` and `up` with the steps that the arrow keys ask for; fast strokes arrive as their sum."""
         self.observe(lambda change: across(change["new"] - change["old"]), names="across")
         self.observe(lambda change: up(change["new"] - change["old"]), names="up")
 

@@ -1,4 +1,4 @@
-"""A list of cases, and the page that it becomes."""
+"""Cases that a user keeps, and the HTML page of them."""
 
 import base64
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ NOTE = "Research use only, not for diagnosis."
 
 @dataclass(frozen=True)
 class Case:
-    """One view that somebody kept: PNG bytes, what it shows, and its numbers as text."""
+    """One view that a user kept: PNG bytes, caption, and the view's numbers as text."""
 
     png: bytes
     caption: str

@@ -1,4 +1,4 @@
-"""Which studies are browsed, and in which order: pure functions on a data frame with one row per study."""
+"""The filters and orders of the studies: functions on a data frame with one row per study."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from cxrlib.evaluate.readers import by_image, reader_agreement
 from cxrlib.show.browse.browsed import BrowsedRun
 
 PREDICTED_FROM = 0.5
-"""Probability from which a class counts as predicted (classification metrics use the same)."""
+"""Probability from which a class counts as predicted, as in the classification metrics."""
 
 
 SCORED_SHARE = 0.05
@@ -29,7 +29,7 @@ SHOWN = ["all studies", "labelled", "not labelled", "predicted", "not predicted"
 
 
 ONLY = {"": None, "readers disagree": "disagreement", "low IoU": "iou"}
-"""A second filter, and the column that it needs."""
+"""The second filter: name -> the column that the filter needs."""
 
 
 ORDERS = {
@@ -41,7 +41,7 @@ ORDERS = {
     "reader disagreement": "disagreement",
     "IoU": "iou",
 }
-"""What studies are sorted by, and its column."""
+"""The orders of studies: name -> the column that is sorted by."""
 
 
 def study_frame(labels: pd.Series, probabilities: pd.Series) -> pd.DataFrame:
@@ -98,10 +98,10 @@ def select(
 
 
 def disagreement(cohort: Cohort, class_name: str, image_ids: pd.Index) -> pd.Series:
-    """How far a study's readers differ on one class: 1 - mean IoU over all pairs of readers.
+    """How far a study's readers differ on one class: `1 - mean IoU` over pairs of readers.
 
-    A pair of which only one boxed the class counts as IoU 0, a pair of which neither did does not count. NaN where no
-    pair counts.
+    A pair of which only one reader boxed the class has the IoU 0. A pair of which neither reader boxed the class does
+    not count. A study without a pair that counts has NaN.
     """
     annotations = cohort.annotations[cohort.annotations["image_id"].isin(image_ids)]
     readers = annotations.groupby("image_id")["rad_id"].nunique().reindex(image_ids, fill_value=0)

@@ -1,4 +1,4 @@
-"""The browser's views where there is no kernel: a static contact sheet."""
+"""A static picture of the browser's views, for readers without a kernel."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,7 @@ from cxrlib.show.figures.panels import colour_bar
 from cxrlib.show.figures.style import image_axes, sentence_figure
 
 TILE = 512
-"""Pixels of one view."""
+"""Side of one view in pixels."""
 
 
 CAPTIONS = {

@@ -19,10 +19,10 @@ class ComparePanel(widgets.VBox):
     """Small pictures side by side, each with its numbers.
 
     Args:
-        results: what is looked at.
-        runs: folders of other runs by name, opened when they are chosen.
-        look: how the first tab draws, so that both look alike.
-        listed: the studies that pass the filters.
+        results: the run that is browsed.
+        runs: folders of other runs by name; a run is opened when it is chosen.
+        look: returns the look of the first tab.
+        listed: returns the studies that pass the filters.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class ComparePanel(widgets.VBox):
         super().__init__([row(self.mode, self.study, self.run), self.grid])
 
     def show(self, view: View) -> None:
-        """Draw a view and what it is compared with."""
+        """Draw a view and the views that it is compared with."""
         self.view = view
         self.study.layout.display = "" if self.mode.value == STUDIES else "none"
         self.run.layout.display = "" if self.mode.value == RUNS else "none"

@@ -1,4 +1,4 @@
-"""Figures of notebook 01: what is in the data."""
+"""Figures of notebook 01: labels, readers and boxes of the data."""
 
 import numpy as np
 import pandas as pd
@@ -54,20 +54,20 @@ def share_grid(shares: pd.DataFrame, row_names: list[str], colour_label: str) ->
 
 
 def together_grid(shares: pd.DataFrame) -> Figure:
-    """Which labels come together, as `cxrlib.data.checks.labels_together` counts them."""
+    """The shares of `cxrlib.data.checks.labels_together` as coloured cells."""
     return share_grid(shares, [f"of {name}" for name in shares.index], "% that have the column's label too")
 
 
 def habits_grid(habits: pd.DataFrame) -> Figure:
-    """How often each reader gives each label, as `cxrlib.data.checks.reader_habits` counts it."""
+    """The shares of `cxrlib.data.checks.reader_habits` as coloured cells."""
     names = [f"{reader} ({count:,} studies)" for reader, count in habits["studies"].items()]
     return share_grid(habits.drop(columns="studies"), names, "% of the reader's studies")
 
 
 def density_grid(maps: dict[str, np.ndarray], fractions: pd.DataFrame) -> Figure:
-    """Where the boxes of each finding lie, each map on its own scale, with their number and median size.
+    """Density maps of the boxes of each finding, with the number and the median area of the boxes.
 
-    R and L are the patient's sides.
+    Every map is divided by its maximum. R and L are the patient's sides.
 
     Args:
         maps: as `cxrlib.data.checks.box_density` returns them.
@@ -115,7 +115,7 @@ def agreement_bars(readers: pd.DataFrame) -> Figure:
 
 
 def training_bars(real: pd.DataFrame, cohort: Cohort) -> Figure:
-    """Figure 18: images per label in the run's training split, beside all real annotations where the labels are theirs.
+    """Figure 18: images per label in the run's training split, and in all real annotations if these have the labels.
 
     Args:
         real: 0/1 labels of all real studies, image_id by class.

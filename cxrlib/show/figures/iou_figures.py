@@ -28,7 +28,7 @@ from cxrlib.show.figures.style import (
 from cxrlib.show.tables import best_of_each_finding
 
 TRUE, PREDICTED = "#2ca02c", "#c77cff"
-"""The thesis's colours: green readers' boxes, purple boxes of the heatmap."""
+"""The thesis's colours: green for the readers' boxes, purple for the boxes of the heatmap."""
 
 
 def intersection_and_union(first: np.ndarray, second: np.ndarray, iou: float) -> Figure:
@@ -120,7 +120,7 @@ def between_chance_and_readers(
         table: from `iou_table`; each finding at its best share of pixels.
         thesis: share by class, likewise at its best share.
         readers: from `reader_table`.
-        protocol: which of its rows; with the same union as the table.
+        protocol: of the rows of `readers`, with the same union as `table`.
     """
     ceiling = readers[readers["protocol"] == protocol].set_index("class_name")
     classes = [name for name in thesis.columns if name in ceiling.index]

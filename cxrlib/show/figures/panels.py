@@ -18,7 +18,7 @@ from cxrlib.explain.maps import normalise_maps, upscale
 from cxrlib.show.figures.style import HEATMAP, READER_LINES, class_colours, image_axes, outlined, sentence_figure
 
 OPACITY = 0.7
-"""Of a heatmap's maximum; weaker parts are more transparent, in proportion."""
+"""Opacity of a heatmap's maximum, 0..1; a cell of value v in 0..1 has opacity v * OPACITY."""
 
 
 GREY = 0.5
@@ -26,15 +26,15 @@ GREY = 0.5
 
 
 BOX_LINE = 1.2
-"""Points."""
+"""Width of a box's outline in points."""
 
 
 INSET = 0.015
-"""By what part of the image a box is drawn smaller for each earlier one with the same corners."""
+"""Boxes with equal corners are drawn inside each other, each this fraction of the image's side further in."""
 
 
 WIDEST = 3
-"""Panels of one study in a line."""
+"""Most panels of one study in a line."""
 
 
 MAP_SIZE = 128
@@ -59,7 +59,8 @@ def show_boxes(ax: Axes, boxes: np.ndarray, colour: str, line: str = "-") -> Non
 def show_readers(ax: Axes, cohort: Cohort, image_id: str, colours: dict[str, str]) -> None:
     """Outline every reader's boxes of some findings.
 
-    The image's readers differ in line style, in order of their ids. A box on top of another is drawn inside it.
+    Every reader has a line style of READER_LINES, in order of the readers' ids. Boxes with the same corners are drawn
+    inside each other.
 
     Args:
         colours: finding -> colour; at least one.
@@ -67,8 +68,8 @@ def show_readers(ax: Axes, cohort: Cohort, image_id: str, colours: dict[str, str
     readers = cohort.readers(image_id)
     boxes = pd.concat([cohort.boxes(image_id, name).assign(colour=colour) for name, colour in colours.items()])
     x_min, y_min, x_max, y_max = boxes[BOX_COLUMNS].to_numpy().T
-    widest = np.minimum(x_max - x_min, y_max - y_min) / 3  # something is left of small boxes
-    inset = np.minimum(boxes.groupby(BOX_COLUMNS).cumcount() * INSET * cohort.size, widest)
+    third = np.minimum(x_max - x_min, y_max - y_min) / 3  # a box keeps at least a third of its shorter side
+    inset = np.minimum(boxes.groupby(BOX_COLUMNS).cumcount() * INSET * cohort.size, third)
     boxes[BOX_COLUMNS] += np.outer(inset, [1, 1, -1, -1])
     for (reader, colour), rows in boxes.groupby(["rad_id", "colour"], sort=False):
         line = READER_LINES[readers.index(reader) % len(READER_LINES)]
@@ -76,7 +77,7 @@ def show_readers(ax: Axes, cohort: Cohort, image_id: str, colours: dict[str, str
 
 
 def box_legend(figure: Figure, cohort: Cohort, image_ids: list[str], columns: int = 4) -> None:
-    """Below a figure: the findings' colours, and the line styles where an image has several readers."""
+    """A legend below a figure: the findings' colours, and the line styles if an image has several readers."""
     colours = class_colours(cohort.explained)
     handles = [Line2D([], [], color=colours[name], label=name) for name in cohort.findings]
     count = max(len(cohort.readers(image_id)) for image_id in image_ids)
@@ -88,18 +89,18 @@ def box_legend(figure: Figure, cohort: Cohort, image_ids: list[str], columns: in
 
 
 def show_heatmap(ax: Axes, heatmap: np.ndarray, size: int) -> None:
-    """Lay a heatmap (h, w) in 0..1 over an image of `size` pixels; the weaker, the more transparent."""
+    """Lay a heatmap (h, w) in 0..1 over an image of `size` pixels; cells of lower value are more transparent."""
     extent = (0, size, size, 0)
     ax.imshow(heatmap, cmap=HEATMAP, vmin=0, vmax=1, alpha=OPACITY * heatmap, extent=extent, interpolation="bilinear")
 
 
 def display_map(raw: torch.Tensor) -> np.ndarray:
-    """A raw map (rows, columns) divided by its maximum and brought to MAP_SIZE pixels, in 0..1, for display."""
+    """A raw map (rows, columns) for display: divided by its maximum and upscaled to MAP_SIZE pixels, in 0..1."""
     return upscale(normalise_maps(raw), MAP_SIZE).clamp(0, 1).numpy()
 
 
 def colour_bar(figure: Figure, axes: list) -> None:
-    """A colour bar for heatmaps at the right of a grid: the colours as they look over middle grey."""
+    """A colour bar for heatmaps at the right of a grid, with the colours over middle grey."""
     height = np.linspace(0, 1, 256)
     opacity = OPACITY * height[:, None]
     colours = ListedColormap(opacity * colormaps[HEATMAP](height)[:, :3] + (1 - opacity) * GREY)
@@ -119,14 +120,14 @@ def explanation_grid(
 ) -> Figure:
     """For each study the radiograph with its labels' boxes, then one heatmap per class with its probability.
 
-    More than WIDEST panels of a study go on in a second line.
+    A study with more than WIDEST panels has two lines.
 
     Args:
         cohort: pixels and boxes.
         explanations: maps and probabilities.
         rows: image id and the classes to explain.
-        letters: number the studies a, b, c.
-        per_line: studies beside each other.
+        letters: whether the studies are numbered a, b, c.
+        per_line: number of studies beside each other.
     """
     if not rows:
         return sentence_figure("No test radiograph of this run fits: n = 0.")

@@ -33,7 +33,11 @@ def replaced_grid(original: torch.Tensor, variants: dict[str, torch.Tensor], cla
 
 
 def named(transform: str) -> str:
-    """A transform's name as a reader knows it: "mean grey", "blur, 11 px"."""
+    """A transform's name in figures.
+
+    >>> named("mean"), named("blur 11")
+    ('mean grey', 'blur, 11 px')
+    """
     return "mean grey" if transform == "mean" else f"{transform.replace(' ', ', ')} px"
 
 

@@ -1,4 +1,4 @@
-"""Textbook figures of the thesis, drawn from the run's own network or in the project's own words."""
+"""Figures of notebook 05: heatmaps of several methods, and the taxonomy of explanation methods."""
 
 import torch
 from matplotlib import pyplot as plt
@@ -45,7 +45,7 @@ METHODS = "Grad-CAM, SmoothGrad: one kind, local, picture        Pixel replaceme
 
 
 def taxonomy() -> Figure:
-    """Figure 8: ways to sort explanation methods, and where this project's stand."""
+    """Figure 8: three ways to sort explanation methods, and the place of this project's methods."""
     figure, ax = plt.subplots(figsize=(PAGE_WIDTH, 2.6))
     _box(ax, 3, 3, "Explanation methods")
     for number, (question, answers) in enumerate(TAXONOMY):

@@ -1,4 +1,4 @@
-"""One look for all figures: page width, legible at 100 %, colour-blind safe, a class has one colour everywhere."""
+"""The common style of all figures: width, fonts, and colours for any colour vision, one per class in all figures."""
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -6,15 +6,15 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 PAGE_WIDTH = 7.0
-"""Inches."""
+"""Width of a figure in inches."""
 
 
 LINE_HEIGHT = 0.15
-"""Inches of a title's line above each image of a grid."""
+"""Height in inches of a line of the title above each image of a grid."""
 
 
 BAR_WIDTH = 0.65
-"""Inches that a colour bar and its words take beside a grid."""
+"""Width in inches of a colour bar and its label beside a grid."""
 
 
 HEATMAP = "inferno"
@@ -53,12 +53,12 @@ def set_style() -> None:
 
 
 def class_colours(classes: list[str]) -> dict[str, str]:
-    """Colour of every class, by its place in the explained experiment."""
+    """Colour of every class, by the class's place in the explained experiment."""
     return {name: _PALETTE[i % len(_PALETTE)] for i, name in enumerate(classes)}
 
 
 def outlined(width: float, colour: str = "#444444") -> list[AbstractPathEffect]:
-    """A thin dark edge for a line of `width` points: yellow is hardly seen on white, and no colour on all images."""
+    """A thin dark edge for a line of `width` points, so that yellow is seen on white and any colour on an image."""
     return [withStroke(linewidth=width + 0.8, foreground=colour)]
 
 
@@ -70,14 +70,14 @@ def image_axes(
     Args:
         rows, columns: of the grid.
         width: of the figure, inches.
-        title_lines: lines of text above each image for which there is room.
-        bar: whether a colour bar will stand at its right.
+        title_lines: lines of text above each image.
+        bar: whether to leave room for a colour bar at the right.
     """
     height = rows * ((width - BAR_WIDTH * bar) / columns + LINE_HEIGHT * title_lines)
     figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False)
     for ax in axes.flat:
         ax.set_axis_off()
-        ax.set(xticks=[], yticks=[])  # they would be laid out, unseen
+        ax.set(xticks=[], yticks=[])  # hidden axes would take time to lay out
     return figure, axes.tolist()
 
 

@@ -1,4 +1,4 @@
-"""Figure of notebook 02: losses."""
+"""Figures of notebook 02: losses, one dot product of a convolution, and a residual block."""
 
 import numpy as np
 import pandas as pd
@@ -92,7 +92,7 @@ def residual_block(block: nn.Module) -> Figure:
 
 
 def block_layers(block: nn.Module) -> list[str]:
-    """The layers on the long way through a torchvision residual block, in order, in words."""
+    """The names of the layers of a torchvision residual block, in order, without the shortcut."""
     words = []
     for name, module in block.named_children():
         if isinstance(module, nn.Conv2d):

@@ -1,4 +1,4 @@
-"""Which tables and figures of the thesis a run has, and how to make those that it lacks."""
+"""The tables and figures of the thesis that a run has, and the commands that make the missing ones."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The report as a result of the run: written when it is out of date, recorded in the manifest."""
+"""The report, written when it is out of date, and recorded in the run's manifest."""
 
 from pathlib import Path
 
@@ -9,10 +9,12 @@ from cxrlib.workflow.manifest import Manifest
 
 
 def keep_report(folder: Path, manifest: Manifest, anew: bool = False) -> None:
-    """Write the report and record it.
+    """Write the report and record it, unless the stored report shows the same results and was written by the same code.
 
     Args:
-        anew: also where the one that is there shows the same results and was written by the same code.
+        folder: the run's folder.
+        manifest: of the run.
+        anew: write the report in any case.
     """
     parts = [code_fingerprints(["cxrlib.show.report.page"]), manifest.results(), read_json(folder / "params.json")]
     version = fingerprint(parts)

@@ -1,4 +1,4 @@
-"""The report: one HTML file with everything that a run made, beside what the thesis reports."""
+"""The report: one HTML file with all tables and figures of a run, beside the values of the thesis."""
 
 import base64
 import io
@@ -19,11 +19,11 @@ from cxrlib.thesis.claims import check_all
 from cxrlib.thesis.errata import errata
 
 MADE = {"coverage", "claims", "errata"}
-"""Tables of the report itself."""
+"""Tables that the report itself makes."""
 
 
 LONGEST_TABLE = 60
-"""Rows shown; longer tables are linked."""
+"""Rows of the longest table that the page shows; it links to longer tables."""
 
 
 NUMBER = re.compile(r"−?[\d,.]+( to −?[\d,.]+)?")
@@ -38,21 +38,21 @@ BESIDE = {
     "figure_22": ["auroc"],
     "figure_30": ["figure_ceiling"],
 }
-"""What goes beyond the thesis, but is read beside one of its items."""
+"""Artefacts that the thesis does not have, shown beside one of the thesis's items: item -> artefacts."""
 
 
 COUNTED = {"table_02"}
-"""Tables that compare the thesis with all real annotations, whatever images the run uses."""
+"""Tables that compare the thesis with all real annotations; they do not depend on the run's images."""
 
 
 def write_report(folder: Path) -> list[Path]:
     """Write report.html, tables/claims.csv, tables/errata.csv and tables/coverage.csv of a run.
 
     Args:
-        folder: of a run, finished or not; what is missing is named with the command that makes it.
+        folder: of a run, finished or not. The page names missing items and the commands that make them.
 
     Returns:
-        What was written: the page first, then the tables and the pages of the notebooks.
+        The paths of the page, of the tables and of the notebooks' pages.
     """
     from jinja2 import Environment, PackageLoader
 
@@ -88,7 +88,7 @@ def write_report(folder: Path) -> list[Path]:
 
 
 def _artefacts(folder: Path, items: pd.DataFrame, caution: str) -> dict[str, object]:
-    """The thesis's items, what is read beside each of them, and what goes beyond the thesis."""
+    """The thesis's items, the artefacts that are shown beside each item, and all other artefacts."""
     further = {
         row["artefact"]: _item(folder, row | {"remark": ""}, caution) for row in others(folder).to_dict("records")
     }
@@ -116,7 +116,7 @@ def _errata(folder: Path, parameters: dict) -> pd.DataFrame:
 
 
 def _item(folder: Path, row: dict, caution: str) -> dict:
-    """What the template needs of one artefact."""
+    """The values of one artefact that the template shows."""
     if not row["file"]:
         return row
     path = folder / row["file"]
@@ -135,11 +135,11 @@ def _item(folder: Path, row: dict, caution: str) -> dict:
 
 
 def table_cells(table: pd.DataFrame, caution: str = "") -> dict[str, list]:
-    """Header and rows of a table as text for reading: three decimals, intervals in one column.
+    """Header and rows of a table as text: numbers with three decimals, intervals in one column.
 
     Args:
-        table: strings, as the CSV file holds them.
-        caution: marks the column `difference` where it means nothing.
+        table: strings, as in the CSV file.
+        caution: if not empty, the column `difference` is marked: its values are no comparison.
     """
     table = table.drop(columns="images", errors="ignore").apply(_readable)
     for low, high, name in INTERVALS:
@@ -153,7 +153,7 @@ def table_cells(table: pd.DataFrame, caution: str = "") -> dict[str, list]:
 
 
 def _readable(column: pd.Series) -> pd.Series:
-    """Numbers of one column with the same decimals; names and other text as they are."""
+    """A column of numbers as text with equal decimals; a column of other text unchanged."""
     if column.name.endswith("_id"):
         return column
     numbers = pd.to_numeric(column, errors="coerce")

@@ -1,4 +1,4 @@
-"""The report's first lines: what was run, on which data, and how it compares."""
+"""The first lines of the report: the data, the model, and the main scores beside those of the thesis."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from cxrlib.thesis.reported import thesis_iou, thesis_values
 def summary(
     folder: Path, parameters: dict, provenance: Provenance, items: pd.DataFrame, claims: pd.DataFrame
 ) -> list[str]:
-    """Sentences that open the report; one that needs a missing table says so.
+    """Sentences that open the report. A sentence whose table is missing names the table.
 
     Args:
         folder: the run's folder.
@@ -44,7 +44,7 @@ def summary(
 
 
 def not_comparable(provenance: Provenance) -> str:
-    """Why a difference from the thesis means nothing on this run's data; empty where it means something."""
+    """Why this run's data cannot be compared with the thesis; empty where they can."""
     if provenance.rendered:
         return "rendered radiographs: a difference from the thesis is no clinical comparison"
     if provenance.source not in ("vinbigdata", "vinbigdata-resized", "vindr-cxr"):
