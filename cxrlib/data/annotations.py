@@ -4,6 +4,7 @@ import zlib
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from cxrlib.data.archive import Root
@@ -38,9 +39,11 @@ NO_FILE_NAME = r"[/\\\x00]|^\.{1,2}$"
 
 
 BOX_COLUMNS = ["x_min", "y_min", "x_max", "y_max"]
+"""Corners of a box in pixels: x to the right, y downwards. The minima are inside the box, the maxima are not."""
 
 
 COLUMNS = ["image_id", "class_name", "rad_id", *BOX_COLUMNS]
+"""Columns of annotations: one row per box, or per label without a box, and reader."""
 
 
 TEXT = [*COLUMNS[:3], "patient_id", "Image Index", "Finding Labels", "Finding Label"]
@@ -72,7 +75,11 @@ def public_annotations_path() -> Path:
 
 
 def reader_order(rad_id: str) -> tuple[int, str]:
-    """Sort key of readers: R8 before R10."""
+    """Sort key of readers, by which R8 comes before R10.
+
+    >>> sorted(["R10", "R8"], key=reader_order)
+    ['R8', 'R10']
+    """
     return len(rad_id), rad_id
 
 
@@ -193,6 +200,21 @@ def check_annotations(frame: pd.DataFrame, classes: list[str], name: str) -> tup
 
     skipped = pd.DataFrame({"image_id": frame["image_id"], "row": frame.index, "reason": reasons})
     return frame[~duplicated], skipped[reasons.notna()].reset_index(drop=True)
+
+
+def box_centres(boxes: np.ndarray) -> np.ndarray:
+    """Centres (x, y) of boxes: `((x_min + x_max) / 2, (y_min + y_max) / 2)`.
+
+    Args:
+        boxes: (..., 4), columns as in BOX_COLUMNS.
+
+    Returns:
+        (..., 2) in the units of the boxes.
+
+    >>> box_centres(np.array([[2.0, 3.0, 8.0, 7.0]]))
+    array([[5., 5.]])
+    """
+    return (boxes[..., :2] + boxes[..., 2:]) / 2
 
 
 def clip_boxes(annotations: pd.DataFrame, width: pd.Series, height: pd.Series) -> tuple[pd.DataFrame, pd.DataFrame]:

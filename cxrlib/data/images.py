@@ -1,4 +1,4 @@
-"""Radiograph files to 8-bit grey arrays."""
+"""Radiograph files as 8-bit grey arrays."""
 
 from collections.abc import Callable
 from io import BytesIO
@@ -133,7 +133,10 @@ def _read_picture(content: bytes, path: str) -> np.ndarray:
 
 
 def to_uint8(values: np.ndarray, inverted: bool = False) -> np.ndarray:
-    """Stretch grey values linearly to 0..255 between minimum and maximum; a constant image becomes 0.
+    """Stretch grey values linearly to 0..255: `255 * (v - min) / (max - min)`, rounded. A constant image becomes 0.
+
+    >>> to_uint8(np.array([100, 200, 300])), to_uint8(np.array([100, 200, 300]), inverted=True)
+    (array([  0, 128, 255], dtype=uint8), array([255, 128,   0], dtype=uint8))
 
     Args:
         values: array of any real dtype.

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from cxrlib.data.annotations import BOX_COLUMNS, box_centres
 from cxrlib.data.cohort import Cohort
 
 
@@ -15,14 +16,17 @@ def labelled(cohort: Cohort, image_ids: list[str], classes: list[str], count: in
 
 
 def most_disputed(cohort: Cohort, class_name: str) -> str | None:
-    """The image whose readers put a finding furthest apart: most readers first, then the largest sum of the standard
-    deviations of their boxes' centres in x and y; None where no image has two readers."""
+    """The image whose readers put a finding furthest apart; None where no image has two readers of the finding.
+
+    Images with most readers come first. Of these, the one with the largest `std(x) + std(y)` of the centres of the
+    readers' boxes is taken.
+    """
     boxed = cohort.annotations[(cohort.annotations["class_name"] == class_name) & cohort.annotations["x_min"].notna()]
     readers = boxed.groupby("image_id")["rad_id"].nunique()
     if boxed.empty or readers.max() < 2:
         return None
-    centres = boxed.assign(x=(boxed["x_min"] + boxed["x_max"]) / 2, y=(boxed["y_min"] + boxed["y_max"]) / 2)
-    spread = centres.groupby("image_id")[["x", "y"]].std().sum(axis=1)
+    centres = pd.DataFrame(box_centres(boxed[BOX_COLUMNS].to_numpy()), columns=["x", "y"])
+    spread = centres.groupby(boxed["image_id"].to_numpy()).std().sum(axis=1)
     return spread[readers == readers.max()].sort_index().idxmax()
 
 

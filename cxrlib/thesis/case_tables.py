@@ -1,4 +1,4 @@
-"""What a run has left behind, read from its tables: the ground of claims and errata."""
+"""The case-by-case tables of a run, which decide the thesis's claims, and their means in every resample."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,12 +16,12 @@ from cxrlib.runtime.files import read_json
 
 
 class Undecidable(Exception):
-    """A result that the run does not have; the message is the reason, for readers of the report."""
+    """A run lacks the cases that a claim needs. The message is the reason that the report shows."""
 
 
 @dataclass(frozen=True)
 class CaseTables:
-    """A run's case-by-case results, resampled together.
+    """A run's case-by-case results. All means use the same resamples.
 
     Attributes:
         predictions: experiment, image_id, label, truth, probability.
@@ -36,10 +36,10 @@ class CaseTables:
         union: of the IoU, as in `pairwise_iou`.
         resamples, seed: of the bootstrap.
         rendered: whether the images are rendered.
-        warm_start_epochs: as in `Training`; above 0 the experiments did not train alike.
+        warm_start_epochs: as in the training section; above 0 the experiments did not train alike.
 
-    Every method returns samples (1 + resamples, ...), first the run's own value, and raises Undecidable where the run
-    has no case.
+    Every method that scores returns samples (1 + resamples, ...): the run's own value first, then that of each
+    resample. It raises Undecidable where the run has fewer than FEWEST cases.
     """
 
     predictions: pd.DataFrame
@@ -58,39 +58,40 @@ class CaseTables:
 
     @cached_property
     def weights(self) -> pd.DataFrame:
-        """Resamples of all test studies."""
+        """`study_weights` of all test studies."""
         image_ids = sorted(self.predictions["image_id"].unique())
         return study_weights(image_ids, self.resamples, self.seed, self.patients)
 
     def micro_f1(self, experiment: str) -> np.ndarray:
-        """Micro F1 of an experiment, (1 + resamples,)."""
+        """Micro F1 of an experiment, (1 + resamples,), as in `f1_samples`."""
         return f1_samples(*self._wide(experiment))[:, -1]
 
     def f1(self) -> pd.DataFrame:
-        """F1 of the explained model, one column per label."""
+        """F1 of the explained model, one column per label, as in `f1_samples`."""
         labels, probabilities, weights = self._explained_labels()
         return pd.DataFrame(f1_samples(labels, probabilities, weights)[:, :-1], columns=labels.columns)
 
     def auroc(self) -> pd.DataFrame:
-        """AUROC of the explained model, one column per label."""
+        """AUROC of the explained model, one column per label, as in `auroc_samples`."""
         labels, probabilities, weights = self._explained_labels()
         return pd.DataFrame(auroc_samples(labels, probabilities, weights), columns=labels.columns)
 
     def mean_iou(self, class_name: str) -> pd.DataFrame:
-        """Mean IoU over all pairs of a finding, one column per share of pixels."""
+        """Mean IoU over all pairs of boxes and all cases of a finding, one column per share of pixels."""
         cases = self._cases(self.iou, class_name, "class_name", "correctly predicted and boxed")
         wide = cases.pivot(index="image_id", columns="share", values=with_union("all_pairs", self.union))
         return pd.DataFrame(self._mean(wide.to_numpy(), wide.index), columns=wide.columns)
 
     def mean_drop(self, heatmap_class: str, transform: str | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Mean fall of probabilities when the top pixels of a class's heatmap are replaced.
+        """Mean fall `p_original - p_replaced` when the top pixels of a class's heatmap are replaced.
 
         Args:
-            heatmap_class: whose heatmap.
-            transform: "mean", "blur 11" or the like; all of them, averaged, when None.
+            heatmap_class: the class whose heatmap chose the pixels.
+            transform: "mean", "blur 11" or the like. None: the mean over all transforms.
 
         Returns:
-            Per label, averaged over the shares; and of the class itself per share.
+            The fall of every label, averaged over the shares, one column per label; and the fall of `heatmap_class`
+            itself, one column per share.
         """
         cases = self._cases(self.drops, heatmap_class, "heatmap_class", "predicted")
         if transform is not None:
@@ -106,7 +107,7 @@ class CaseTables:
         )
 
     def mean_outside(self, class_name: str, noise_level: float) -> np.ndarray:
-        """Mean fraction of pixels that SmoothGrad lights and Grad-CAM does not."""
+        """Mean fraction of pixels that SmoothGrad lights and Grad-CAM does not (`map_agreement`, outside)."""
         cases = self._cases(self.smoothgrad, class_name, "class_name", "surely predicted")
         cases = cases[np.isclose(cases["noise_level"], noise_level)]
         if cases.empty:
@@ -114,7 +115,7 @@ class CaseTables:
         return self._mean(cases["outside"].to_numpy(), cases["image_id"])
 
     def mean_of(self, table: pd.DataFrame, column: str, what: str) -> np.ndarray:
-        """Mean of one column over a table's cases; `what` names them."""
+        """Mean of one column over a table's cases. `what` names the cases in the reason of an Undecidable."""
         _enough(table, what)
         return self._mean(table[column].to_numpy(float), table["image_id"])
 
@@ -149,7 +150,7 @@ def _enough(cases: pd.DataFrame, what: str) -> None:
         raise Undecidable(f"n = {n} {what}; fewer than {FEWEST} say nothing")
 
 
-TABLES = {
+TABLES = {  # attribute of CaseTables -> name of the table
     "predictions": "predictions",
     "iou": "iou_cases",
     "smoothgrad": "smoothgrad_cases",

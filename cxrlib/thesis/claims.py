@@ -1,10 +1,10 @@
 """The thesis's fifteen claims as checks on a run's own results.
 
-Every claim becomes one margin: a number that is positive exactly where the claim is true; a claim with several parts
-takes the smallest of their margins. The margin is computed in every bootstrap resample, and one rule decides for all:
-the claim holds where the whole 95 % interval lies above zero, does not hold where it lies below, and cannot be decided
-here otherwise. "About", "a little" and "unchanged" mean within 0.05, half a step of the first decimal that the thesis
-reads from its curves. What each margin measures is said in claims.csv, for the report too.
+A claim has one margin: a number that is positive exactly where the claim is true. The margin of a claim with several
+parts is the smallest margin of its parts. The margin is computed in every bootstrap resample. A claim holds if the
+whole 95 % interval of its margin lies above zero. It does not hold if the interval lies below zero. Otherwise the claim
+cannot be decided on this run. "About", "a little" and "unchanged" mean within 0.05, which is half a step of the first
+decimal that the thesis reads from its curves. The column rule of claims.csv says what each margin measures.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ from cxrlib.thesis.case_tables import CaseTables, Undecidable
 
 
 def thesis_claims() -> pd.DataFrame:
-    """The thesis's claims: claim ("C1" to "C15"), statement, and the rule: what the margin measures that decides it."""
+    """The thesis's claims: claim ("C1" to "C15"), statement, and rule, which says what the claim's margin measures."""
     return pd.read_csv(Path(__file__).with_name("claims.csv"))
 
 
@@ -32,6 +32,7 @@ FINDINGS = [AORTA, HEART, OPACITY, EFFUSION, THICKENING, FIBROSIS]
 
 
 TOLERANCE = 0.05
+"""Change of a probability or share that counts as "about the same"."""
 
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be decided here"
@@ -41,8 +42,8 @@ def check_all(results: CaseTables) -> pd.DataFrame:
     """Decide every claim.
 
     Returns:
-        One row per claim, in order: claim, statement and rule (what the margin measures); margin, low, high (NaN where
-        there is nothing to measure); verdict and because.
+        One row per claim, in the order of claims.csv: claim, statement, rule; margin, low and high (NaN where the run
+        has no cases to measure); verdict, one of HOLDS, FAILS and OPEN; because, the reason for the verdict.
     """
     return thesis_claims().join(pd.DataFrame([check(number, results) for number in CHECKS]).set_index("claim"), "claim")
 
@@ -60,7 +61,11 @@ def check(number: str, results: CaseTables) -> dict[str, object]:
 
 
 def verdict_of(low: float, high: float) -> tuple[str, str]:
-    """The rule that decides every claim, and its words."""
+    """The verdict on a claim whose margin has the interval `low` to `high`, and the reason.
+
+    >>> verdict_of(0.01, 0.2)[0], verdict_of(-0.2, -0.01)[0], verdict_of(-0.1, 0.1)[0]
+    ('holds', 'does not hold', 'cannot be decided here')
+    """
     if np.isnan(low) or np.isnan(high):
         return OPEN, "a score that it needs is missing: a label has no positives, or no negatives, in the test split"
     if low > 0:
@@ -71,12 +76,20 @@ def verdict_of(low: float, high: float) -> tuple[str, str]:
 
 
 def smallest(*parts: np.ndarray | pd.Series) -> np.ndarray:
-    """The smallest margin of a claim's parts, resample by resample; NaN where a part has none."""
+    """The smallest margin of a claim's parts, resample by resample: `min_i part_i`; NaN where a part is NaN.
+
+    >>> smallest(np.array([0.1, 0.3]), np.array([0.2, np.nan]))
+    array([0.1, nan])
+    """
     return np.min(np.stack([np.asarray(part, np.float64) for part in parts]), axis=0)
 
 
 def inside(values: np.ndarray | pd.Series, low: float, high: float) -> np.ndarray:
-    """Distance to the nearer bound of a range: positive inside, negative outside."""
+    """Distance to the nearer bound of a range, `min(values - low, high - values)`: positive inside, negative outside.
+
+    >>> inside(np.array([0.25, 0.75]), 0.0, 0.5)
+    array([ 0.25, -0.25])
+    """
     return smallest(values - low, high - values)
 
 
@@ -86,7 +99,7 @@ def _need(table: pd.DataFrame, names: list[str], where: str) -> None:
 
 
 def order_of_experiments(results: CaseTables) -> np.ndarray:
-    """C1: micro F1 of the experiments falls in the thesis's order."""
+    """C1: `min(F1_3 - F1_7, F1_7 - F1_5, F1_5 - F1_all)`, the micro F1 of the models of 3, 7, 5 and all labels."""
     if results.warm_start_epochs:
         raise Undecidable("the experiments do not train alike: training.warm_start_epochs is above 0")
     three, seven, five, all_labels = map(results.micro_f1, ("3 labels", "7 labels", "5 labels", "all labels"))
@@ -94,7 +107,11 @@ def order_of_experiments(results: CaseTables) -> np.ndarray:
 
 
 def order_of_labels(results: CaseTables) -> np.ndarray:
-    """C2: F1 of the labels falls in the thesis's three groups."""
+    """C2: the smallest gap in F1 between a label of one group and a label of the next.
+
+    No finding is above all findings; aorta and heart are above the other findings; pleural effusion and thickening are
+    above opacity and fibrosis.
+    """
     f1 = results.f1()
     _need(f1, [*FINDINGS, NO_FINDING], "the explained model")
     leading, middle, last = (
@@ -108,13 +125,17 @@ def order_of_labels(results: CaseTables) -> np.ndarray:
 
 
 def every_auroc(results: CaseTables) -> np.ndarray:
-    """C3: every label's AUROC lies in the thesis's range."""
+    """C3: `min_label inside(AUROC, 0.925, 0.995)`, the thesis's range of 0.93 to 0.99 before rounding."""
     areas = results.auroc()
     return smallest(*(inside(areas[name], 0.925, 0.995) for name in areas))
 
 
 def no_finding_maps(results: CaseTables) -> np.ndarray:
-    """C4: more than half of the No finding heatmaps cover both lungs or peak below the letter."""
+    """C4: the share of the No finding heatmaps that cover both lungs or peak below the letter, minus 0.5.
+
+    A heatmap covers both lungs if each lung field has 0.3 of its sum. The letter is in an upper outer corner: the
+    peak lies there if x is below 0.25 or above 0.75, and y below 0.35 of the image.
+    """
     maps = results.no_finding
     both_lungs = (maps[["left", "right"]] >= 0.3).all(axis=1)
     below_letter = ((maps["x"] < 0.25) | (maps["x"] > 0.75)) & (maps["y"] < 0.35)
@@ -125,7 +146,10 @@ def no_finding_maps(results: CaseTables) -> np.ndarray:
 
 
 def order_of_places(results: CaseTables) -> np.ndarray:
-    """C5: aorta and heart are localised best, pleural thickening worst."""
+    """C5: the smallest difference in mean IoU, each finding at its best share of pixels.
+
+    Aorta and heart are each compared with opacity, effusion and fibrosis; these three with pleural thickening.
+    """
     best = {name: results.mean_iou(name).max(axis=1) for name in FINDINGS}
     others = [best[name] for name in (OPACITY, EFFUSION, FIBROSIS)]
     leading = smallest(best[AORTA], best[HEART])
@@ -136,7 +160,7 @@ PEAKS = {AORTA: 0.02, THICKENING: 0.02, HEART: 0.05, OPACITY: 0.05, FIBROSIS: 0.
 
 
 def peaks_of_iou(results: CaseTables) -> np.ndarray:
-    """C6: mean IoU of each finding peaks at the thesis's share of pixels."""
+    """C6: `min_finding (IoU(its share) - max_other IoU(other share))`; PEAKS holds the thesis's share of each."""
     margins = []
     for name, share in PEAKS.items():
         means = results.mean_iou(name)
@@ -146,7 +170,9 @@ def peaks_of_iou(results: CaseTables) -> np.ndarray:
 
 
 def smoothgrad_agrees(results: CaseTables) -> np.ndarray:
-    """C7: SmoothGrad lights little elsewhere for aorta and heart, and more with more noise for two others."""
+    """C7: 0.05 minus the fraction of pixels that only SmoothGrad lights, of aorta and heart with noise 0.2; and the
+    growth of that fraction from noise 0.1 to 0.2, of opacity and fibrosis; the smallest of these.
+    """
     elsewhere = {name: results.mean_outside(name, 0.2) for name in (AORTA, HEART, OPACITY, FIBROSIS)}
     stable = np.maximum(elsewhere[AORTA], elsewhere[HEART])
     grows = [elsewhere[name] - results.mean_outside(name, 0.1) for name in (OPACITY, FIBROSIS)]
@@ -154,13 +180,15 @@ def smoothgrad_agrees(results: CaseTables) -> np.ndarray:
 
 
 def shared_regions(results: CaseTables) -> np.ndarray:
-    """C8: heatmaps of false positives hit other findings more often than random ones do."""
+    """C8: hit rate on other findings, of the heatmaps of false positives minus that of random heatmaps."""
     table, what = results.false_positives, "test studies with boxes and a false positive"
     return results.mean_of(table, "hit", what) - results.mean_of(table, "random_hit", what)
 
 
 def aortic_drops(results: CaseTables) -> np.ndarray:
-    """C9: what replacing the aorta's pixels does to each label."""
+    """C9: changes after replacing the aorta's pixels: its own fall inside 0.05 to 0.15, the falls of effusion and
+    fibrosis, the rise of No finding, and 0.05 minus the change of heart, opacity and thickening; the smallest of these.
+    """
     drop, _ = results.mean_drop(AORTA)
     _need(drop, [*FINDINGS, NO_FINDING], "the explained model")
     unchanged = [TOLERANCE - drop[name].abs() for name in (HEART, OPACITY, THICKENING)]
@@ -168,7 +196,9 @@ def aortic_drops(results: CaseTables) -> np.ndarray:
 
 
 def heart_drops(results: CaseTables) -> np.ndarray:
-    """C10: the heart's fall, where it is greatest, and with which replacement."""
+    """C10: the heart's fall inside 0 to 0.15; its fall at 20 % minus the largest at other shares; its fall by the mean
+    minus that by blur 11; the smallest of these.
+    """
     mean, by_share = results.mean_drop(HEART, "mean")
     _need(by_share, [0.2], "the run's list of replaced shares")
     blurred = results.mean_drop(HEART, "blur 11")[0][HEART]
@@ -177,14 +207,16 @@ def heart_drops(results: CaseTables) -> np.ndarray:
 
 
 def opacity_drops(results: CaseTables) -> np.ndarray:
-    """C11: the opacity's fall, and the rise of aorta and heart."""
+    """C11: the opacity's fall inside 0.05 to 0.25, and the rises of aorta and heart; the smallest of these."""
     drop, _ = results.mean_drop(OPACITY)
     _need(drop, [AORTA, HEART], "the explained model")
     return smallest(inside(drop[OPACITY], 0.05, 0.25), -drop[AORTA], -drop[HEART])
 
 
 def effusion_drops(results: CaseTables) -> np.ndarray:
-    """C12: the effusion's fall by mean and by blur, with more pixels, and the heart's rise."""
+    """C12: the effusion's fall by the mean inside 0.35 to 0.65, and by blur 11 inside 0.25 to 0.45; its fall at the
+    largest minus at the smallest share; the heart's rise inside 0 to 0.45; the smallest of these.
+    """
     mean, by_share = results.mean_drop(EFFUSION, "mean")
     _need(mean, [HEART], "the explained model")
     blurred = results.mean_drop(EFFUSION, "blur 11")[0]
@@ -197,7 +229,9 @@ def effusion_drops(results: CaseTables) -> np.ndarray:
 
 
 def pleural_and_fibrotic_drops(results: CaseTables) -> np.ndarray:
-    """C13: the falls of thickening and fibrosis, less with more pixels."""
+    """C13: the falls of thickening and fibrosis inside 0.1 and 0.3 by 0.05, and the fall of each at the smallest minus
+    at the largest share; the smallest of these.
+    """
     margins = []
     for name, about in ((THICKENING, 0.1), (FIBROSIS, 0.3)):
         drop, by_share = results.mean_drop(name)
@@ -209,14 +243,16 @@ def pleural_and_fibrotic_drops(results: CaseTables) -> np.ndarray:
 
 
 def no_finding_drops(results: CaseTables) -> np.ndarray:
-    """C14: the fall of No finding, more with more pixels, and the rise of all others."""
+    """C14: the fall of No finding inside 0.45 to 1; its fall at the largest minus at the smallest share; the rise of
+    every other label; the smallest of these.
+    """
     drop, by_share = results.mean_drop(NO_FINDING)
     others = [-drop[name] for name in drop if name != NO_FINDING]
     return smallest(inside(drop[NO_FINDING], 0.45, 1.0), by_share.iloc[:, -1] - by_share.iloc[:, 0], *others)
 
 
 def kernels_agree(results: CaseTables) -> np.ndarray:
-    """C15: the two kernels' falls differ little for every label."""
+    """C15: `0.05 - max_label |fall by blur 21 - fall by blur 11|`."""
     changes = [
         (results.mean_drop(name, "blur 21")[0][name] - results.mean_drop(name, "blur 11")[0][name]).abs()
         for name in [*FINDINGS, NO_FINDING]
@@ -241,4 +277,4 @@ CHECKS = {
     "C14": no_finding_drops,
     "C15": kernels_agree,
 }
-"""The margin of every claim: results -> (1 + resamples,)."""
+"""The margin of each claim, by the claim's number in claims.csv: results -> (1 + resamples,)."""

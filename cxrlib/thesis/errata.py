@@ -1,4 +1,4 @@
-"""Where the thesis is unclear or wrong: each point with what the data say about it."""
+"""The points where the thesis is unclear or wrong, each with the evidence of a run and of the real annotations."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -7,7 +7,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrlib.data.annotations import NO_FINDING, public_annotations_path, read_annotations, reader_counts, union_labels
+from cxrlib.data.annotations import (
+    BOX_COLUMNS,
+    NO_FINDING,
+    box_centres,
+    public_annotations_path,
+    read_annotations,
+    reader_counts,
+    union_labels,
+)
 from cxrlib.data.split import split_sizes
 from cxrlib.evaluate.perturbation import gaussian_sigma
 from cxrlib.runtime.files import existing
@@ -174,7 +182,7 @@ def sides(ground: Ground) -> str:
     size = np.load(ground.file("data", "pixels.npy"), mmap_mode="r").shape[1]
     parts = []
     for name in ("Aortic enlargement", HEART):
-        x = boxes.loc[boxes["class_name"] == name, ["x_min", "x_max"]].mean(axis=1)
+        x, _ = box_centres(boxes.loc[boxes["class_name"] == name, BOX_COLUMNS].to_numpy()).T
         if len(x):
             parts.append(f"{(x > size / 2).mean():.0%} of {len(x):,} {name} boxes")
     used = ground.parameters["training"]["flip_probability"]

@@ -1,4 +1,4 @@
-"""What the thesis reports: the values of its tables, and the public data sets that it lists."""
+"""The values of the thesis's tables, and the public data sets that the thesis lists."""
 
 from pathlib import Path
 

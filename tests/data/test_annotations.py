@@ -7,6 +7,7 @@ from cxrlib.data.annotations import (
     BOX_COLUMNS,
     VINBIGDATA_CLASSES,
     AnnotationError,
+    box_centres,
     clip_boxes,
     public_annotations_path,
     read_annotations,
@@ -177,3 +178,8 @@ def test_shares_of_images_on_which_all_three_readers_agree():
     shares = unanimous_shares(counts, ["B", "nobody's", "A"])
     assert shares.index.tolist() == ["B", "A"]
     assert shares.tolist() == pytest.approx([0, 2 / 3])
+
+
+def test_centres_of_boxes_by_hand():
+    assert box_centres(np.array([[2.0, 3.0, 8.0, 7.0], [0, 0, 1, 5]])).tolist() == [[5, 5], [0.5, 2.5]]
+    assert box_centres(np.array([2.0, 3.0, 8.0, 7.0])).tolist() == [5, 5]

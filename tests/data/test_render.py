@@ -17,10 +17,10 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from cxrlib.data.annotations import public_annotations_path
+from cxrlib.data.annotations import box_centres, public_annotations_path
 from cxrlib.data.render import studies as studies_module
 from cxrlib.data.render.anatomy import sample_anatomy
-from cxrlib.data.render.anchors import TYPICAL, anchors_of, centre, complete_anchors, find_donors
+from cxrlib.data.render.anchors import TYPICAL, anchors_of, complete_anchors, find_donors
 from cxrlib.data.render.dicom_file import dicom_dataset, stored_values
 from cxrlib.data.render.findings import DRAWERS
 from cxrlib.data.render.frame import BOX_COLUMNS, boxes_as_fractions, estimate_frames, fractions_to_pixels
@@ -467,6 +467,6 @@ def test_no_label_shows_in_the_rest_of_the_anatomy(annotations, fractions):
         for side in (anatomy.right, anatomy.left):
             assert 0 < side.apex_y < side.dome_y < side.base_y < 1
         assert anatomy.right.wall_x < anatomy.midline < anatomy.left.wall_x
-        places.append([anatomy.midline, anatomy.knob_to_heart, centre(anatomy.knob)[1], anatomy.heart[3], *sides])
+        places.append([anatomy.midline, anatomy.knob_to_heart, box_centres(anatomy.knob)[1], anatomy.heart[3], *sides])
     for name, label in labels_of(drawn, image_ids).items():
         assert leak(np.array(places), label) < LEAK, name

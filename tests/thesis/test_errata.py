@@ -2,7 +2,9 @@
 
 import importlib
 import re
+from pathlib import Path
 
+from cxrlib.thesis import errata
 from cxrlib.thesis.claims import CHECKS, thesis_claims
 from cxrlib.thesis.errata import EVIDENCE, thesis_errata
 
@@ -22,3 +24,11 @@ def test_the_functions_that_errata_name_exist():
     assert len(names) == 2
     for module, function in (name.rsplit(".", 1) for name in names):
         assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_evidence_follows_its_point_to_another_row(monkeypatch):
+    monkeypatch.setattr(errata, "thesis_errata", lambda: thesis_errata()[::-1])
+    monkeypatch.setattr(errata, "EVIDENCE", {key: lambda _, key=key: f"on {key}" for key in EVIDENCE})
+    found = errata.errata(Path("run"), {})
+    assert found["point"].tolist() == list(range(13, 0, -1))
+    assert found["evidence"].tolist() == [f"on {key}" for key in thesis_errata()["key"][::-1]]

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cxrlib.data.render.anchors import Anchors, centre
+from cxrlib.data.annotations import box_centres
+from cxrlib.data.render.anchors import Anchors
 
 SIDES = (-1, 1)  # the patient's right and left
 
@@ -76,10 +77,10 @@ def sample_anatomy(own: Anchors, anchors: Anchors, readers: dict[str, int], rng:
         rng: draws sizes, places and build.
     """
     draws = rng.standard_normal(18)  # the same number for all labels, so that later draws do not depend on them
-    knob_x, knob_y = centre(anchors.knob)
+    knob_x, knob_y = box_centres(anchors.knob)
     thorax = np.ptp(anchors.heart[[0, 2]]) / (ENLARGED_RATIO + ENLARGED_RATIO_SPREAD * draws[0])
     thorax = float(np.clip(thorax, 0.58, 0.86))
-    heart_x, _ = centre(anchors.heart)
+    heart_x, _ = box_centres(anchors.heart)
     midline = float(np.clip((heart_x - 0.115 * thorax + knob_x - 0.07 * thorax) / 2, 0.38, 0.62))
     floor = float(anchors.heart[3])
     knob_to_heart = float(np.clip(floor - knob_y, 0.22, 0.48))
@@ -159,4 +160,4 @@ def _side(sign, midline, half_width, knob_y, floor, knob_to_heart, anchors, draw
 
 
 def _on_side(boxes, sign, midline):
-    return boxes[np.sign((boxes[:, 0] + boxes[:, 2]) / 2 - midline) == sign]
+    return boxes[np.sign(box_centres(boxes)[:, 0] - midline) == sign]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cxrlib.data.annotations import BOX_COLUMNS
+from cxrlib.data.annotations import BOX_COLUMNS, box_centres
 
 KNOB_FINDING = "Aortic enlargement"
 
@@ -79,15 +79,15 @@ def find_donors(boxes: pd.DataFrame) -> list[Anchors]:
 
 def plausible(anchors: Anchors) -> bool:
     """Whether knob and heart lie one above the other as in an upright chest."""
-    knob_x, knob_y = centre(anchors.knob)
-    heart_x, _ = centre(anchors.heart)
+    knob_x, knob_y = box_centres(anchors.knob)
+    heart_x, _ = box_centres(anchors.heart)
     return 0.2 < anchors.heart[3] - knob_y < 0.5 and abs(knob_x - heart_x) < 0.12
 
 
 def complete_anchors(own: Anchors, donor: Anchors) -> Anchors:
     """`own`, completed from `donor`, whose anchors are moved so that the organs that both studies have coincide."""
     shifts = [
-        centre(mine) - centre(theirs)
+        box_centres(mine) - box_centres(theirs)
         for mine, theirs in ((own.knob, donor.knob), (own.heart, donor.heart))
         if mine is not None
     ]
@@ -101,8 +101,3 @@ def complete_anchors(own: Anchors, donor: Anchors) -> Anchors:
         effusions=own.effusions,
         lungs=own.lungs if len(own.lungs) else donor.lungs + shift,
     )
-
-
-def centre(box: np.ndarray) -> np.ndarray:
-    """Centre (x, y) of a box."""
-    return (box[:2] + box[2:]) / 2

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from cxrlib.data.annotations import box_centres
 from cxrlib.data.render.anatomy import Anatomy
 from cxrlib.data.render.drawing import as_mask, blurred, curve, ellipse, fill, filled, soft_step, stroke
 
@@ -11,7 +12,7 @@ def heart_outline(anatomy: Anatomy) -> np.ndarray:
     """Closed outline (n, 2) of heart and great vessels, in fractions; its lower part fills the heart's box."""
     x0, y0, x1, y1 = anatomy.heart
     width, height, mid = x1 - x0, y1 - y0, anatomy.midline
-    knob_y = (anatomy.knob[1] + anatomy.knob[3]) / 2
+    _, knob_y = box_centres(anatomy.knob)
     hilum_y = knob_y + 0.30 * (y1 - knob_y)
     points = [
         (mid - 0.060, knob_y - 0.02),
@@ -35,7 +36,7 @@ def heart_outline(anatomy: Anatomy) -> np.ndarray:
 def aortic_knob(shape: tuple[int, int], scale: np.ndarray, anatomy: Anatomy) -> np.ndarray:
     """Density of the aortic knob and the descending aorta, 0..1; the knob fills its box."""
     x0, y0, x1, y1 = anatomy.knob
-    middle, half = ((x0 + x1) / 2, (y0 + y1) / 2), ((x1 - x0) / 2, (y1 - y0) / 2)
+    middle, half = box_centres(anatomy.knob), ((x1 - x0) / 2, (y1 - y0) / 2)
     knob = filled(shape, ellipse(middle, half) * scale, 1.2)
     below = (np.arange(shape[0]) / scale[1] - middle[1]) / (1.6 * half[1])
     knob *= (1 - 0.35 * soft_step(below))[:, None]  # downwards the knob turns into the descending aorta
@@ -81,7 +82,7 @@ def draw_spine_and_trachea(shape: tuple[int, int], scale: np.ndarray, anatomy: A
         fill(ladder, np.array(body) * scale)
     spine = 0.035 * as_mask(ladder, 1.4)
 
-    knob_y = (anatomy.knob[1] + anatomy.knob[3]) / 2
+    _, knob_y = box_centres(anatomy.knob)
     carina = knob_y + 0.14 * anatomy.knob_to_heart
     airway = np.zeros(shape, np.uint8)
     stroke(airway, curve([(mid, -0.05), (mid - 0.004, knob_y - 0.06), (mid - 0.012, carina)]) * scale, 0.036 * cols)

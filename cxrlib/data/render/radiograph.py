@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from cxrlib.data.annotations import BOX_COLUMNS
+from cxrlib.data.annotations import BOX_COLUMNS, box_centres
 from cxrlib.data.render.anatomy import Anatomy, sample_anatomy
 from cxrlib.data.render.anchors import EFFUSION_FINDING, TYPICAL, Anchors, anchors_of, complete_anchors
 from cxrlib.data.render.chest import draw_chest
@@ -113,7 +113,7 @@ def draw_lesions(layers: Layers, lesions: list[Lesion], anatomy: Anatomy, rng: n
                 continue
             strength = float(np.clip(0.38 + 0.18 * lesion.readers + 0.12 * rng.standard_normal(), 0.30, 1.0))
             left, top, right, bottom = fractions_to_pixels(drawn_box(lesion)[None], rows, cols)[0].astype(int)
-            outward = 1 if (lesion.box[0] + lesion.box[2]) / 2 > anatomy.midline else -1
+            outward = 1 if box_centres(lesion.box)[0] > anatomy.midline else -1
             if finding == EFFUSION_FINDING:  # fluid reaches the chest wall and the costophrenic angle
                 side = anatomy.side(outward)
                 bottom = max(bottom, round(side.base_y * rows))

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from cxrlib.data.annotations import box_centres
 from cxrlib.data.render.anatomy import SIDES, Anatomy
 from cxrlib.data.render.drawing import as_mask, ellipse, fill, stroke
 
@@ -9,7 +10,7 @@ from cxrlib.data.render.drawing import as_mask, ellipse, fill, stroke
 def draw_vessels(shape: tuple[int, int], scale: np.ndarray, anatomy: Anatomy, rng: np.random.Generator) -> np.ndarray:
     """Vessels that leave the hila, branch and taper towards the lung's border."""
     canvas, hila = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
-    knob_y = (anatomy.knob[1] + anatomy.knob[3]) / 2
+    _, knob_y = box_centres(anatomy.knob)
     thick = 0.015 * shape[1]
     for sign in SIDES:
         reach = abs(anatomy.side(sign).wall_x - anatomy.midline)
