@@ -264,8 +264,8 @@ def test_the_first_lines_say_what_the_tables_hold(tmp_path):
 def test_evidence_counts_what_it_says(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "tables").mkdir()
-    boxes = {"class_name": "Cardiomegaly", "x_min": [1, 60, 70], "x_max": [9, 80, 90]}
-    pd.DataFrame(boxes).to_csv(tmp_path / "data" / "annotations.csv")
+    corners = {"x_min": [1, 60, 70], "y_min": 1, "x_max": [9, 80, 90], "y_max": 9}
+    pd.DataFrame({"class_name": "Cardiomegaly", **corners}).to_csv(tmp_path / "data" / "annotations.csv")
     np.save(tmp_path / "data" / "pixels.npy", np.zeros((1, 100, 100), np.uint8))
     rows = {"experiment": "7 labels", "label": "A", "truth": [1, 1, 0], "probability": [0.7, 0.5, 0.9]}
     pd.DataFrame(rows).to_csv(tmp_path / "tables" / "predictions.csv")
