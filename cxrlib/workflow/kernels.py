@@ -41,8 +41,8 @@ class Kernels:
     """Starts the kernels of a run.
 
     A kernel takes seconds to import torch and what comes with it. A server imports everything once, and every kernel is
-    a fork of it. Measured with the smoke profile on two cores of an AMD EPYC, by turns: 92 and 104 s with the server, 120
-    and 120 s without it.
+    a fork of it. Measured with the smoke profile on two cores of an AMD EPYC, by turns: 92 and 104 s with the server,
+    120 and 120 s without it.
 
     Args:
         notebooks: those that will run, in order; what they import is imported ahead. None: nothing is started.
