@@ -114,7 +114,7 @@ def _compare(folder: Path, other: Path) -> int:
     found = compare(_manifest(folder), _manifest(other))
     code = _tell(found.differences, f"the same results as {other}")
     if found.provenance:
-        print(f"only the provenance differs (run id, code) of {len(found.provenance)} files")
+        print(f"files that differ in their provenance only (run id, code, parameters): {len(found.provenance)}")
     return code
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cxrlib.params import THESIS_LABELS, Params, load_params
 from cxrlib.runtime.files import write_json
+from cxrlib.workflow.command import exit_code
 
 HEALTHY = 10_606
 """Of the 15,000 real studies, those without a box."""
@@ -108,10 +109,21 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--studies", type=int, default=15_000)
-    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="SECTION.NAME=VALUE")
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="receives the run and full_scale.json")
+    parser.add_argument("--studies", type=int, default=15_000, metavar="N", help="how many (default: 15,000)")
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="SECTION.NAME=VALUE",
+        help="change one parameter; may be repeated",
+    )
     options = parser.parse_args(arguments)
+    return exit_code("benchmarks.full_scale", lambda: _measure(options))
+
+
+def _measure(options: argparse.Namespace) -> None:
     healthy = round(options.studies * HEALTHY / 15_000) / options.studies
     drawn = [f"data.n_studies={options.studies}", f"data.no_finding_share={healthy}"]
     params = load_params("thesis", [*SETTINGS, *drawn, *options.overrides])
@@ -126,7 +138,6 @@ def main(arguments: list[str] | None = None) -> int:
     )
     for name, value in found["scores_on_rendered_radiographs"].items():
         print(name, value)
-    return 0
 
 
 if __name__ == "__main__":

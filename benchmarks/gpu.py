@@ -1,11 +1,11 @@
-"""On a GPU: is everything right there, how fast is it beside its peers, and how long does the whole thesis take?
+"""On a GPU: is everything right there, and how fast is it beside its peers?
 
-    python -m benchmarks.gpu correct speed thesis        # on a machine with an NVIDIA GPU
+    python -m benchmarks.gpu correct speed               # on a machine with an NVIDIA GPU
     python -m benchmarks.gpu correct speed --size small  # the same code on a CPU, on small networks and images
 
 `correct` compares maps, SmoothGrad and perturbation with the CPU in float64, `speed` times them beside pytorch-grad-cam
-and captum, `thesis` renders, trains, explains and scores all studies of the thesis's size. Results go to
-outputs/gpu.json, or to the file that --to names.
+and captum. Results go to outputs/gpu.json, or to the file that --to names. `benchmarks.full_scale` times the whole
+thesis.
 """
 
 import argparse
@@ -281,8 +281,14 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m benchmarks.gpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all of them without an argument")
-    parser.add_argument("--size", choices=SIZES, default="full")
-    parser.add_argument("--to", type=Path, default=PROJECT_ROOT / "outputs" / "gpu.json", metavar="FILE")
+    parser.add_argument("--size", choices=SIZES, default="full", help="full (default) needs a CUDA device")
+    parser.add_argument(
+        "--to",
+        type=Path,
+        default=PROJECT_ROOT / "outputs" / "gpu.json",
+        metavar="FILE",
+        help="default: outputs/gpu.json",
+    )
     options = parser.parse_args(arguments)
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"unknown part {min(unknown)!r}; choose {', '.join(PARTS)}")

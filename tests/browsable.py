@@ -14,7 +14,7 @@ from cxrlib.model.checkpoint import Checkpoint, checkpoint_path, save_checkpoint
 from cxrlib.model.networks import build_resnet
 from cxrlib.params import load_params
 from cxrlib.runtime.files import write_json
-from cxrlib.show.browse.browsed import Results
+from cxrlib.show.browse.browsed import BrowsedRun
 from cxrlib.stages.explain import explain_split
 
 CLASSES = ["Aortic enlargement", "Cardiomegaly", "No finding"]
@@ -63,7 +63,7 @@ def browsable_run(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
-def smooth(results: Results, image_ids: list[str]) -> Explanations:
+def smooth(results: BrowsedRun, image_ids: list[str]) -> Explanations:
     """Made-up maps of some studies."""
     return results.explanations.with_maps(torch.rand(len(image_ids), 3, 4, 4), image_ids)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib
 import nbformat
 import pytest
-from fixtures import run_all
+from fixtures import SLOW_FIXTURES, run_all
 from hypothesis import settings
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
@@ -27,9 +27,9 @@ iou: dict = {
 
 
 def pytest_collection_modifyitems(items):
-    """The notebooks, and every test that looks at a finished run, are slow."""
+    """The notebooks are slow, and so is every test that looks at a finished run or executes a notebook."""
     for item in items:
-        if item.path.suffix == ".ipynb" or "smoke" in getattr(item, "fixturenames", ()):
+        if item.path.suffix == ".ipynb" or SLOW_FIXTURES & {*getattr(item, "fixturenames", ())}:
             item.add_marker(pytest.mark.slow)
 
 
@@ -84,9 +84,9 @@ def loaded_run(browsed_run):
 def results(loaded_run):
     """What a browser looks at, with a cohort of its own, which a test may change."""
     from cxrlib.data.cohort import load_cohort
-    from cxrlib.show.browse.browsed import Results
+    from cxrlib.show.browse.browsed import BrowsedRun
 
-    return Results(load_cohort(loaded_run.cohort.folder), loaded_run.methods, loaded_run.network)
+    return BrowsedRun(load_cohort(loaded_run.cohort.folder), loaded_run.methods, loaded_run.network)
 
 
 @pytest.fixture

@@ -21,6 +21,8 @@ from cxrlib.runtime.files import PROJECT_ROOT
 # networks and images are tiny here: threads would only wait for each other
 torch.set_num_threads(1)
 
+SLOW_FIXTURES = {"smoke", "write_notebook"}
+"""A test that takes one of these is slow (`tests/conftest.py`)."""
 SEVEN = [
     "Aortic enlargement",
     "Cardiomegaly",

@@ -4,6 +4,7 @@ import ast
 
 import pytest
 import yaml
+from fixtures import SLOW_FIXTURES
 from import_graph import PACKAGE, PROJECT, ROOMS
 
 TESTS = PROJECT / "tests"
@@ -13,7 +14,7 @@ SLOW = "pytest.mark.slow"
 
 
 def quick_tests(tree):
-    """Names of a module's tests that are not slow: not marked, and without a finished run."""
+    """Names of a module's tests that are not slow: neither marked nor with a fixture that is."""
     marks = [ast.unparse(node.value) for node in tree.body if isinstance(node, ast.Assign) and is_mark(node)]
     if any(SLOW in mark for mark in marks):
         return []
@@ -22,7 +23,7 @@ def quick_tests(tree):
         for node in tree.body
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
         if not any(ast.unparse(decorator) == SLOW for decorator in node.decorator_list)
-        if "smoke" not in {argument.arg for argument in node.args.args}
+        if not SLOW_FIXTURES & {argument.arg for argument in node.args.args}
     ]
 
 

@@ -22,6 +22,7 @@ from import_graph import (
     violations,
 )
 
+ARROWS = list(arrows())
 NEVER = re.findall(r"^\d+\. `(\w+)` never imports `(\w+)`", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
 FACES = [name for name, path in modules().items() if path.stem == "__init__" and name != "cxrlib"]
 EVERY = [*ROOMS, *BESIDE]
@@ -94,7 +95,7 @@ def test_the_page_has_thirteen_nevers():
 @pytest.mark.parametrize(("room", "other"), NEVER)
 def test_never_means_never(room, other):
     assert {room, other} <= {*ROOMS, *BESIDE}
-    assert [arrow.place for arrow in arrows() if arrow.rooms == (room, other)] == []
+    assert [arrow.place for arrow in ARROWS if arrow.rooms == (room, other)] == []
 
 
 def test_the_import_graph_on_the_page_is_that_of_the_code():
@@ -146,9 +147,7 @@ def test_a_face_holds_a_docstring_and_the_names_that_it_lends(face):
 
 def test_modules_import_from_modules():
     known = modules()
-    through = [
-        arrow for arrow in arrows() if arrow.imported not in known and arrow.imported.rpartition(".")[0] in FACES
-    ]
+    through = [arrow for arrow in ARROWS if arrow.imported not in known and arrow.imported.rpartition(".")[0] in FACES]
     assert [f"{arrow.place}: {arrow.imported}" for arrow in through] == []
 
 

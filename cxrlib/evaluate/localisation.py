@@ -72,6 +72,17 @@ def score_mask(mask: np.ndarray, true: np.ndarray, size: int) -> dict[str, float
         all_pairs, best_match and mask_iou (against the union of the readers' boxes), each also as ..._sum with the
         thesis's area1 + area2 for union; iobb (mean over all pairs); predicted_boxes and true_boxes (counts), and
         predicted_area (mean of the predicted boxes in square pixels, 0 where there is none).
+
+    Raises:
+        ValueError: there is no box, or one is inverted or has no area.
+
+    The mask is a box of 8 square pixels that holds the reader's 4:
+
+    >>> mask = np.zeros((4, 4), bool)
+    >>> mask[:2] = True
+    >>> scores = score_mask(mask, np.array([[0, 0, 2, 2]]), 4)
+    >>> print(scores["all_pairs"], scores["mask_iou"], scores["iobb"], scores["predicted_area"])
+    0.5 0.5 0.5 8.0
     """
     predicted, covered = boxes_from_mask(mask, size), resize_mask(mask, size)
     readers = mask_of_boxes(true, size)
@@ -91,12 +102,21 @@ def score_mask(mask: np.ndarray, true: np.ndarray, size: int) -> dict[str, float
 
 
 def hit(heatmap: torch.Tensor, true: np.ndarray, size: int) -> bool:
-    """Whether the centre of the strongest cell lies in any of the boxes (pointing game; cheXlocalize's hit rate).
+    """Whether the centre of the strongest cell lies in any of the boxes: the pointing game, cheXlocalize's hit rate.
+
+    Of equal cells the first in reading order counts. A map of zeros hits nothing. The raw map is enough, since bilinear
+    upscaling leaves the maximum at the centre of its cell.
 
     Args:
-        heatmap: raw map (rows, columns), whose maximum bilinear upscaling keeps at the centre of its cell; of equal
-            cells the first in reading order counts; one of zeros hits nothing.
-        true: boxes (n, 4) in pixels of a square frame of `size` pixels.
+        heatmap: raw map, float32 (rows, columns).
+        true: boxes (n, 4) in pixels of a square frame, the maxima excluded.
+        size: side of that frame in pixels.
+
+    The centre of the last of 2 x 2 cells is (6, 6) in a frame of 8 pixels:
+
+    >>> heatmap = torch.tensor([[0.0, 0.0], [0.0, 3.0]])
+    >>> hit(heatmap, np.array([[5, 5, 8, 8]]), 8), hit(heatmap, np.array([[0, 0, 6, 6]]), 8)
+    (True, False)
     """
     x, y = (peaks(heatmap[None])[0] * size).tolist()
     x_min, y_min, x_max, y_max = np.asarray(true, np.float64).reshape(-1, 4).T
@@ -166,12 +186,19 @@ def no_finding_places(explanations: Explanations, healthy: str | None, threshold
     """Where the heatmaps of "No finding" lie, on the images that are predicted to have none.
 
     Args:
+        explanations: probabilities and maps.
         healthy: what the label is called; None where the model does not have it, which gives no rows.
         threshold: the label is predicted where its probability reaches this.
 
     Returns:
         image_id; left and right, the fractions of the map in the two lung fields (`lung_shares`); x and y, its peak as
         fractions of the image's width and height (`peaks`).
+
+    >>> probabilities = pd.DataFrame({"No finding": [0.9, 0.1]}, pd.Index(["a", "b"], name="image_id"))
+    >>> explained = Explanations(probabilities, torch.ones(2, 1, 2, 2), input_size=100, identity="")
+    >>> no_finding_places(explained, "No finding", threshold=0.5).round(2)
+      image_id  left  right     x     y
+    0        a  0.21   0.21  0.25  0.25
     """
     probabilities = explanations.probabilities
     chosen = probabilities.index[probabilities[healthy] >= threshold] if healthy else probabilities.index[:0]

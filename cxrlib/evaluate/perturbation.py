@@ -15,33 +15,80 @@ from cxrlib.runtime.progress import progress
 
 
 def mean_image(image: torch.Tensor) -> torch.Tensor:
-    """Every pixel replaced by the image's own mean of its channel: uint8 (1, h, w), rounded."""
+    """Every pixel replaced by the image's own mean of its channel, rounded: uint8 (1, h, w).
+
+    >>> mean_image(torch.tensor([[[1, 2, 6]]], dtype=torch.uint8)).tolist()
+    [[[3, 3, 3]]]
+    """
     mean = image.float().mean(dim=(-2, -1), keepdim=True).round().to(image.dtype)
     return mean.expand_as(image)
 
 
 def blurred_image(image: torch.Tensor, kernel: int) -> torch.Tensor:
-    """Gaussian blur of a uint8 (1, h, w) image; the standard deviation follows OpenCV's rule from the kernel side."""
+    """Gaussian blur of a uint8 (1, h, w) image with the standard deviation `gaussian_sigma(kernel)`.
+
+    Args:
+        image: each side longer than half of the kernel.
+        kernel: side of the kernel in pixels, odd.
+
+    >>> image = torch.tensor([[[0, 0, 100, 0, 0]] * 5], dtype=torch.uint8)
+    >>> blurred_image(image, 3)[0, 0].tolist()
+    [0, 24, 52, 24, 0]
+    """
     return transforms.gaussian_blur(image, [kernel, kernel], [gaussian_sigma(kernel)])
 
 
 def gaussian_sigma(kernel: int) -> float:
-    """OpenCV's standard deviation for a kernel side in pixels: 2.0 for 11, 3.5 for 21."""
+    """OpenCV's standard deviation in pixels for a kernel of `kernel` pixels: 0.3 ((kernel - 1) / 2 - 1) + 0.8.
+
+    >>> gaussian_sigma(11), gaussian_sigma(21)
+    (2.0, 3.5)
+    """
     return 0.3 * ((kernel - 1) * 0.5 - 1) + 0.8
 
 
 def replacements(image: torch.Tensor, kernels: list[int]) -> dict[str, torch.Tensor]:
-    """The images that lend their pixels: "mean" and one "blur k" per kernel, each made once, uint8 (1, h, w)."""
+    """The images that lend their pixels: "mean" and one "blur k" per kernel, each made once, uint8 (1, h, w).
+
+    >>> list(replacements(torch.zeros(1, 32, 32, dtype=torch.uint8), [11, 21]))
+    ['mean', 'blur 11', 'blur 21']
+    """
     return {"mean": mean_image(image)} | {f"blur {kernel}": blurred_image(image, kernel) for kernel in kernels}
 
 
 def replace_pixels(image: torch.Tensor, mask: torch.Tensor, replacement: torch.Tensor) -> torch.Tensor:
-    """`replacement` where `mask` (..., h, w) is set, `image` elsewhere: uint8 (..., 1, h, w)."""
+    """`replacement` where the mask is set, `image` elsewhere.
+
+    Args:
+        image: uint8 (1, h, w).
+        mask: boolean (..., h, w).
+        replacement: uint8 (1, h, w).
+
+    Returns:
+        uint8 (..., 1, h, w).
+
+    >>> image = torch.tensor([[[1, 2, 6]]], dtype=torch.uint8)
+    >>> replace_pixels(image, torch.tensor([[False, False, True]]), mean_image(image)).tolist()
+    [[[1, 2, 3]]]
+    """
     return torch.where(mask[..., None, :, :], replacement, image)
 
 
 def replaced_versions(image: torch.Tensor, mask: torch.Tensor, kernels: list[int]) -> dict[str, torch.Tensor]:
-    """One image with the pixels of one mask (h, w) replaced by each of the `replacements`, uint8 (1, h, w) each."""
+    """One image with the pixels of one mask replaced by each of the `replacements`.
+
+    Args:
+        image: uint8 (1, h, w).
+        mask: boolean (h, w).
+        kernels: sides in pixels of the Gaussian kernels.
+
+    Returns:
+        Name of the replacement -> uint8 (1, h, w).
+
+    >>> image = torch.tensor([[[1, 2, 6]]], dtype=torch.uint8)
+    >>> replaced_versions(image, torch.tensor([[False, False, True]]), kernels=[])["mean"].tolist()
+    [[[1, 2, 3]]]
+    """
     return {name: replace_pixels(image, mask, lent) for name, lent in replacements(image, kernels).items()}
 
 
@@ -58,21 +105,31 @@ def perturb(
 ) -> pd.DataFrame:
     """Probabilities of all labels after replacing the top pixels of every predicted class's heatmap.
 
-    Needs images x predicted classes x (1 + kernels) x shares forward passes; the unchanged images'
+    The experiment is that of the thesis, section 3.4.2.
+    It needs images x predicted classes x (1 + kernels) x shares forward passes; the unchanged images'
     probabilities are given.
 
     Args:
         network: in evaluation mode, logits (n, classes).
         images: uint8 (n, 1, h, w) in the network's frame; masks are made in it.
-        maps: raw maps (n, classes, rows, columns).
-        probabilities: (n, classes) of the unchanged images.
+        maps: raw maps, float32 (n, classes, rows, columns).
+        probabilities: float32 (n, classes) of the unchanged images.
         threshold: a class is predicted where its probability reaches this.
         shares: fractions of the pixels to replace.
         kernels: Gaussian kernel sides in pixels of the input frame.
+        batch_size: images per forward pass; halved, with a warning, where memory does not suffice.
 
     Returns:
         One row per image, predicted class, transform and share, in this order: image and heatmap_class (positions),
         transform, share, and one column per class position with p_original - p_replaced.
+
+    The logit of this network is 0, so that the probability is 1/2 whatever the pixels:
+
+    >>> network = nn.Sequential(nn.Flatten(), nn.Linear(12, 1))
+    >>> _ = [nn.init.zeros_(parameter) for parameter in network.parameters()]
+    >>> image, heatmap = torch.zeros(1, 1, 2, 2, dtype=torch.uint8), torch.ones(1, 1, 2, 2)
+    >>> perturb(network, image, heatmap, torch.tensor([[0.75]]), 0.7, [0.5], [], batch_size=1).to_dict("records")
+    [{'image': 0, 'heatmap_class': 0, 'transform': 'mean', 'share': 0.5, 0: 0.25}]
     """
     device = device_of(network)
     chosen = [(p >= threshold).nonzero().flatten().tolist() for p in probabilities]
@@ -115,6 +172,14 @@ def perturb_studies(
 
     Returns:
         As `named_drops`.
+
+    >>> network = nn.Sequential(nn.Flatten(), nn.Linear(12, 1))
+    >>> _ = [nn.init.zeros_(parameter) for parameter in network.parameters()]
+    >>> maps, probabilities = torch.ones(1, 1, 2, 2), pd.DataFrame({"Mass": [0.75]}, ["a"])
+    >>> explained = Explanations(probabilities, maps, input_size=2, identity="")
+    >>> image = torch.zeros(1, 1, 2, 2, dtype=torch.uint8)
+    >>> perturb_studies(network, image, explained, 0.7, [0.5], [], batch_size=1).to_dict("records")
+    [{'image_id': 'a', 'heatmap_class': 'Mass', 'transform': 'mean', 'share': 0.5, 'Mass': 0.25}]
     """
     probabilities = torch.tensor(explanations.probabilities.to_numpy())
     drops = perturb(network, images, explanations.maps, probabilities, threshold, shares, kernels, batch_size)
@@ -122,7 +187,20 @@ def perturb_studies(
 
 
 def named_drops(drops: pd.DataFrame, image_ids: list[str], classes: list[str]) -> pd.DataFrame:
-    """The result of `perturb` with names: image_id, heatmap_class, transform, share, one column per class."""
+    """The result of `perturb` with names in place of positions.
+
+    Args:
+        drops: from `perturb`.
+        image_ids: of the images that `perturb` was given, in their order.
+        classes: names of the network's labels, in their order.
+
+    Returns:
+        Columns image_id, heatmap_class, transform, share, and one per class with p_original - p_replaced.
+
+    >>> drops = pd.DataFrame({"image": [0], "heatmap_class": [1], "transform": "mean", "share": 0.5, 0: 0.0, 1: 0.25})
+    >>> named_drops(drops, ["a"], ["Mass", "Nodule"]).to_dict("records")
+    [{'image_id': 'a', 'heatmap_class': 'Nodule', 'transform': 'mean', 'share': 0.5, 'Mass': 0.0, 'Nodule': 0.25}]
+    """
     named = drops.rename(columns=dict(enumerate(classes)) | {"image": "image_id"})
     named["image_id"] = named["image_id"].map(dict(enumerate(image_ids)))
     named["heatmap_class"] = named["heatmap_class"].map(dict(enumerate(classes)))
@@ -139,6 +217,11 @@ def mean_drops(cases: pd.DataFrame, classes: list[str]) -> tuple[pd.DataFrame, p
     Returns:
         Means indexed by heatmap_class, transform and share, one column per class; and how many images had each class
         predicted.
+
+    >>> about = {"heatmap_class": "Mass", "transform": "mean", "share": 0.5}
+    >>> means, counts = mean_drops(pd.DataFrame({"image_id": ["a", "b"], **about, "Mass": [0.25, 0.75]}), ["Mass"])
+    >>> means["Mass"].to_dict(), counts.to_dict()
+    ({('Mass', 'mean', 0.5): 0.5}, {'Mass': 2})
     """
     counts = cases.groupby("heatmap_class")["image_id"].nunique().reindex(classes, fill_value=0)
     means = cases.groupby(["heatmap_class", "transform", "share"], sort=False)[classes].mean()

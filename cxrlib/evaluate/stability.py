@@ -15,7 +15,7 @@ def map_agreement(
     """How far two sets of maps agree, map by map.
 
     Args:
-        first, second: raw maps (n, classes, rows, columns).
+        first, second: raw maps, float32 (n, classes, rows, columns).
         chosen: boolean (n, classes), which maps count.
         size: side in pixels of the frame in which pixels are compared.
         share: fraction of the pixels called strongest.
@@ -24,6 +24,13 @@ def map_agreement(
         One row per chosen map: image and column (positions), rank_correlation (Spearman over the cells), kept (fraction
         of the first map's strongest pixels among the second's), outside (fraction of all pixels that reach half of the
         maximum in the second map only).
+
+    The second map is the first one turned by 180 degrees:
+
+    >>> first = torch.tensor([[[[4.0, 3.0], [2.0, 1.0]]]])
+    >>> chosen = torch.tensor([[True]])
+    >>> map_agreement(first, first.flip(2, 3), chosen, size=2, share=0.25).round(2).to_dict("records")
+    [{'image': 0, 'column': 0, 'rank_correlation': -1.0, 'kept': 0.0, 'outside': 0.25}]
     """
     rows = []
     for image, column in chosen.nonzero().tolist():
@@ -47,6 +54,12 @@ def smoothing_agreement(plain: Explanations, smooth: dict[float, Explanations], 
     Returns:
         One row per noise level, study and predicted class: image_id, class_name, noise_level, and rank_correlation,
         kept and outside as in `map_agreement`.
+
+    >>> maps = torch.tensor([[[[4.0, 3.0], [2.0, 1.0]]]])
+    >>> plain = Explanations(pd.DataFrame({"Mass": [0.9]}, ["a"]), maps, input_size=4, identity="")
+    >>> smoothing_agreement(plain, {0.1: plain}, threshold=0.5).round(3)
+      image_id class_name  noise_level  rank_correlation  kept  outside
+    0        a       Mass          0.1               1.0   1.0      0.0
     """
     parts = []
     for level, smoothed in smooth.items():
@@ -62,11 +75,30 @@ def smoothing_agreement(plain: Explanations, smooth: dict[float, Explanations], 
 
 
 def mean_agreement(cases: pd.DataFrame) -> pd.DataFrame:
-    """Means of `smoothing_agreement` and the number of cases n, indexed by noise_level and class_name."""
+    """Means of `smoothing_agreement` over its cases, by noise level and class.
+
+    Returns:
+        Indexed by noise_level and class_name: rank_correlation, kept, outside, and the number of cases n.
+
+    >>> about = {"noise_level": 0.1, "class_name": "Mass"}
+    >>> cases = pd.DataFrame({**about, "rank_correlation": [0.5, 1.0], "kept": [0.5, 1.0], "outside": [0.0, 0.5]})
+    >>> mean_agreement(cases).loc[(0.1, "Mass")].to_dict()
+    {'rank_correlation': 0.75, 'kept': 0.75, 'outside': 0.25, 'n': 2.0}
+    """
     groups = cases.groupby(["noise_level", "class_name"])
     return groups[["rank_correlation", "kept", "outside"]].mean().assign(n=groups.size())
 
 
 def lit_pixels(heatmap: torch.Tensor) -> torch.Tensor:
-    """Pixels of one heatmap (h, w) that reach half of its maximum; none where it is zero."""
+    """Pixels of one heatmap that reach half of its maximum; none where the heatmap is zero.
+
+    Args:
+        heatmap: float32 (h, w), not negative.
+
+    Returns:
+        Boolean (h, w).
+
+    >>> lit_pixels(torch.tensor([[4.0, 2.0, 1.0]])).tolist()
+    [[True, True, False]]
+    """
     return (heatmap >= heatmap.max() / 2) & (heatmap > 0)

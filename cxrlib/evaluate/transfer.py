@@ -78,12 +78,22 @@ def compare(home: Scored, abroad: Scored, share: float, resamples: int, seed: in
     """Scores at home and abroad and their difference, with 95 % intervals from resampled patients.
 
     Args:
+        home, abroad: one model's results on the two test sets, with the same labels.
         share: share of pixels whose IoU is compared.
         resamples, seed: of the bootstrap; the two test sets are drawn independently.
 
     Returns:
-        Indexed by label and metric: home, abroad and drop, each with _low and _high, and the number of positive (for
-        IoU: boxed) studies n_home and n_abroad; NaN where a score is undefined.
+        Indexed by label and metric: home, abroad and drop (home - abroad), each with _low and _high, and the number of
+        positive (for IoU: boxed) studies n_home and n_abroad; NaN where a score is undefined.
+
+    The model is right about both studies at home and wrong about both abroad:
+
+    >>> labels, patients = pd.DataFrame({"A": [1, 0]}, ["a", "b"]), pd.Series({"a": "P", "b": "Q"})
+    >>> iou = pd.DataFrame({"image_id": ["a"], "class_name": "A", "share": 0.05, "iou": 0.5})
+    >>> home = Scored(labels, pd.DataFrame({"A": [0.9, 0.1]}, ["a", "b"]), iou, patients)
+    >>> abroad = replace(home, probabilities=pd.DataFrame({"A": [0.1, 0.9]}, ["a", "b"]), iou=iou.assign(iou=0.25))
+    >>> compare(home, abroad, share=0.05, resamples=20, seed=0)["drop"].to_dict()
+    {('A', 'AUROC'): 1.0, ('A', 'F1'): 1.0, ('A', 'IoU'): 0.25}
     """
     parts = {}
     for number, (place, tested) in enumerate({"home": home, "abroad": abroad}.items()):
@@ -103,7 +113,13 @@ def compare(home: Scored, abroad: Scored, share: float, resamples: int, seed: in
 
 
 def best_share(tested: Scored) -> float:
-    """The share of pixels with the highest mean IoU; NaN where nothing is boxed."""
+    """The share of pixels with the highest mean IoU; NaN where nothing is boxed.
+
+    >>> iou = pd.DataFrame({"image_id": "a", "class_name": "A", "share": [0.05, 0.1], "iou": [0.25, 0.5]})
+    >>> labels = pd.DataFrame({"A": [1]}, ["a"])
+    >>> best_share(Scored(labels, labels, iou, pd.Series({"a": "P"})))
+    0.1
+    """
     means = tested.iou.groupby("share")["iou"].mean()
     return float(means.idxmax()) if len(means) else float("nan")
 

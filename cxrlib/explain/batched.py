@@ -26,12 +26,21 @@ def explain_smooth(
     """SmoothGrad maps of many images, all classes: `samples` forward passes per image.
 
     Args:
-        network: on its device.
+        network: logits (n, classes), on its device.
         images: uint8 (n, 1, h, w) in the network's frame; image i is seeded with i.
         noise_level, samples, layer, average: as in `smoothgrad`.
+        batch_size: noisy copies per forward pass; halved, with a warning, where memory does not suffice.
 
     Returns:
         Raw maps, float32 (n, classes, rows, columns) on the CPU.
+
+    Raises:
+        ValueError: as `gradcam`.
+
+    >>> network = nn.Sequential(nn.Conv2d(3, 8, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
+    >>> images = torch.zeros(5, 1, 4, 4, dtype=torch.uint8)
+    >>> explain_smooth(network, images, noise_level=0.1, samples=3, layer="0", batch_size=3).shape
+    torch.Size([5, 2, 4, 4])
     """
     loaded = load_batches(images, torch.arange(len(images)).split(1), device_of(network))
     settings = {"layer": layer, "batch_size": batch_size, "average": average}
@@ -48,12 +57,24 @@ def explain(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Grad-CAM of all classes and probabilities for many images: one forward pass per image.
 
+    The probability of a class is sigmoid(logit).
+
     Args:
-        network: on its device.
+        network: logits (n, classes), on its device.
         images: uint8 (n, 1, h, w) in the network's frame.
+        layer: as in `gradcam`.
+        batch_size: images per forward pass; halved, with a warning, where memory does not suffice.
 
     Returns:
-        Raw maps, float32 (n, classes, rows, columns), and probabilities (n, classes), both on the CPU.
+        Raw maps, float32 (n, classes, rows, columns), and probabilities, float32 (n, classes), both on the CPU.
+
+    Raises:
+        ValueError: as `gradcam`.
+
+    >>> network = nn.Sequential(nn.Conv2d(3, 8, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
+    >>> maps, probabilities = explain(network, torch.zeros(5, 1, 4, 4, dtype=torch.uint8), layer="0", batch_size=2)
+    >>> maps.shape, probabilities.shape
+    (torch.Size([5, 2, 4, 4]), torch.Size([5, 2]))
     """
     parts = []
     for batch in load_batches(images, torch.arange(len(images)).split(batch_size), device_of(network)):

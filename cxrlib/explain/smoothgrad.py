@@ -21,19 +21,35 @@ def smoothgrad(
     batch_size: int = 32,
     average: Literal["raw", "normalised"] = "raw",
 ) -> torch.Tensor:
-    """Mean Grad-CAM map over noisy copies of one image, all classes: `samples` forward passes.
+    """Mean Grad-CAM map over noisy copies of one image, all classes: `samples` forward passes (thesis, section 3.2).
+
+        1/N sum_n L^c(x + e_n),  e_n from a normal distribution with sigma = noise_level * (max x - min x)
+
+    The method is SmoothGrad (Smilkov et al. 2017) with Grad-CAM in place of the gradient.
 
     Args:
-        network: logits (n, classes); borrowed. An `inference_copy` is faster.
-        image: float32 (3, h, w), normalised.
-        noise_level: standard deviation of the Gaussian noise as a fraction of the image's maximum - minimum.
-        samples: noisy copies; they stream in batches, so memory does not grow with them.
+        network: logits (n, classes); its mode and gradient flags return as they were. An `inference_copy` is faster.
+        image: x, float32 (3, h, w), normalised.
+        noise_level: standard deviation of the noise as a fraction of the image's maximum - minimum.
+        samples: N, the number of noisy copies.
         seed: seeds the noise, which does not depend on the batch size.
         layer: as in `gradcam`.
-        average: "raw" averages ReLU maps, "normalised" divides each by its maximum first.
+        batch_size: copies per forward pass; memory grows with it and not with `samples`.
+        average: "raw" averages the maps L^c, "normalised" divides each by its maximum first.
 
     Returns:
         float32 (classes, rows, columns) at the resolution of the layer, raw.
+
+    Raises:
+        ValueError: as `gradcam`.
+
+    Without noise the result is the Grad-CAM map:
+
+    >>> network = nn.Sequential(nn.Identity(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1, bias=False))
+    >>> network[3].weight.data = torch.tensor([[4.0, -4.0, 0.0]])
+    >>> image = torch.tensor([[[1.0, 2.0]], [[0.0, 3.0]], [[9.0, 9.0]]])
+    >>> smoothgrad(network, image, noise_level=0.0, samples=4, seed=0, layer="0").tolist()
+    [[[2.0, 0.0]]]
     """
     network = pooled_at(network, layer) or network
     total: torch.Tensor | float = 0.0
@@ -46,7 +62,20 @@ def smoothgrad(
 def noisy_copies(
     image: torch.Tensor, noise_level: float, samples: int, seed: int, batch_size: int
 ) -> Iterator[torch.Tensor]:
-    """Batches of `image` (3, h, w) plus Gaussian noise, made on its device; the seed alone decides, not the batch."""
+    """Batches of an image plus Gaussian noise with sigma = noise_level * (max x - min x).
+
+    The noise of each copy depends on the seed and its number, not on the batch size.
+
+    Args:
+        image: x, float32 (3, h, w), on the device on which the noise is drawn.
+        noise_level, samples, seed, batch_size: as in `smoothgrad`.
+
+    Yields:
+        float32 (at most batch_size, 3, h, w).
+
+    >>> [len(batch) for batch in noisy_copies(torch.rand(3, 4, 4), 0.1, samples=5, seed=0, batch_size=2)]
+    [2, 2, 1]
+    """
     generator = torch.Generator(image.device).manual_seed(seed)
     sigma = noise_level * (image.max() - image.min())
     for start in range(0, samples, batch_size):

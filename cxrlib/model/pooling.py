@@ -1,7 +1,5 @@
 """A network cut before its global average pooling, where Grad-CAM has a closed form."""
 
-import re
-
 import torch
 from torch import fx, nn
 from torch.nn import functional
@@ -31,7 +29,13 @@ class PooledNetwork(nn.Module):
 
 
 def pooled_at(network: nn.Module, layer: str) -> PooledNetwork | None:
-    """`network` itself where it is already cut at `layer`, else what `split_at_pooling` finds."""
+    """`network` itself where it is already cut at `layer`, else what `split_at_pooling` finds.
+
+    >>> network = nn.Sequential(nn.Conv2d(3, 8, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
+    >>> pooled = pooled_at(network, "0")
+    >>> pooled_at(pooled, "0") is pooled
+    True
+    """
     if isinstance(network, PooledNetwork) and network.layer == layer:
         return network
     return split_at_pooling(network, layer)
@@ -40,33 +44,41 @@ def pooled_at(network: nn.Module, layer: str) -> PooledNetwork | None:
 def split_at_pooling(network: nn.Module, layer: str) -> PooledNetwork | None:
     """`network` in two parts that share its weights, if only global average pooling and a linear layer follow `layer`.
 
-    A ReLU before the pooling and dropouts after it may be there too, since dropout does nothing in evaluation mode.
+    The parts that may follow are, in this order: a ReLU, which may be missing; pooling to 1x1 and flattening, or a mean
+    over the cells; a linear layer. Dropouts may stand anywhere, since they do nothing in evaluation mode.
+
+    Args:
+        network: float32 (n, 3, h, w) to logits (n, classes).
+        layer: name of one of its modules.
 
     Returns:
         None where something else follows, where `layer` does not exist, or where torch.fx cannot trace the network.
+
+    >>> head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(), nn.Linear(8, 2)]
+    >>> pooled = split_at_pooling(nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU(), *head), "0")
+    >>> pooled.rectified, pooled.linear is head[-1]
+    (True, True)
+    >>> split_at_pooling(nn.Sequential(nn.Conv2d(3, 8, 1), nn.Sigmoid(), *head), "0") is None
+    True
     """
-    tracer = _LeafTracer(layer)
     try:
-        graph = tracer.trace(network)
+        graph = _LeafTracer(layer).trace(network)
     except Exception:  # noqa: BLE001 - tracing runs the network's own code, which may raise anything
         return None
     modules = dict(network.named_modules())
-    output = next(node for node in graph.nodes if node.op == "output")
-    node, steps, linear = output.args[0], "", None
-    while isinstance(node, fx.Node) and not (node.op == "call_module" and node.target == layer):
-        if len(node.all_input_nodes) != 1:
-            return None
-        steps = _step(node, modules) + steps
-        linear = linear or modules.get(node.target if isinstance(node.target, str) else None)
-        node = node.all_input_nodes[0]
-    if not isinstance(node, fx.Node) or not re.fullmatch("r?(pf|m)d*l", steps):
+    following = [node for node in _following(graph, layer) if _kind(node, modules) != "dropout"]
+    kinds = [_kind(node, modules) for node in following]
+    rectified = kinds[:1] == ["relu"]
+    if kinds[rectified:] not in (["pool", "flatten", "linear"], ["mean", "linear"]):
         return None
-    output.replace_input_with(output.args[0], node)
+    linear = modules[following[-1].target]
+    output = next(node for node in graph.nodes if node.op == "output")
+    output.replace_input_with(output.args[0], following[0].all_input_nodes[0])
     features = fx.GraphModule(network, graph)
     features.graph.eliminate_dead_code()
     features.recompile()
     features.delete_all_unused_submodules()
-    return PooledNetwork(features, steps.startswith("r"), linear, layer)
+    return PooledNetwork(features, rectified, linear, layer)
 
 
 class _LeafTracer(fx.Tracer):
@@ -80,34 +92,52 @@ class _LeafTracer(fx.Tracer):
         return name == self.leaf or super().is_leaf_module(module, name)
 
 
-def _step(node: fx.Node, modules: dict[str, nn.Module]) -> str:
-    """What a node does, in one letter: relu, pool to 1x1, mean over cells, flatten, dropout, linear; ? otherwise."""
-    module = modules[node.target] if node.op == "call_module" else None
+def _following(graph: fx.Graph, layer: str) -> list[fx.Node]:
+    """The operations between `layer` and the output, in order; none where they are no single chain."""
+    chain: list[fx.Node] = []
+    node = next(node for node in graph.nodes if node.op == "output").args[0]
+    while isinstance(node, fx.Node):
+        if node.op == "call_module" and node.target == layer:
+            return chain
+        if len(node.all_input_nodes) != 1:
+            return []
+        chain.insert(0, node)
+        node = node.all_input_nodes[0]
+    return []
+
+
+def _kind(node: fx.Node, modules: dict[str, nn.Module]) -> str:
+    """What an operation does: relu, pool (to 1x1), mean (over the cells), flatten, dropout, linear or other."""
+    if node.op == "call_module":
+        return _kind_of_module(modules[node.target])
     argument = node.args[1] if len(node.args) > 1 else next(iter(node.kwargs.values()), None)
     name = node.target if node.op == "call_method" else getattr(node.target, "__name__", "")
+    if name == "relu":
+        return "relu"
+    if node.target is functional.adaptive_avg_pool2d and argument in (1, (1, 1), [1, 1]):
+        return "pool"
+    if name == "flatten" and argument == 1:
+        return "flatten"
+    if name == "mean" and not node.kwargs.get("keepdim") and _are_rows_and_columns(argument):
+        return "mean"
+    return "other"
+
+
+def _kind_of_module(module: nn.Module) -> str:
     match module:
         case nn.ReLU():
-            return "r"
+            return "relu"
         case nn.AdaptiveAvgPool2d(output_size=1 | (1, 1)):
-            return "p"
+            return "pool"
         case nn.Flatten(start_dim=1):
-            return "f"
+            return "flatten"
         case nn.Dropout() | nn.Identity():
-            return "d"
+            return "dropout"
         case nn.Linear():
-            return "l"
-        case nn.Module():
-            return "?"
-    if name == "relu":
-        return "r"
-    if node.target is functional.adaptive_avg_pool2d and argument in (1, (1, 1), [1, 1]):
-        return "p"
-    if name == "flatten" and argument == 1:
-        return "f"
-    if name == "mean" and not node.kwargs.get("keepdim") and sorted(d % 4 for d in _numbers(argument)) == [2, 3]:
-        return "m"
-    return "?"
+            return "linear"
+    return "other"
 
 
-def _numbers(argument: object) -> list[int]:
-    return list(argument) if isinstance(argument, (list, tuple)) else []
+def _are_rows_and_columns(dimensions: object) -> bool:
+    """Whether these are the last two of four dimensions, e.g. (2, 3) or [-1, -2]."""
+    return isinstance(dimensions, (list, tuple)) and sorted(d % 4 for d in dimensions) == [2, 3]

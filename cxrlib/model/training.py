@@ -49,10 +49,19 @@ LabelledImages = tuple[torch.Tensor | StoredInputs, torch.Tensor]
 
 
 def positive_weights(targets: torch.Tensor) -> torch.Tensor:
-    """Negatives / positives of each label, float32 (classes,).
+    """Weights of the positives in the loss: negatives / positives of each label.
+
+    Args:
+        targets: float32 0/1, (n, classes).
+
+    Returns:
+        float32 (classes,).
 
     Raises:
         ValueError: a label has no positives.
+
+    >>> positive_weights(torch.tensor([[1.0, 1.0], [0.0, 1.0], [0.0, 1.0], [0.0, 0.0]])).numpy().round(2)
+    array([3.  , 0.33], dtype=float32)
     """
     positives = targets.sum(0)
     if (positives == 0).any():

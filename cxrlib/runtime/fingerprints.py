@@ -73,7 +73,7 @@ def code_files(names: Iterable[str], given: tuple[str, ...] = (), root: Path = P
 def code_fingerprints(names: Iterable[str], given: tuple[str, ...] = (), root: Path = PROJECT_ROOT) -> dict[str, str]:
     """Fingerprint of every file of `code_files`, by its path from the project's root."""
     return {
-        path.relative_to(root).as_posix(): _meaning(path.read_text(encoding="utf-8"))
+        path.relative_to(root).as_posix(): meaning(path.read_text(encoding="utf-8"))
         if path.suffix == ".py"
         else file_fingerprint(path)
         for path in code_files(names, given, root)
@@ -97,7 +97,7 @@ def code_fingerprint(*modules: str, given: tuple[str, ...] = (), root: Path = PR
 
 
 @cache
-def _meaning(source: str) -> str:
+def meaning(source: str) -> str:
     """Fingerprint of a Python source without its comments, docstrings and layout."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
@@ -117,8 +117,14 @@ def _is_below(name: str, folders: tuple[str, ...]) -> bool:
 
 def _data_files(source: str, folder: Path) -> set[Path]:
     """Files in a module's folder, other than Python, whose names stand in it as strings."""
-    texts = {node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)}
+    texts = _texts(source)
     return {path for path in folder.iterdir() if path.is_file() and path.suffix != ".py" and path.name in texts}
+
+
+@cache
+def _texts(source: str) -> frozenset[object]:
+    """The constants of a Python source, its strings among them."""
+    return frozenset(node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant))
 
 
 def _modules_of(name: str, root: Path) -> list[str]:

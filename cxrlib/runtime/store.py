@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import file_sha256, read_json, write_json
 
 Facts = tuple[int, str]
@@ -72,8 +73,8 @@ def work_on(path: Path, identity: str) -> Path:
 def keep(path: Path, identity: str, names: Iterable[str] = ()) -> None:
     """Record finished files as made by `identity`, move them to their place and delete the working folder.
 
-    What was kept there before is replaced. The record is written before the files move, and `path` moves last. After a
-    kill in between the store is not whole, and `work_on` finds every file again.
+    What was kept there before is replaced. The record is written before the files move. After a kill in between the
+    store is not whole, and `work_on` finds every file again.
 
     Args:
         path: the file by which the store is called. It lies in the working folder or in its place already.
@@ -114,7 +115,7 @@ def _read(path: Path) -> tuple[str | None, dict[Path, Facts]]:
         record = read_json(_record(path))
         files = {name: (int(facts["bytes"]), str(facts["sha256"])) for name, facts in record["files"].items()}
         identity = str(record["identity"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, Refusal, ValueError, KeyError, TypeError, AttributeError):
         return None, {}
     if any(Path(name).is_absolute() or ".." in Path(name).parts for name in files):
         return None, {}  # nobody's files elsewhere are deleted

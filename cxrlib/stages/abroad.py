@@ -36,16 +36,16 @@ def explain_home_and_abroad(
         The test studies at home and those abroad.
 
     Raises:
-        FileNotFoundError: a folder holds no cohort.
-        ValueError: as `shared_labels`.
+        Missing: a folder holds no cohort.
+        Refusal: as `shared_labels`.
     """
     home, abroad = PROJECT_ROOT / home, PROJECT_ROOT / abroad
     cohorts = {"home": load_cohort(home / "data"), "abroad": load_cohort(abroad / "data")}
     labels = shared_labels(*cohorts.values())
-    checkpoint = checkpoint_path(home / "models", cohorts["home"].experiment)
+    model_path = checkpoint_path(home / "models", cohorts["home"].experiment)
     tested = []
     for place, cohort in cohorts.items():
         cohort = with_labels(cohort, labels)
         path = abroad / "maps" / f"transfer_{place}.npz"
-        tested.append(Tested(cohort, explain_studies(cohort, cohort.of("test"), checkpoint, gradcam, compute, path)))
+        tested.append(Tested(cohort, explain_studies(cohort, cohort.of("test"), model_path, gradcam, compute, path)))
     return tested[0], tested[1]

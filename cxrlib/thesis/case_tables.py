@@ -20,7 +20,7 @@ class Undecidable(Exception):
 
 
 @dataclass(frozen=True)
-class Results:
+class CaseTables:
     """A run's case-by-case results, resampled together.
 
     Attributes:
@@ -171,7 +171,7 @@ def read_table(folder: Path, name: str, **options: object) -> pd.DataFrame:
     return pd.read_csv(path, **options)
 
 
-def load_results(folder: Path) -> Results:
+def load_results(folder: Path) -> CaseTables:
     """Read the tables of a run.
 
     Raises:
@@ -183,7 +183,7 @@ def load_results(folder: Path) -> Results:
         field: read_table(folder, name, dtype={"image_id": str}).drop(columns="images", errors="ignore")
         for field, name in TABLES.items()
     }
-    return Results(
+    return CaseTables(
         **tables,
         patients=cohort.studies["patient_id"],
         union=sections["iou"]["union"],

@@ -14,7 +14,7 @@ import pandas as pd
 
 from cxrlib.data.annotations import NO_FINDING
 from cxrlib.evaluate.bootstrap import interval
-from cxrlib.thesis.case_tables import Results, Undecidable
+from cxrlib.thesis.case_tables import CaseTables, Undecidable
 
 
 def thesis_claims() -> pd.DataFrame:
@@ -37,7 +37,7 @@ TOLERANCE = 0.05
 HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be decided here"
 
 
-def check_all(results: Results) -> pd.DataFrame:
+def check_all(results: CaseTables) -> pd.DataFrame:
     """Decide every claim.
 
     Returns:
@@ -47,7 +47,7 @@ def check_all(results: Results) -> pd.DataFrame:
     return thesis_claims().join(pd.DataFrame([check(number, results) for number in CHECKS]).set_index("claim"), "claim")
 
 
-def check(number: str, results: Results) -> dict[str, object]:
+def check(number: str, results: CaseTables) -> dict[str, object]:
     """Margin, interval, verdict and reason of one claim, "C1" to "C15"."""
     about = {"claim": number, "margin": np.nan, "low": np.nan, "high": np.nan}
     try:
@@ -85,7 +85,7 @@ def _need(table: pd.DataFrame, names: list[str], where: str) -> None:
         raise Undecidable(f"{where} has no {', '.join(map(str, absent))}")
 
 
-def order_of_experiments(results: Results) -> np.ndarray:
+def order_of_experiments(results: CaseTables) -> np.ndarray:
     """C1: micro F1 of the experiments falls in the thesis's order."""
     if results.warm_start_epochs:
         raise Undecidable("the experiments do not train alike: training.warm_start_epochs is above 0")
@@ -93,7 +93,7 @@ def order_of_experiments(results: Results) -> np.ndarray:
     return smallest(three - seven, seven - five, five - all_labels)
 
 
-def order_of_labels(results: Results) -> np.ndarray:
+def order_of_labels(results: CaseTables) -> np.ndarray:
     """C2: F1 of the labels falls in the thesis's three groups."""
     f1 = results.f1()
     _need(f1, [*FINDINGS, NO_FINDING], "the explained model")
@@ -107,13 +107,13 @@ def order_of_labels(results: Results) -> np.ndarray:
     )
 
 
-def every_auroc(results: Results) -> np.ndarray:
+def every_auroc(results: CaseTables) -> np.ndarray:
     """C3: every label's AUROC lies in the thesis's range."""
     areas = results.auroc()
     return smallest(*(inside(areas[name], 0.925, 0.995) for name in areas))
 
 
-def no_finding_maps(results: Results) -> np.ndarray:
+def no_finding_maps(results: CaseTables) -> np.ndarray:
     """C4: more than half of the No finding heatmaps cover both lungs or peak below the letter."""
     maps = results.no_finding
     both_lungs = (maps[["left", "right"]] >= 0.3).all(axis=1)
@@ -124,7 +124,7 @@ def no_finding_maps(results: Results) -> np.ndarray:
     return results.mean_of(cases, "fits", f"test studies predicted as {NO_FINDING}") - 0.5
 
 
-def order_of_places(results: Results) -> np.ndarray:
+def order_of_places(results: CaseTables) -> np.ndarray:
     """C5: aorta and heart are localised best, pleural thickening worst."""
     best = {name: results.mean_iou(name).max(axis=1) for name in FINDINGS}
     others = [best[name] for name in (OPACITY, EFFUSION, FIBROSIS)]
@@ -135,7 +135,7 @@ def order_of_places(results: Results) -> np.ndarray:
 PEAKS = {AORTA: 0.02, THICKENING: 0.02, HEART: 0.05, OPACITY: 0.05, FIBROSIS: 0.05, EFFUSION: 0.08}
 
 
-def peaks_of_iou(results: Results) -> np.ndarray:
+def peaks_of_iou(results: CaseTables) -> np.ndarray:
     """C6: mean IoU of each finding peaks at the thesis's share of pixels."""
     margins = []
     for name, share in PEAKS.items():
@@ -145,7 +145,7 @@ def peaks_of_iou(results: Results) -> np.ndarray:
     return smallest(*margins)
 
 
-def smoothgrad_agrees(results: Results) -> np.ndarray:
+def smoothgrad_agrees(results: CaseTables) -> np.ndarray:
     """C7: SmoothGrad lights little elsewhere for aorta and heart, and more with more noise for two others."""
     elsewhere = {name: results.mean_outside(name, 0.2) for name in (AORTA, HEART, OPACITY, FIBROSIS)}
     stable = np.maximum(elsewhere[AORTA], elsewhere[HEART])
@@ -153,13 +153,13 @@ def smoothgrad_agrees(results: Results) -> np.ndarray:
     return smallest(TOLERANCE - stable, *grows)
 
 
-def shared_regions(results: Results) -> np.ndarray:
+def shared_regions(results: CaseTables) -> np.ndarray:
     """C8: heatmaps of false positives hit other findings more often than random ones do."""
     table, what = results.false_positives, "test studies with boxes and a false positive"
     return results.mean_of(table, "hit", what) - results.mean_of(table, "random_hit", what)
 
 
-def aortic_drops(results: Results) -> np.ndarray:
+def aortic_drops(results: CaseTables) -> np.ndarray:
     """C9: what replacing the aorta's pixels does to each label."""
     drop, _ = results.mean_drop(AORTA)
     _need(drop, [*FINDINGS, NO_FINDING], "the explained model")
@@ -167,7 +167,7 @@ def aortic_drops(results: Results) -> np.ndarray:
     return smallest(inside(drop[AORTA], 0.05, 0.15), drop[EFFUSION], drop[FIBROSIS], -drop[NO_FINDING], *unchanged)
 
 
-def heart_drops(results: Results) -> np.ndarray:
+def heart_drops(results: CaseTables) -> np.ndarray:
     """C10: the heart's fall, where it is greatest, and with which replacement."""
     mean, by_share = results.mean_drop(HEART, "mean")
     _need(by_share, [0.2], "the run's list of replaced shares")
@@ -176,14 +176,14 @@ def heart_drops(results: Results) -> np.ndarray:
     return smallest(inside(mean[HEART], 0.0, 0.15), peak, mean[HEART] - blurred)
 
 
-def opacity_drops(results: Results) -> np.ndarray:
+def opacity_drops(results: CaseTables) -> np.ndarray:
     """C11: the opacity's fall, and the rise of aorta and heart."""
     drop, _ = results.mean_drop(OPACITY)
     _need(drop, [AORTA, HEART], "the explained model")
     return smallest(inside(drop[OPACITY], 0.05, 0.25), -drop[AORTA], -drop[HEART])
 
 
-def effusion_drops(results: Results) -> np.ndarray:
+def effusion_drops(results: CaseTables) -> np.ndarray:
     """C12: the effusion's fall by mean and by blur, with more pixels, and the heart's rise."""
     mean, by_share = results.mean_drop(EFFUSION, "mean")
     _need(mean, [HEART], "the explained model")
@@ -196,7 +196,7 @@ def effusion_drops(results: Results) -> np.ndarray:
     )
 
 
-def pleural_and_fibrotic_drops(results: Results) -> np.ndarray:
+def pleural_and_fibrotic_drops(results: CaseTables) -> np.ndarray:
     """C13: the falls of thickening and fibrosis, less with more pixels."""
     margins = []
     for name, about in ((THICKENING, 0.1), (FIBROSIS, 0.3)):
@@ -208,14 +208,14 @@ def pleural_and_fibrotic_drops(results: Results) -> np.ndarray:
     return smallest(*margins)
 
 
-def no_finding_drops(results: Results) -> np.ndarray:
+def no_finding_drops(results: CaseTables) -> np.ndarray:
     """C14: the fall of No finding, more with more pixels, and the rise of all others."""
     drop, by_share = results.mean_drop(NO_FINDING)
     others = [-drop[name] for name in drop if name != NO_FINDING]
     return smallest(inside(drop[NO_FINDING], 0.45, 1.0), by_share.iloc[:, -1] - by_share.iloc[:, 0], *others)
 
 
-def kernels_agree(results: Results) -> np.ndarray:
+def kernels_agree(results: CaseTables) -> np.ndarray:
     """C15: the two kernels' falls differ little for every label."""
     changes = [
         (results.mean_drop(name, "blur 21")[0][name] - results.mean_drop(name, "blur 11")[0][name]).abs()

@@ -9,6 +9,7 @@ import pandas as pd
 
 from cxrlib.data.annotations import NO_FINDING, public_annotations_path, read_annotations, reader_counts, union_labels
 from cxrlib.data.split import split_sizes
+from cxrlib.evaluate.perturbation import gaussian_sigma
 from cxrlib.runtime.files import existing
 from cxrlib.thesis.case_tables import read_table
 from cxrlib.thesis.reported import thesis_iou, thesis_values
@@ -16,7 +17,7 @@ from cxrlib.thesis.unions import union_evidence
 
 
 def thesis_errata() -> pd.DataFrame:
-    """Where the thesis is unclear or wrong: point, thesis, decision, parameter."""
+    """Where the thesis is unclear or wrong: key, point (its number), thesis, decision, parameter."""
     return pd.read_csv(Path(__file__).with_name("errata.csv"))
 
 
@@ -24,7 +25,7 @@ HEART = "Cardiomegaly"
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Ground:
     """What the points are judged by.
 
     Args:
@@ -64,23 +65,24 @@ def errata(folder: Path, parameters: dict) -> pd.DataFrame:
     """
     annotations, _ = read_annotations(public_annotations_path())
     labels = union_labels(annotations, sorted(annotations["class_name"].unique()))
-    ground = Evidence(folder, parameters, labels, reader_counts(annotations))
-    return thesis_errata().assign(evidence=[find(ground) for find in EVIDENCE])
+    ground = Ground(folder, parameters, labels, reader_counts(annotations))
+    points = thesis_errata()
+    return points.assign(evidence=[EVIDENCE[key](ground) for key in points["key"]]).drop(columns="key")
 
 
-def union(ground: Evidence) -> str:
+def union(ground: Ground) -> str:
     """Point 1: what the two unions allow."""
     return union_evidence(ground.table("reader_agreement_cases"), ground.table("iou_cases"))
 
 
-def fifth_label(ground: Evidence) -> str:
+def fifth_label(ground: Ground) -> str:
     """Point 2: the most frequent labels that its five lack."""
     listed = thesis_values("table_03").query("group == '5 classes' and row != 'micro avg'")["row"].tolist()
     left = ground.labels.drop(columns=listed).sum().sort_values(ascending=False)
     return f"Listed: {', '.join(listed)}. Most frequent of the others: {_counts(left.head(3))}."
 
 
-def missing_images(ground: Evidence) -> str:
+def missing_images(ground: Ground) -> str:
     """Point 3: every simple rule that would take labels of Cardiomegaly away, with what it takes."""
     seven = [name for name in thesis_values("table_02")["row"] if name in ground.labels]
     kept = ground.labels.loc[ground.labels[seven].any(axis=1), seven]
@@ -110,14 +112,14 @@ def missing_images(ground: Evidence) -> str:
     )
 
 
-def split_rule(ground: Evidence) -> str:
+def split_rule(ground: Ground) -> str:
     """Point 4: what the rule gives for the thesis's own count."""
     reported = thesis_values("table_02").set_index("row")["value"][["Train", "Valid", "Test"]].astype(int)
     sizes = split_sizes(int(reported.sum()), 0.1, 0.1)
     return f"For {reported.sum():,} images the rule gives {_sizes(sizes.values())}; the thesis has {_sizes(reported)}."
 
 
-def threshold(ground: Evidence) -> str:
+def threshold(ground: Ground) -> str:
     """Point 6: true findings that reach each threshold."""
     used, cases = ground.parameters["iou"]["threshold"], ground.table("predictions")
     experiment = ground.parameters["labels"]["explained"]
@@ -130,7 +132,7 @@ def threshold(ground: Evidence) -> str:
     )
 
 
-def protocols(ground: Evidence) -> str:
+def protocols(ground: Ground) -> str:
     """Point 7: how often there are several boxes, and what each protocol makes of them."""
     cases = ground.table("iou_cases")
     cases = cases[cases["share"] == 0.05]
@@ -144,7 +146,7 @@ def protocols(ground: Evidence) -> str:
     )
 
 
-def zeros(ground: Evidence) -> str:
+def zeros(ground: Ground) -> str:
     """Point 8: stored maps that are mostly or wholly zero."""
     with np.load(ground.file("maps", "test.npz")) as store:
         lit = (store["maps"] > 0).mean(axis=(2, 3)).ravel()
@@ -153,20 +155,20 @@ def zeros(ground: Evidence) -> str:
     return f"{few:,} of {len(lit):,} stored maps are above zero in fewer than 20 % of their cells, {none:,} in none."
 
 
-def own_mean(ground: Evidence) -> str:
+def own_mean(ground: Ground) -> str:
     """Point 10: the range of the images' own means."""
     pixels = np.load(ground.file("data", "pixels.npy"), mmap_mode="r")
     means = [float(image.mean()) for image in pixels[:200]]
     return f"The means of the first {len(means)} images range from {min(means):.0f} to {max(means):.0f} grey levels."
 
 
-def printed_row(ground: Evidence) -> str:
+def printed_row(ground: Ground) -> str:
     """Point 12: the shares of its other tables."""
     shares = ", ".join(f"{share:g}" for share in thesis_iou("table_06").index)
     return f"Table 6 and Figure 30 have the shares {shares}; the row printed as 0.8 stands between 0.05 and 0.1."
 
 
-def sides(ground: Evidence) -> str:
+def sides(ground: Ground) -> str:
     """Point 13: on which side heart and aorta lie."""
     boxes = pd.read_csv(ground.file("data", "annotations.csv")).dropna(subset=["x_min"])
     size = np.load(ground.file("data", "pixels.npy"), mmap_mode="r").shape[1]
@@ -180,14 +182,14 @@ def sides(ground: Evidence) -> str:
     return f"{found} have their centre in the right half of the image. This run flips with probability {used:g}."
 
 
-def _used(section: str, name: str) -> Callable[[Evidence], str]:
+def _used(section: str, name: str) -> Callable[[Ground], str]:
     return lambda ground: f"Nothing in the data decides it; this run uses {ground.parameters[section][name]}."
 
 
-def blur(ground: Evidence) -> str:
+def blur(ground: Ground) -> str:
     """Point 9: the standard deviation of every kernel."""
     kernels = ground.parameters["perturbation"]["kernels"]
-    return "; ".join(f"kernel {side}: {0.3 * ((side - 1) * 0.5 - 1) + 0.8:.1f} pixels" for side in kernels) + "."
+    return "; ".join(f"kernel {side}: {gaussian_sigma(side):.1f} pixels" for side in kernels) + "."
 
 
 def _counts(counts: pd.Series) -> str:
@@ -198,18 +200,19 @@ def _sizes(sizes: Iterable[int]) -> str:
     return " / ".join(f"{size:,}" for size in sizes)
 
 
-EVIDENCE: list[Callable[[Evidence], str]] = [
-    union,
-    fifth_label,
-    missing_images,
-    split_rule,
-    _used("training", "momentum"),
-    threshold,
-    protocols,
-    zeros,
-    blur,
-    own_mean,
-    _used("smoothgrad", "average"),
-    printed_row,
-    sides,
-]
+EVIDENCE: dict[str, Callable[[Ground], str]] = {
+    "union": union,
+    "fifth_label": fifth_label,
+    "missing_images": missing_images,
+    "split_rule": split_rule,
+    "momentum": _used("training", "momentum"),
+    "threshold": threshold,
+    "protocols": protocols,
+    "zeros": zeros,
+    "blur": blur,
+    "own_mean": own_mean,
+    "smoothgrad_average": _used("smoothgrad", "average"),
+    "printed_row": printed_row,
+    "sides": sides,
+}
+"""What the data say about each point, by its key in errata.csv."""

@@ -3,14 +3,10 @@
 import numpy as np
 import pandas as pd
 
+from cxrlib.evaluate.boxes import as_area_union
 from cxrlib.thesis.reported import thesis_iou
 
 AORTA = "Aortic enlargement"
-
-
-def as_area_union(by_sum: float) -> float:
-    """The IoU of two boxes whose intersection over area1 + area2 is given: s / (1 - s)."""
-    return by_sum / (1 - by_sum)
 
 
 def readers_needed(iou: float) -> float:
@@ -24,13 +20,13 @@ def readers_needed(iou: float) -> float:
 def growth(iou: pd.Series, by_sum: bool) -> float:
     """Exponent with which a heatmap's box grows against the share of pixels, if the true box lies inside it.
 
-    Then the box is the true one's area times 1 / IoU (union of areas) or 1 / IoU - 1 (sum of areas).
+    Then the box has the true one's area times 1 / IoU, with the IoU by the area of the union.
 
     Args:
         iou: reported IoU by share of pixels, of the shares where the box is larger than the truth.
         by_sum: which union the numbers are taken to have.
     """
-    area = 1 / iou - 1 if by_sum else 1 / iou
+    area = 1 / (as_area_union(iou) if by_sum else iou)
     return float(np.polyfit(np.log(iou.index.to_numpy(float)), np.log(area), 1)[0])
 
 

@@ -1,7 +1,8 @@
 """How the results of two runs differ: by bytes first, then by what the bytes hold.
 
-Two runs with the same results may differ in their provenance: figures carry the run's id, tables and figures name the
-code that made them beside them, and earlier versions wrote fingerprints into models, maps and names of files.
+Two runs with the same results may differ in their provenance. Figures carry the run's id. The JSON beside a table or
+figure names the code, data and parameters behind it. Earlier versions wrote fingerprints into models, maps and names of
+files.
 """
 
 import json
@@ -20,8 +21,6 @@ as the number of workers; what they show lies in files that are compared. render
 it names what was rendered, and the radiographs are compared themselves."""
 FINGERPRINT = re.compile(r"(?<=^data/)(sizes|inputs-\d+)-[0-9a-f]{12}")
 """What earlier versions wrote into the names of two files."""
-CODE_KEYS = {"code", "run"}
-"""Of the JSON beside a table or figure: what made it."""
 CREATOR = re.compile(rb"/Creator \(.*?\)")
 """Of a PDF: the run's id."""
 
@@ -122,7 +121,9 @@ def _tensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def _json(path: Path) -> dict[str, np.ndarray]:
-    return _values(json.loads(path.read_text()), CODE_KEYS)
+    """What a JSON file holds; of the one beside a table or figure the caption, since the rest is provenance."""
+    stored = json.loads(path.read_text())
+    return _values({"caption": stored["caption"]} if "caption" in stored else stored, set())
 
 
 def _values(stored: dict, without: set[str]) -> dict[str, np.ndarray]:

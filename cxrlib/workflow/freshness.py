@@ -13,9 +13,9 @@ from pathlib import Path
 from cxrlib.params import effective
 from cxrlib.runtime.environment import environment
 from cxrlib.runtime.files import PROJECT_ROOT, fingerprint
-from cxrlib.runtime.fingerprints import code_fingerprints, imported_names
 from cxrlib.workflow.manifest import DONE, EDITED, FAILED, Manifest
 from cxrlib.workflow.notebooks import code_of, text_fingerprint
+from cxrlib.workflow.used import code_behind
 
 
 def input_files(parameters: dict[str, object]) -> dict[str, str]:
@@ -45,10 +45,6 @@ def _identities(path: Path) -> Iterable[tuple]:
             yield os.path.relpath(file, path), facts.st_size, facts.st_mtime_ns
 
 
-GIVEN = ("cxrlib.params", "cxrlib.workflow")
-"""Code that a notebook's results do not depend on: parameters enter by value, and the workflow only runs notebooks."""
-
-
 NEVER_RUN = "not run yet"
 
 
@@ -65,7 +61,7 @@ def recipe_of(notebook: Path, parameters: dict[str, object], root: Path = PROJEC
     return {
         "notebook": text_fingerprint(notebook),
         "parameters": effective(parameters),
-        "code": code_fingerprints(imported_names(code_of(notebook)), GIVEN, root),
+        "code": code_behind(code_of(notebook), root),
         "inputs": input_files(parameters),
     }
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cxrlib.runtime.files import PROJECT_ROOT
-from cxrlib.runtime.fingerprints import imported_names
+from cxrlib.runtime.fingerprints import PACKAGE, code_files, imported_names
 from cxrlib.workflow.failures import NotebookFailed
 from cxrlib.workflow.notebooks import code_of
 
@@ -168,5 +168,7 @@ def stop_kernel(manager: KernelManager) -> None:
 
 
 def _modules_of(notebook: Path) -> list[str]:
-    """What a notebook imports, without names that may be no modules."""
-    return sorted(imported_names(code_of(notebook)))
+    """Modules that a notebook loads: those of the project behind the names that it imports, and others by name."""
+    names = imported_names(code_of(notebook))
+    files = [path.relative_to(PROJECT_ROOT).with_suffix("") for path in code_files(names) if path.suffix == ".py"]
+    return sorted([".".join(file.parts) for file in files] + [name for name in names if not name.startswith(PACKAGE)])

@@ -183,8 +183,16 @@ def test_an_empty_array_of_a_killed_conversion_is_begun_anew(tmp_path, images):
     check(convert_images(images, tmp_path / "out", SIDE, 1), images, tmp_path / "out")
 
 
-@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), MemoryError()])
-def test_a_failing_disk_stops_the_conversion_and_condemns_no_image(tmp_path, images, in_process, monkeypatch, error):
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.EIO, "Input/output error"), r"Input/output error: .*002\.dicom'; the disk, the network or the"),
+        (MemoryError(), r"002\.dicom: too little memory to read it; lower compute\.workers"),
+    ],
+)
+def test_a_failing_machine_stops_the_conversion_and_condemns_no_image(
+    tmp_path, images, in_process, monkeypatch, error, message
+):
     real = image_files.read_bytes
 
     def failing(path):
@@ -193,7 +201,7 @@ def test_a_failing_disk_stops_the_conversion_and_condemns_no_image(tmp_path, ima
         return real(path)
 
     monkeypatch.setattr(image_files, "read_bytes", failing)
-    with pytest.raises(type(error)):
+    with pytest.raises(Refusal, match=message):
         convert_images(images, tmp_path / "out", SIDE, 1)
     monkeypatch.setattr(image_files, "read_bytes", real)
     check(convert_images(images, tmp_path / "out", SIDE, 1), images, tmp_path / "out")

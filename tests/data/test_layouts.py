@@ -112,7 +112,7 @@ def test_members_of_a_zip_are_told_apart_by_their_content(tmp_path):
 
 @pytest.mark.parametrize("sizes", ["train_meta.csv", "columns"])
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
-@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("packed", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_boxes_of_resized_images_follow_from_the_original_sizes(tmp_path, sizes, suffix, packed):
     root = tmp_path / "resized"
     pictures(root / "train", "abc", suffix=suffix)
@@ -275,7 +275,7 @@ def test_nih_reads_twelve_folders_and_the_official_split(twelve_folders, tmp_pat
 # folder
 
 
-@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("packed", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_any_folder_with_one_csv(tmp_path, packed):
     root = tmp_path / "ours"
     write_dicom(root / "2024" / "a.dcm", np.arange(3200, dtype=np.uint16).reshape(40, 80))

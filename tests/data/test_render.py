@@ -206,6 +206,7 @@ def test_refuses_what_it_cannot_draw(annotations, n_studies, share, error, messa
         draw_studies(annotations, n_studies, share, seed=0)
 
 
+@pytest.mark.slow
 def test_the_cohort_has_kaggles_layout(cohort, annotations):
     table = pd.read_csv(cohort / "train.csv")
     assert list(table.columns) == list(annotations.columns)
@@ -225,6 +226,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+@pytest.mark.slow
 def test_any_number_of_workers_gives_the_same_bytes_and_runs_resume(annotations, tmp_path):
     annotations = annotations.head(3000)
     alone = render_cohort(annotations, tmp_path / "alone", 6, 0.3, seed=9, workers=1)
@@ -340,6 +342,7 @@ def test_the_file_decodes_to_the_stored_values():
     assert any("JPEG 2000" in str(name) for name in seen)
 
 
+@pytest.mark.slow
 def test_a_thousand_studies_stay_below_300_mb(cohort):
     sizes = [path.stat().st_size for path in (cohort / "train").iterdir()]
     assert np.mean(sizes) < 290_000
@@ -429,6 +432,7 @@ def outside_statistics(studies: list[dict], label: np.ndarray, planted: float = 
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LABELS)
 def test_no_label_shows_outside_its_finding(cohort, studies, name):
     label = labels_of(pd.read_csv(cohort / "train.csv"), [study["image_id"] for study in studies])[name]
@@ -437,11 +441,13 @@ def test_no_label_shows_outside_its_finding(cohort, studies, name):
     assert leak([[study["size"]] for study in studies], label) < LEAK
 
 
+@pytest.mark.slow
 def test_a_planted_shortcut_is_found(cohort, studies):
     label = labels_of(pd.read_csv(cohort / "train.csv"), [study["image_id"] for study in studies])["No finding"]
     assert leak(outside_statistics(studies, label, planted=0.05), label) > LEAK
 
 
+@pytest.mark.slow
 def test_no_label_shows_in_the_rest_of_the_anatomy(annotations, fractions):
     drawn = draw_studies(annotations, 600, 0.3, seed=2)
     boxes = fractions[fractions["image_id"].isin(drawn["image_id"])]

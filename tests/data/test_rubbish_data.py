@@ -1,5 +1,6 @@
 """Annotations and images that cannot be used: refused in one line, or set aside with the reason."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from pydicom.data import get_testdata_file
 from cxrlib.data.annotations import AnnotationError, read_annotations
 from cxrlib.data.convert import convert_images
 from cxrlib.data.images import ImageError, read_grey
+from cxrlib.data.sources.base import SourceError, open_data_set
 
 LONG_MESSAGE = 1200
 
@@ -187,3 +189,13 @@ def test_a_study_whose_id_leaves_the_folder_is_never_opened(tmp_path):
     rows.to_csv(root / "train.csv", index=False)
     with pytest.raises(AnnotationError, match="row 2, field image_id"):
         read_annotations(root / "train.csv")
+
+
+def test_a_damaged_zip_is_refused(tmp_path):
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("train.csv", GOOD)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"PK\1\2", b"PK\7\7"))  # the list of members
+    with pytest.raises(SourceError, match=r"data\.root: .*set\.zip is a damaged zip file .*; download or copy"):
+        open_data_set(path, [])

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,24 @@ def test_nih_lists_what_it_leaves_out(nih_folder):
             BOXES.splitlines()[0] + "\n",
             AnnotationError,
             r"BBox_List_2017\.csv has a header but no rows",
+        ),
+        (
+            "BBox_List_2017.csv",
+            "Image Index,Finding Label\n00000001_000.png,Mass\n",
+            AnnotationError,
+            r"BBox_List_2017\.csv has 2 columns; expected Image Index, Finding Label and four .*; download it again",
+        ),
+        (
+            "BBox_List_2017.csv",
+            "Image Index,Finding Label,x,y,w,h\n00000001_000.png,Mass,1,left,3,4\n",
+            AnnotationError,
+            r"BBox_List_2017\.csv, row 2, field y_min: 'left' is not a number",
+        ),
+        (
+            "Data_Entry_2017_v2020.csv",
+            re.sub("(?m)^([^,\\n]*\\.png),[^,]*", r"\1,3", ENTRIES),
+            AnnotationError,
+            r"Data_Entry_2017_v2020\.csv, row 2, field class_name: unknown class '3'",
         ),
         (
             "Data_Entry_2017_v2020.csv",

@@ -55,10 +55,10 @@ def trained(name: str) -> nn.Module:
     ("name", "layer"),
     [
         ("resnet18", "layer4"),
-        ("resnet50", "layer4"),
-        ("resnet50", "layer4.2"),
-        ("densenet121", "features"),
-        ("efficientnet_b0", "features"),
+        pytest.param("resnet50", "layer4", marks=pytest.mark.slow),
+        pytest.param("resnet50", "layer4.2", marks=pytest.mark.slow),
+        pytest.param("densenet121", "features", marks=pytest.mark.slow),
+        pytest.param("efficientnet_b0", "features", marks=pytest.mark.slow),
     ],
 )
 def test_the_closed_form_equals_autograd_and_captum(inputs, name, layer, prepare):

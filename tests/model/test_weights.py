@@ -162,6 +162,7 @@ def test_weights_of_another_architecture_are_refused(tmp_path, stored, wanted):
         load_weights(build_resnet(wanted, 3), str(path), CLASSES)
 
 
+@pytest.mark.slow
 def test_weights_of_other_shapes_are_refused(tmp_path):
     path = tmp_path / "wide.safetensors"
     save_file(models.wide_resnet50_2(weights=None).state_dict(), path)
@@ -189,6 +190,7 @@ def chest_network(chest_folder, monkeypatch):
     return network.eval()
 
 
+@pytest.mark.slow
 def test_chest_network_gives_the_logits_of_torchxrayvision(chest_network, chest_folder):
     xrv = pytest.importorskip("torchxrayvision")
     theirs = xrv.models.ResNet(weights="resnet50-res512-all", cache_dir=str(chest_folder))

@@ -31,7 +31,10 @@ TOKEN = "a-token-for-this-test"
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
 """A folder to keep screenshots in."""
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (apt-get install chromium)")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (apt-get install chromium)"),
+]
 
 
 @pytest.fixture(scope="module")

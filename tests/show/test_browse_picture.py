@@ -7,11 +7,10 @@ import pydicom
 import pytest
 import torch
 from browsable import CLASSES, INPUT_SIZE, decoded
-from fixtures import annotation_rows
+from fixtures import annotation_rows, small_cohort
 from pydicom.pixels import apply_windowing
 from sklearn.metrics import confusion_matrix
 
-from cxrlib.data.cohort import Cohort
 from cxrlib.evaluate.localisation import boxed_cases, score_maps
 from cxrlib.show.browse.browsed import Evidence, evidence_of
 from cxrlib.show.browse.overlay import COLOUR_MAPS, Look, captioned, compose, render, rgb, windowed
@@ -146,7 +145,7 @@ def test_sorting_puts_what_is_unknown_last(studies):
     assert select(studies, descending=True) == studies.index[::-1].tolist()
 
 
-def test_readers_who_boxed_nothing_disagree_with_those_who_did(tmp_path):
+def test_readers_who_boxed_nothing_disagree_with_those_who_did():
     rows = [("a", "c", "R1", 0, 0, 10, 10), ("a", "c", "R2", 0, 0, 10, 5), ("a", "other", "R3")]
     rows += [
         ("b", "c", "R1", 0, 0, 4, 4),
@@ -154,7 +153,7 @@ def test_readers_who_boxed_nothing_disagree_with_those_who_did(tmp_path):
         ("d", "other", "R1"),
         ("e", "c", "R1", 0, 0, 1, 1),
     ]
-    cohort = Cohort(None, annotation_rows(*rows), None, None, tmp_path, {})
+    cohort = small_cohort(["c", "other"], annotation_rows(*rows))
     found = disagreement(cohort, "c", pd.Index(list("abde")))
     # a: R1 and R2 overlap by half, both differ from R3; b: the same box; d: nobody; e: one reader alone
     assert found[["a", "b"]].tolist() == pytest.approx([1 - 0.5 / 3, 0])

@@ -122,11 +122,13 @@ def test_a_row_per_case_and_a_column_per_method():
     cohort = small_cohort(["A", "B"], rows, labels, pd.DataFrame(index=labels.index), pixels)
     corner = torch.zeros(4, 4)
     corner[0, 0] = 5
-    figure = method_grid(cohort, [("i", "A"), ("j", "B")], {"plain": [corner, corner], "smooth": [corner.T, corner]})
+    maps = {"plain": [corner, corner.flip(0)], "smooth": [corner, corner]}
+    figure = method_grid(cohort, [("i", "A"), ("j", "B")], maps)
     grid = [ax for ax in figure.axes if ax.images]
     assert [ax.get_title() for ax in grid] == ["A", "plain", "smooth", "B", "", ""]
-    heatmap = grid[1].images[-1].get_array()
-    assert heatmap.max() == heatmap[0, 0] == 1 and heatmap[-1, -1] == 0
+    first, second = (grid[place].images[-1].get_array() for place in (1, 4))
+    assert first.max() == first[0, 0] == 1 and first[-1, 0] == 0
+    assert second.max() == second[-1, 0] == 1 and second[0, 0] == 0
     assert not method_grid(cohort, [], {}).axes
 
 

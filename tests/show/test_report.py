@@ -14,6 +14,8 @@ import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 
+from cxrlib.data.provenance import Provenance
+from cxrlib.evaluate.boxes import as_area_union
 from cxrlib.evaluate.localisation import score_mask
 from cxrlib.explain.masks import top_pixels
 from cxrlib.params import load_params
@@ -21,9 +23,9 @@ from cxrlib.show.report.coverage import coverage
 from cxrlib.show.report.notebook_pages import with_mathml, write_notebook_pages
 from cxrlib.show.report.page import table_cells, write_report
 from cxrlib.show.report.summary import not_comparable, summary
-from cxrlib.thesis.errata import Evidence, errata, sides, thesis_errata, threshold
+from cxrlib.thesis.errata import Ground, errata, sides, thesis_errata, threshold
 from cxrlib.thesis.items import thesis_items
-from cxrlib.thesis.unions import as_area_union, growth, own_growth, readers_needed
+from cxrlib.thesis.unions import growth, own_growth, readers_needed
 
 THESIS = (
     [f"Table {n}" for n in range(1, 7)]
@@ -84,9 +86,9 @@ def test_formulas_become_mathml_and_prices_do_not():
 
 
 def test_only_the_thesiss_own_data_set_is_compared_with_it():
-    assert "rendered" in not_comparable({"rendered": True, "source": "demo"})
-    assert "another data set" in not_comparable({"rendered": False, "source": "nih"})
-    assert not_comparable({"rendered": False, "source": "vinbigdata"}) == ""
+    assert "rendered" in not_comparable(Provenance("demo", rendered=True))
+    assert "another data set" in not_comparable(Provenance("nih"))
+    assert not_comparable(Provenance("vinbigdata")) == ""
 
 
 def test_unions_by_hand():
@@ -250,8 +252,9 @@ def test_the_first_lines_say_what_the_tables_hold(tmp_path):
     )
     write("reader_agreement", class_name=["Cardiomegaly", "Lung Opacity"], protocol="all_pairs", ours=[0.73, 0.42])
     items = pd.DataFrame({"artefact": ["x", "y", ""], "status": ["present", "missing", "present"]})
-    about = {"description": "d", "explained": "7 labels"}
-    text = "\n".join(map(str, summary(tmp_path, load_params("smoke").model_dump(), about, items, pd.DataFrame())))
+    parameters, provenance = load_params("smoke").model_dump(), Provenance(description="seven drawn studies")
+    text = "\n".join(map(str, summary(tmp_path, parameters, provenance, items, pd.DataFrame())))
+    assert "seven drawn studies; resnet18 at 48 px, 1 epoch." in text
     assert "best is Cardiomegaly, mean IoU 0.40 (0.30 to 0.50) at 10% of the pixels (n = 9)" in text
     assert "random heatmap 0.12" in text and "two radiologists 0.73" in text
     assert "top 50% by the mean lowers" in text and "for 1 of 2 predicted classes, most for A (by 0.30)" in text
@@ -267,6 +270,6 @@ def test_evidence_counts_what_it_says(tmp_path):
     rows = {"experiment": "7 labels", "label": "A", "truth": [1, 1, 0], "probability": [0.7, 0.5, 0.9]}
     pd.DataFrame(rows).to_csv(tmp_path / "tables" / "predictions.csv")
     used = {"iou": {"threshold": 0.5}, "labels": {"explained": "7 labels"}, "training": {"flip_probability": 0.5}}
-    ground = Evidence(tmp_path, used, None, None)
+    ground = Ground(tmp_path, used, None, None)
     assert "67% of 3 Cardiomegaly boxes" in sides(ground)
     assert "Of 2 true findings" in threshold(ground) and "2 reach p = 0.5, 1 reach p = 0.7" in threshold(ground)

@@ -8,7 +8,7 @@ import pytest
 from fixtures import FINDINGS, SEVEN
 from scipy.stats import norm
 
-from cxrlib.thesis.case_tables import Results
+from cxrlib.thesis.case_tables import CaseTables
 from cxrlib.thesis.claims import CHECKS, FAILS, HOLDS, OPEN, check, check_all, thesis_claims, verdict_of
 
 AORTA, HEART, OPACITY, EFFUSION, THICKENING, FIBROSIS, HEALTHY = SEVEN
@@ -87,7 +87,7 @@ def drops() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def results() -> Results:
+def results() -> CaseTables:
     few = STUDIES[:50]
     outside = [
         (image_id, name, noise, 0.01 if name in (AORTA, HEART) else noise / 2)
@@ -96,7 +96,7 @@ def results() -> Results:
         for noise in (0.1, 0.2)
     ]
     lungs = [0.35] * 40 + [0.1] * 10
-    return Results(
+    return CaseTables(
         predictions=predictions(),
         iou=iou(),
         smoothgrad=pd.DataFrame(outside, columns=["image_id", "class_name", "noise_level", "outside"]),
@@ -116,20 +116,20 @@ def exchange(table: pd.DataFrame, column: str, first: object, second: object) ->
     return table.assign(**{column: table[column].replace({first: second, second: first})})
 
 
-def falls_less(results: Results, name: str) -> Results:
+def falls_less(results: CaseTables, name: str) -> CaseTables:
     """Replacing the pixels of a class's heatmap does the opposite."""
     table = results.drops.copy()
     table.loc[table["heatmap_class"] == name, SEVEN] *= -1
     return replace(results, drops=table)
 
 
-def coarser_kernel(results: Results) -> Results:
+def coarser_kernel(results: CaseTables) -> CaseTables:
     table = results.drops.copy()
     table.loc[table["transform"] == "blur 21", SEVEN] += 0.2
     return replace(results, drops=table)
 
 
-def one_label_upside_down(results: Results) -> Results:
+def one_label_upside_down(results: CaseTables) -> CaseTables:
     table = results.predictions.copy()
     table.loc[table["label"] == OPACITY, "probability"] *= -1
     return replace(results, predictions=table.assign(probability=table["probability"] % 1))

@@ -45,7 +45,13 @@ def write_description(path, changed, run):
 
 
 def write_json(path, changed, run):
-    path.write_text(json.dumps({"caption": "y" if changed else "x", "run": str(run), "code": str(run)}))
+    provenance = {"run": str(run), "code": str(run), "parameters": {"iou": {"seed": run}}, "data": {"data": str(run)}}
+    path.write_text(json.dumps(provenance | {"caption": "y" if changed else "x"}))
+
+
+def write_cohort(path, changed, run):
+    text = json.dumps({"data": "a", "split": "c" if changed else "b"}, indent=run)
+    path.write_text(text)
 
 
 def write_pdf(path, changed, run):
@@ -64,6 +70,7 @@ def write_pdf(path, changed, run):
         ("a.safetensors", write_model, "w differs in 1 of 2, at most by 2"),
         ("a.safetensors", write_description, "epoch differs in 1 of 1"),
         ("a.json", write_json, "caption differs in 1 of 1"),
+        ("a.json", write_cohort, "split differs in 1 of 1"),
         ("a.pdf", write_pdf, "the bytes differ"),
     ],
 )
@@ -116,13 +123,14 @@ def test_runs_are_compared_without_their_executed_notebooks(tmp_path):
 
 
 def test_names_and_records_of_earlier_versions_are_no_difference_and_what_they_name_is_compared(tmp_path):
-    earlier = {"data/sizes-0123456789ab.csv": "x\n1\n", "source/render.json": "{}", "tables/a.json": '{"run": "1"}'}
-    ours = run_of(tmp_path / "ours", {"data/sizes.csv": "x\n1\n", "tables/a.json": '{"run": "2"}'})
+    first, second = ({"tables/a.json": json.dumps({"caption": "", "run": run})} for run in "12")
+    earlier = first | {"data/sizes-0123456789ab.csv": "x\n1\n", "source/render.json": "{}"}
+    ours = run_of(tmp_path / "ours", second | {"data/sizes.csv": "x\n1\n"})
     theirs = run_of(tmp_path / "theirs", earlier)
     assert compare(ours, theirs) == Comparison([], ["tables/a.json"])
     theirs = run_of(tmp_path / "theirs", earlier | {"data/sizes-0123456789ab.csv": "x\n3\n"})
     assert compare(ours, theirs).differences == ["data/sizes.csv: column x differs in 1 of 1, at most by 2"]
-    ours = run_of(tmp_path / "ours", {"tables/a-0123456789ab.csv": "x\n", "tables/a.json": '{"run": "2"}'})
+    ours = run_of(tmp_path / "ours", second | {"tables/a-0123456789ab.csv": "x\n"})
     assert len(compare(ours, theirs).differences) == 2  # only these names are known to hold a fingerprint
 
 
@@ -134,6 +142,6 @@ def test_the_command_counts_what_differs_in_provenance_only(tmp_path, capsys):
         assert run_all.main(["smoke", "--out", str(tmp_path / "1"), "--compare", str(tmp_path / other)]) == code
     assert capsys.readouterr().out.splitlines() == [
         f"the same results as {tmp_path / '2'}",
-        "only the provenance differs (run id, code) of 1 files",
+        "files that differ in their provenance only (run id, code, parameters): 1",
         "tables/a.json: caption differs in 1 of 1",
     ]

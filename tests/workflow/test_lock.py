@@ -37,6 +37,7 @@ def kill(process):
     process.stdout.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["run_all.py"], ["-m", "cxrlib.stages.train"], ["-m", "cxrlib.stages.explain"]])
 def test_a_second_run_is_refused_and_told_by_whom(tmp_path, command):
     process = hold(tmp_path)
@@ -72,6 +73,7 @@ def test_what_a_killed_process_had_half_written_is_removed(tmp_path):
         assert {path.name for path in (tmp_path / "run" / "tables").iterdir()} == {*kept}
 
 
+@pytest.mark.slow
 def test_a_kernel_that_outlives_its_killed_run_is_waited_for(tmp_path, capsys):
     begun = time.monotonic()
     process = hold(tmp_path, "2")

@@ -10,6 +10,7 @@ import pytest
 import run_all
 from cxrlib.params import ParameterError, load_params
 from cxrlib.runtime.files import PROJECT_ROOT
+from cxrlib.show.report.keep import keep_report
 from cxrlib.workflow import notebooks, runner
 from cxrlib.workflow.failures import NotebookFailed
 from cxrlib.workflow.kernels import Kernels
@@ -39,7 +40,7 @@ def test_a_notebook_gets_its_parameters_this_interpreter_and_its_figures(tmp_pat
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
 
     this = plan(tmp_path, write_notebook("01_first", REPORT, FIGURE))
-    assert runner.run(this)
+    assert runner.run(this, keep_report)
 
     report = json.loads((this.folder / "report.json").read_text())
     assert report == {
@@ -62,7 +63,7 @@ def test_a_notebook_gets_its_parameters_this_interpreter_and_its_figures(tmp_pat
 def test_a_failure_stops_the_run_and_keeps_the_half_executed_copy(tmp_path, write_notebook, capfd):
     first = write_notebook("01_first", "print('before')", "numbers = []\nnumbers[3]", "print('after')")
     this = plan(tmp_path, first, write_notebook("02_second", "print('never')"))
-    assert not runner.run(this)
+    assert not runner.run(this, keep_report)
 
     kept = this.folder / "notebooks" / "failed" / "01_first.ipynb"
     assert [path.name for path in (this.folder / "notebooks").iterdir()] == ["failed"]
@@ -76,13 +77,13 @@ def test_a_failure_stops_the_run_and_keeps_the_half_executed_copy(tmp_path, writ
     assert "\x1b" not in errors
 
     write_notebook("01_first", "print('repaired')")
-    assert runner.run(this)
+    assert runner.run(this, keep_report)
     assert not kept.exists()
 
 
 def test_a_dying_kernel_is_a_failure(tmp_path, write_notebook, capfd):
     this = plan(tmp_path, write_notebook("01_first", "import os\nos._exit(1)  # as if out of memory"))
-    assert not runner.run(this)
+    assert not runner.run(this, keep_report)
     assert (this.folder / "notebooks" / "failed" / "01_first.ipynb").exists()
     errors = capfd.readouterr().err
     assert "DeadKernelError" in errors and "as if out of memory" in errors
@@ -99,11 +100,46 @@ def test_a_dead_kernel_server_is_told_in_a_sentence(tmp_path, write_notebook):
             kernels.start(notebook, {})
 
 
+STOPPED = {
+    "a refusal": ("from cxrlib.runtime.device import pick_device\npick_device('abacus')", 2),
+    "a subclass of it": ("from cxrlib.data.images import read_grey\nread_grey('a.dicom')", 2),
+    "a refusal because of another error": ("from cxrlib.params import load_params\nload_params('demo', ['a.b=['])", 2),
+    "misuse of the library": (
+        "from cxrlib.evaluate.boxes import pairwise_iou\nimport numpy as np\n"
+        "pairwise_iou(np.array([[3, 3, 1, 1]]), np.array([[0, 0, 1, 1]]))",
+        1,
+    ),
+    "a mistake in the library": ("from cxrlib.runtime.files import from_root\nfrom_root('text')", 1),
+    "an error of another library": ("import numpy as np\nnp.zeros(3).reshape(2)", 1),
+    "a mistake in the notebook": ("1 / 0", 1),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", STOPPED)
+def test_a_refusal_is_one_line_and_any_other_error_a_cell_and_its_traceback(
+    tmp_path, write_notebook, monkeypatch, capfd, case
+):
+    code, expected = STOPPED[case]
+    notebook = write_notebook("01_first", f"# the cell\n{code}")
+    monkeypatch.setattr(run_all, "find_notebooks", lambda: [notebook])
+    assert run_all.main(["smoke", "--out", str(tmp_path / "out")]) == expected
+    errors = capfd.readouterr().err
+    kept = nbformat.read(tmp_path / "out" / "notebooks" / "failed" / "01_first.ipynb", as_version=4)
+    (shown,) = [part for cell in kept.cells for part in cell.get("outputs", []) if part.output_type == "error"]
+    if expected == 2:
+        assert errors == f"run_all.py: 01_first: {shown.evalue}\n"
+        assert shown.traceback == [f"Refused: {shown.evalue}"]
+    else:
+        assert "01_first, cell In [3]:\n    # the cell\n" in errors and "--> " in errors
+        assert f"\n{shown.ename}: {shown.evalue}\n" in errors and len(shown.traceback) > 1
+
+
 def test_an_unknown_parameter_is_refused_before_anything_runs(tmp_path, write_notebook):
     good = write_notebook("01_first")
     this = plan(tmp_path, good, write_notebook("02_second", parameters='run_folder = "x"\nuoi = {}'))
     with pytest.raises(ParameterError, match=r"02_second\.ipynb.*'uoi'.*run_folder, data, .*iou"):
-        runner.run(this)
+        runner.run(this, keep_report)
     assert not this.folder.exists()
 
 
@@ -195,6 +231,7 @@ def test_help_and_list_are_light():
     assert all(name in listed.stdout for name in ("demo", "smoke", "thesis", "nih", "06_iou"))
 
 
+@pytest.mark.slow
 def test_dry_run_shows_the_plan_and_writes_nothing(tmp_path):
     out = tmp_path / "elsewhere"
     shown = command("smoke", "--dry-run", "--only", "04,06", "--set", "iou.union=sum", "--out", str(out))
@@ -205,6 +242,7 @@ def test_dry_run_shows_the_plan_and_writes_nothing(tmp_path):
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_the_notebook_across_data_sets_waits_for_another_run():
     assert "08_transfer" not in command("smoke", "--dry-run").stdout
     shown = command("smoke", "--dry-run", "--only", "08", "--set", "transfer.run=outputs/demo")
@@ -216,7 +254,11 @@ def test_the_notebook_across_data_sets_waits_for_another_run():
     [
         (["--only", "08"], ["08_transfer", "transfer.run"]),
         (["--only", "06,08"], ["08_transfer", "transfer.run"]),
-        (["thesis", "--set", "data.root=nowhere"], ["data.root", "nowhere is neither a folder nor a zip"]),
+        pytest.param(
+            ["thesis", "--set", "data.root=nowhere"],
+            ["data.root", "nowhere is neither a folder nor a zip"],
+            marks=pytest.mark.slow,
+        ),
         (["dmo"], ["dmo", "demo"]),
         (["--set", "iou.uion=sum"], ["iou.uion", "union"]),
         (["--set", "iou.union=both"], ["iou.union", "areas", "sum"]),
@@ -233,8 +275,7 @@ def test_wrong_usage_exits_2_and_names_what_is_allowed(arguments, named):
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize(("code", "expected"), [("print('fine')", 0), ("1 / 0", 1)])
-def test_exit_code_of_a_run(tmp_path, write_notebook, monkeypatch, code, expected):
-    notebook = write_notebook("01_first", code)
+def test_a_run_that_succeeds_exits_0(tmp_path, write_notebook, monkeypatch):
+    notebook = write_notebook("01_first", "print('fine')")
     monkeypatch.setattr(run_all, "find_notebooks", lambda: [notebook])
-    assert run_all.main(["smoke", "--out", str(tmp_path / "out")]) == expected
+    assert run_all.main(["smoke", "--out", str(tmp_path / "out")]) == 0

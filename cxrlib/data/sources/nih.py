@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrlib.data.annotations import COLUMNS, check_annotations, read_rows
+from cxrlib.data.annotations import COLUMNS, AnnotationError, check_annotations, numbers_of, read_rows
 from cxrlib.data.archive import Root
 from cxrlib.data.labels import rename, suite_classes
 from cxrlib.data.sources.base import (
@@ -19,6 +19,10 @@ from cxrlib.data.sources.base import (
 
 BOX_FRAME = 1024
 """Boxes are given in pixels of the official 1024 px images."""
+
+
+SIDES = ["x_min", "y_min", "width", "height"]
+"""What the four columns of a box are, whose names in the file are of no use."""
 
 
 ENTRIES, BOXES, TEST_LIST = "Data_Entry_2017_v2020.csv", "BBox_List_2017.csv", "test_list.txt"
@@ -72,11 +76,18 @@ def _official_test(root: Root, image_ids: pd.Series) -> frozenset[str] | None:
 def _one_row_per_finding(entries: pd.DataFrame, root: Root) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Labels joined with boxes; a label without a box keeps one row with NaN, a box without its label is set aside."""
     labels = entries[["Image Index", "Finding Labels"]].set_axis(["image_id", "class_name"], axis=1)
-    labels = labels.assign(class_name=labels["class_name"].str.split("|"), line=labels.index).explode("class_name")
+    names = labels["class_name"].fillna("").str.split("|")
+    labels = labels.assign(class_name=names, line=labels.index).explode("class_name")
     labels["class_name"] = rename(labels["class_name"], "nih")
     labels = labels.drop_duplicates(["image_id", "class_name"])
     boxes = read_rows(root / BOXES, ["Image Index", "Finding Label"]).iloc[:, :6]
-    boxes.columns = ["image_id", "class_name", "x_min", "y_min", "width", "height"]
+    if len(boxes.columns) < 6:
+        raise AnnotationError(
+            f"{root / BOXES} has {len(boxes.columns)} columns; expected Image Index, Finding Label and four for x, y, "
+            "width and height of the box; download it again"
+        )
+    boxes.columns = ["image_id", "class_name", *SIDES]
+    boxes[SIDES] = pd.DataFrame({side: numbers_of(boxes, side, root / BOXES) for side in SIDES})
     boxes["row"] = boxes.index
     boxes["class_name"] = rename(boxes["class_name"], "nih")
     boxes["x_max"], boxes["y_max"] = boxes["x_min"] + boxes["width"], boxes["y_min"] + boxes["height"]

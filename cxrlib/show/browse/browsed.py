@@ -65,7 +65,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Results:
+class BrowsedRun:
     """A run as the browser sees it.
 
     Attributes:
@@ -143,7 +143,7 @@ def by_method(maps: Explanations | Mapping) -> dict[str, dict[str, Explanations]
     }
 
 
-def load_results(folder: Path, with_network: bool = True) -> Results:
+def load_results(folder: Path, with_network: bool = True) -> BrowsedRun:
     """Read a run's folder: cohort, model, and maps/test.npz and maps/test-METHOD.npz or test-METHOD@LAYER.npz.
 
     Raises:
@@ -160,10 +160,10 @@ def load_results(folder: Path, with_network: bool = True) -> Results:
             methods.setdefault(method, {})[layer or LAST_LAYER] = store
     path = checkpoint_path(folder / "models", cohort.experiment)
     if not with_network or not path.exists():
-        return Results(cohort, methods)
+        return BrowsedRun(cohort, methods)
     params = folder / "params.json"  # not there where the notebooks were run by hand
     device = pick_device(read_json(params)["parameters"]["compute"]["device"] if params.exists() else "auto")
-    return Results(cohort, methods, inference_copy(load_checkpoint(path, device)[0], first.layer))
+    return BrowsedRun(cohort, methods, inference_copy(load_checkpoint(path, device)[0], first.layer))
 
 
 def browsable_runs(outputs: Path) -> dict[str, Path]:

@@ -10,7 +10,7 @@ from cxrlib.data.cohort import Cohort
 from cxrlib.explain.explanations import Explanations
 from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import PROJECT_ROOT
-from cxrlib.show.browse.browsed import Results, View, browsable_runs, by_method, load_results
+from cxrlib.show.browse.browsed import BrowsedRun, View, browsable_runs, by_method, load_results
 from cxrlib.show.browse.chooser import StudyChooser
 from cxrlib.show.browse.heatmap import HeatmapPanel
 from cxrlib.show.browse.numbers import localisation_text
@@ -50,7 +50,7 @@ class HeatmapBrowser(widgets.VBox):
         show_heatmap: bool = True,
         runs: Mapping[str, Path] | None = None,
     ) -> None:
-        self.results = Results(cohort, by_method(maps), network)
+        self.results = BrowsedRun(cohort, by_method(maps), network)
         self.cases: list[Case] = []
         narrow = {"description_width": "auto"}
         self.class_name = widgets.Dropdown(description="class", options=self.results.classes, style=narrow)

@@ -3,7 +3,7 @@
 import ipywidgets as widgets
 import traitlets
 
-from cxrlib.show.browse.browsed import Results
+from cxrlib.show.browse.browsed import BrowsedRun
 from cxrlib.show.browse.panel import offer
 from cxrlib.show.browse.selection import (
     DISAGREE,
@@ -36,7 +36,7 @@ class StudyChooser(widgets.VBox):
     image_id = traitlets.Unicode()
     chosen = traitlets.List()
 
-    def __init__(self, results: Results, class_name: str) -> None:
+    def __init__(self, results: BrowsedRun, class_name: str) -> None:
         self.results = results
         self._frames, self._listing = {}, False
         self.search = widgets.Text(description="search", placeholder="part of the study's id", style=NARROW)

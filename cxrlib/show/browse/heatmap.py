@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import ipywidgets as widgets
 
-from cxrlib.show.browse.browsed import Evidence, Results, View
+from cxrlib.show.browse.browsed import BrowsedRun, Evidence, View
 from cxrlib.show.browse.numbers import localisation_table, localisation_text, probability_table
 from cxrlib.show.browse.overlay import COLOUR_MAPS, LINES, Look, readers_of, render
 from cxrlib.show.browse.panel import SLIDER, column, describe, missing_map, row, sentence, told_in_place
@@ -20,7 +20,7 @@ class HeatmapPanel(widgets.VBox):
         show_heatmap: whether the heatmap's switch is on at first.
     """
 
-    def __init__(self, results: Results, on_look: Callable[[], None], show_heatmap: bool = True) -> None:
+    def __init__(self, results: BrowsedRun, on_look: Callable[[], None], show_heatmap: bool = True) -> None:
         self.results = results
         self.picture = Picture(arrows=True)
         self.opacity = _slider("opacity", widgets.FloatSlider, Look.opacity, 0.0, 1.0, 0.05, readout_format=".2f")

@@ -14,7 +14,7 @@ from cxrlib.data.annotations import BOX_COLUMNS
 from cxrlib.data.images import ImageError, read_grey, resize_square
 from cxrlib.explain.gradcam import gradcam
 from cxrlib.model.networks import device_of, normalise, to_input
-from cxrlib.show.browse.browsed import Results, View, evidence_of
+from cxrlib.show.browse.browsed import BrowsedRun, View, evidence_of
 from cxrlib.show.browse.numbers import probability_table
 from cxrlib.show.browse.overlay import Look, render
 from cxrlib.show.browse.panel import column, row, sentence, told_in_place
@@ -70,7 +70,7 @@ def explain_own(network: nn.Module, pixels: np.ndarray, size: int, input_size: i
 class OwnPanel(widgets.VBox):
     """Upload, picture, probabilities; class and top pixels are those of the other tabs."""
 
-    def __init__(self, results: Results) -> None:
+    def __init__(self, results: BrowsedRun) -> None:
         self.results = results
         self.upload = widgets.FileUpload(accept=ACCEPTED, multiple=False, description="choose an image")
         self.upload.layout.width = "180px"

@@ -6,7 +6,7 @@ from html import escape
 
 import ipywidgets as widgets
 
-from cxrlib.show.browse.browsed import Results, View
+from cxrlib.show.browse.browsed import BrowsedRun, View
 
 SLIDER = {"description_width": "5.5em"}
 
@@ -35,7 +35,7 @@ def sentence(text: str) -> str:
     return f"<p class=cxr-sentence>{escape(text)}</p>" if text else ""
 
 
-def describe(results: Results, view: View) -> str:
+def describe(results: BrowsedRun, view: View) -> str:
     """What a picture shows, in one line."""
     layer = f", {view.layer}" if len(results.methods.get(view.method, {})) > 1 else ""
     p = results.probabilities.at[view.image_id, view.class_name]
@@ -43,7 +43,7 @@ def describe(results: Results, view: View) -> str:
     return f"{rendered}{view.image_id}: {view.class_name}, p = {p:.3f}; {view.method}{layer}, top {view.share:.0%}"
 
 
-def missing_map(results: Results, view: View) -> str:
+def missing_map(results: BrowsedRun, view: View) -> str:
     """A sentence where a view has no heatmap, else nothing."""
     if results.raw_map(view) is not None:
         return ""

@@ -10,7 +10,7 @@ from torch import nn
 
 from cxrlib.evaluate.perturbation import blurred_image, mean_image, replace_pixels
 from cxrlib.model.networks import device_of, normalise
-from cxrlib.show.browse.browsed import Evidence, Results, View
+from cxrlib.show.browse.browsed import BrowsedRun, Evidence, View
 from cxrlib.show.browse.latest import LatestOnly
 from cxrlib.show.browse.numbers import probability_table
 from cxrlib.show.browse.overlay import Look, compose, to_jpeg
@@ -46,7 +46,7 @@ def replace_and_predict(network: nn.Module, image: torch.Tensor, mask: torch.Ten
     return Replacement(image, changed, probabilities)
 
 
-def replace_view(results: Results, view: View, kernel: int) -> Replacement:
+def replace_view(results: BrowsedRun, view: View, kernel: int) -> Replacement:
     """`replace_and_predict` of a view's top pixels."""
     image = network_inputs(results.cohort, [view.image_id], results.explanations.input_size)[0]
     mask = torch.from_numpy(results.evidence(view).mask)
@@ -56,7 +56,7 @@ def replace_view(results: Results, view: View, kernel: int) -> Replacement:
 class PerturbPanel(widgets.VBox):
     """The network's input before and after, and all probabilities; moving a control costs one forward pass."""
 
-    def __init__(self, results: Results) -> None:
+    def __init__(self, results: BrowsedRun) -> None:
         self.results = results
         self.kernel = widgets.Dropdown(
             description="replace by", options=KERNELS, style={"description_width": "auto"}, layout={"width": "230px"}

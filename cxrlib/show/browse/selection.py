@@ -6,7 +6,7 @@ import pandas as pd
 from cxrlib.data.cohort import Cohort
 from cxrlib.evaluate.boxes import all_pairs_iou
 from cxrlib.evaluate.readers import by_image, reader_agreement
-from cxrlib.show.browse.browsed import Results
+from cxrlib.show.browse.browsed import BrowsedRun
 
 PREDICTED_FROM = 0.5
 """Probability from which a class counts as predicted (classification metrics use the same)."""
@@ -113,7 +113,7 @@ def disagreement(cohort: Cohort, class_name: str, image_ids: pd.Index) -> pd.Ser
     return 1 - agreement * both / (both + one).where(both + one > 0)
 
 
-def heatmap_iou(results: Results, class_name: str) -> pd.Series:
+def heatmap_iou(results: BrowsedRun, class_name: str) -> pd.Series:
     """IoU (all pairs) of the first method's top SCORED_SHARE with the readers' boxes; NaN without a reader's box."""
     scores = {}
     for image_id in results.probabilities.index:

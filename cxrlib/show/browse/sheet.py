@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from cxrlib.explain.explanations import Explanations
 from cxrlib.run import Run
-from cxrlib.show.browse.browsed import GRADCAM, Results, View
+from cxrlib.show.browse.browsed import GRADCAM, BrowsedRun, View
 from cxrlib.show.browse.browser import TABS, HeatmapBrowser
 from cxrlib.show.browse.numbers import localisation_numbers
 from cxrlib.show.browse.overlay import Look, compose
@@ -82,7 +82,7 @@ def contact_sheet(browser: HeatmapBrowser) -> Figure:
     return figure
 
 
-def _heatmap(results: Results, view: View, look: Look, name_method: bool) -> Tile:
+def _heatmap(results: BrowsedRun, view: View, look: Look, name_method: bool) -> Tile:
     evidence = results.evidence(view)
     picture = compose(results.cohort.images([view.image_id])[0], evidence, look, TILE)
     scores = localisation_numbers(evidence, results.cohort.size)
@@ -92,7 +92,7 @@ def _heatmap(results: Results, view: View, look: Look, name_method: bool) -> Til
     return picture, f"{method}{view.class_name}\np = {p:.3f}, top {100 * view.share:g} %, {score}"
 
 
-def _before_and_after(results: Results, view: View) -> list[Tile]:
+def _before_and_after(results: BrowsedRun, view: View) -> list[Tile]:
     replaced = replace_view(results, view, 0)
     before = results.probabilities.at[view.image_id, view.class_name]
     after = replaced.probabilities[results.classes.index(view.class_name)]

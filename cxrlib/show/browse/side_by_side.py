@@ -6,7 +6,7 @@ from pathlib import Path
 
 import ipywidgets as widgets
 
-from cxrlib.show.browse.browsed import Results, View, load_results
+from cxrlib.show.browse.browsed import BrowsedRun, View, load_results
 from cxrlib.show.browse.numbers import localisation_text
 from cxrlib.show.browse.overlay import Look, render
 from cxrlib.show.browse.panel import describe, missing_map, offer, row, told_in_place
@@ -26,10 +26,10 @@ class ComparePanel(widgets.VBox):
     """
 
     def __init__(
-        self, results: Results, runs: dict[str, Path], look: Callable[[], Look], listed: Callable[[], list[str]]
+        self, results: BrowsedRun, runs: dict[str, Path], look: Callable[[], Look], listed: Callable[[], list[str]]
     ) -> None:
         self.results, self.runs, self.look, self.listed = results, runs, look, listed
-        self._opened: dict[str, Results] = {}
+        self._opened: dict[str, BrowsedRun] = {}
         narrow = {"description_width": "auto"}
         self.mode = widgets.Dropdown(description="compare with", options=[METHODS, STUDIES, RUNS], style=narrow)
         self.study = widgets.Dropdown(description="study", style=narrow, layout={"width": "345px"})
@@ -62,14 +62,14 @@ class ComparePanel(widgets.VBox):
         self.pictures[0].say(text)
         self.grid.children = self.pictures[:1]
 
-    def _all_methods(self, view: View) -> list[tuple[Results, View, str]]:
+    def _all_methods(self, view: View) -> list[tuple[BrowsedRun, View, str]]:
         return [
             (self.results, replace(view, method=method, layer=layer), "")
             for method, layers in self.results.methods.items()
             for layer in layers
         ]
 
-    def _two_studies(self, view: View) -> list[tuple[Results, View, str]] | str:
+    def _two_studies(self, view: View) -> list[tuple[BrowsedRun, View, str]] | str:
         others = [image_id for image_id in self.listed() if image_id != view.image_id]
         if not others:
             return "No other study passes the filters."
@@ -77,7 +77,7 @@ class ComparePanel(widgets.VBox):
             offer(self.study, others, self.study.value)
         return [(self.results, view, ""), (self.results, replace(view, image_id=self.study.value), "")]
 
-    def _two_runs(self, view: View) -> list[tuple[Results, View, str]] | str:
+    def _two_runs(self, view: View) -> list[tuple[BrowsedRun, View, str]] | str:
         name = self.run.value
         if name is None:
             return "There is no other run to compare with; run_all.py --out makes one."
@@ -100,7 +100,7 @@ class ComparePanel(widgets.VBox):
             self.grid.children = self.pictures[:count]
 
 
-def _drawn(results: Results, view: View, look: Look, prefix: str) -> tuple[bytes, str, str]:
+def _drawn(results: BrowsedRun, view: View, look: Look, prefix: str) -> tuple[bytes, str, str]:
     """JPEG bytes, caption and text for screen readers of one small picture."""
     evidence = results.evidence(view)
     image = render(results.cohort.images([view.image_id])[0], evidence, look, 384)

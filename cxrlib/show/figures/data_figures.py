@@ -7,7 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import StrMethodFormatter
 
+from cxrlib.data.annotations import BOX_COLUMNS
 from cxrlib.data.cohort import Cohort
+from cxrlib.evaluate.boxes import areas
 from cxrlib.show.cases import most_disputed
 from cxrlib.show.figures.panels import box_legend, show_radiograph, show_readers, wrap_names
 from cxrlib.show.figures.style import (
@@ -77,7 +79,7 @@ def density_grid(maps: dict[str, np.ndarray], fractions: pd.DataFrame) -> Figure
     figure, axes = plt.subplots(lines, columns, figsize=(PAGE_WIDTH, height))
     for ax in axes.flat:
         ax.set_axis_off()
-    area = (fractions["x_max"] - fractions["x_min"]) * (fractions["y_max"] - fractions["y_min"])
+    area = pd.Series(areas(fractions[BOX_COLUMNS].to_numpy()), fractions.index)
     for (name, density), ax in zip(maps.items(), axes.flat, strict=False):
         shown = ax.imshow(density / density.max(), cmap=HEATMAP, extent=(0, 1, 1, 0), vmin=0, vmax=1)
         for x, side in ((0.06, "R"), (0.94, "L")):
