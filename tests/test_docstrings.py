@@ -73,7 +73,6 @@ WITHOUT = {
     "cxrlib.explain.explanations.join": A_STORE,
     "cxrlib.explain.explanations.load_explanations": A_STORE,
     "cxrlib.explain.explanations.save_explanations": A_STORE,
-    "cxrlib.explain.explanations.stored_identity": A_STORE,
 }
 
 
