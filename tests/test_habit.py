@@ -1,4 +1,4 @@
-"""`pytest -m "not slow"`, the habit of every commit, covers every folder of cxrlib."""
+"""`pytest -n 2 -m "not slow"`, the habit of every commit, covers every folder of cxrlib."""
 
 import ast
 
@@ -8,7 +8,7 @@ from fixtures import SLOW_FIXTURES
 from import_graph import PACKAGE, PROJECT, ROOMS
 
 TESTS = PROJECT / "tests"
-HABIT = 'pytest -m "not slow"'
+HABIT = 'pytest -n 2 -m "not slow"'
 FOLDERS = sorted({path.parent.relative_to(PROJECT) for path in PACKAGE.rglob("*.py")} - {PACKAGE.relative_to(PROJECT)})
 SLOW = "pytest.mark.slow"
 

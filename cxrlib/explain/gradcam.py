@@ -7,7 +7,10 @@ import torch
 from torch import nn
 
 from cxrlib.model.pooling import PooledNetwork, pooled_at
-from cxrlib.runtime.errors import Refusal
+
+
+class LayerError(ValueError):
+    """The layer to explain does not exist in the network, or its output is no feature map."""
 
 
 @contextlib.contextmanager
@@ -59,9 +62,7 @@ def explained_activations(network: nn.Module, layer: str) -> Iterator[list[torch
         module = network.get_submodule(layer)
     except AttributeError:
         names = ", ".join(name for name, _ in network.named_children())
-        raise Refusal(
-            f"gradcam.layer: the network has no module {layer!r}; its parts are {names}, choose one of them"
-        ) from None
+        raise LayerError(f"the network has no module {layer!r}; its parts are {names}, choose one of them") from None
     recorded: list[torch.Tensor] = []
 
     def record(_module: nn.Module, _inputs: tuple, output: torch.Tensor) -> torch.Tensor:
@@ -96,7 +97,7 @@ def gradcam(
         Maps, float32 (n, len(classes), rows, columns), and logits (n, all classes).
 
     Raises:
-        Refusal: no such layer, or its output is no feature map.
+        LayerError: no such layer, or its output is no feature map.
 
     Here the three channels of the image are the feature map; the class weighs them with 4, -4 and 0, over two cells:
 
@@ -172,7 +173,7 @@ def closed_form_weights(
     with torch.no_grad():
         activations = network.features(inputs)
         if activations.ndim != 4:
-            raise Refusal(_no_feature_map(network.layer, activations))
+            raise LayerError(_no_feature_map(network.layer, activations))
         logits = network.classify(activations)
         chosen = network.linear.weight if classes is None else network.linear.weight[classes]
         passing = (activations > 0).float() if network.rectified else torch.ones_like(activations[:, :, :1, :1])
@@ -196,7 +197,7 @@ def gradient_weights(
         logits = network(inputs)
         activations = recorded[0]
         if activations.ndim != 4:
-            raise Refusal(_no_feature_map(layer, activations))
+            raise LayerError(_no_feature_map(layer, activations))
         chosen = logits.sum(0) if classes is None else logits.sum(0)[classes]
         try:
             (gradients,) = torch.autograd.grad(
@@ -227,4 +228,4 @@ def weighted_sum(activations: torch.Tensor, weights: torch.Tensor) -> torch.Tens
 
 def _no_feature_map(layer: str, output: torch.Tensor) -> str:
     shape = tuple(output.shape)
-    return f"gradcam.layer: {layer} has output of shape {shape}, no feature map; choose one before pooling, e.g. layer4"
+    return f"{layer} has output of shape {shape}, no feature map; choose one before pooling, e.g. layer4"

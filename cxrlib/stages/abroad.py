@@ -36,8 +36,8 @@ def explain_home_and_abroad(
         The test studies at home and those abroad.
 
     Raises:
-        FileNotFoundError: a folder holds no cohort.
-        ValueError: as `shared_labels`.
+        Missing: a folder holds no cohort.
+        Refusal: as `shared_labels`.
     """
     home, abroad = PROJECT_ROOT / home, PROJECT_ROOT / abroad
     cohorts = {"home": load_cohort(home / "data"), "abroad": load_cohort(abroad / "data")}

@@ -7,11 +7,13 @@ import pandas as pd
 from cxrlib.data.cohort import Cohort, load_cohort
 from cxrlib.explain.batched import explain
 from cxrlib.explain.explanations import Explanations, join, load_explanations, save_explanations
+from cxrlib.explain.gradcam import LayerError
 from cxrlib.model.checkpoint import checkpoint_path, load_checkpoint
 from cxrlib.model.inference import inference_copy
 from cxrlib.params import Compute, Gradcam, Params
 from cxrlib.runtime.device import inference_dtype, use_device
 from cxrlib.runtime.distributed import rank, wait_for_all, world_size
+from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import existing, file_fingerprint, fingerprint
 from cxrlib.runtime.fingerprints import code_fingerprint
 from cxrlib.runtime.progress import progress
@@ -61,7 +63,10 @@ def explain_studies(
     shards = [(work / f"{start:06}.npz", slice(start, start + SHARD)) for start in starts]
     for shard, rows in progress(shards[rank() :: world_size()], "Grad-CAM", "shard"):
         if not is_kept(shard, identity):
-            maps, probabilities = explain(network, inputs[rows], gradcam.layer, compute.batch_size)
+            try:
+                maps, probabilities = explain(network, inputs[rows], gradcam.layer, compute.batch_size)
+            except LayerError as error:
+                raise Refusal(f"gradcam.layer: {error}; choose a module whose output is a feature map") from None
             index = pd.Index(image_ids[rows], name="image_id")
             frame = pd.DataFrame(probabilities.numpy(), index, checkpoint.classes)
             save_explanations(Explanations(frame, maps, checkpoint.input_size, identity, gradcam.layer), shard)

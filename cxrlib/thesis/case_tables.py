@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrlib.data.cohort import load_cohort
+from cxrlib.data.cohort import read_provenance, read_studies
 from cxrlib.evaluate.bootstrap import FEWEST, mean_samples, study_weights
 from cxrlib.evaluate.boxes import with_union
 from cxrlib.evaluate.classification import auroc_samples, f1_samples
@@ -179,17 +179,16 @@ def load_results(folder: Path) -> CaseTables:
         Missing: a notebook has not run yet.
     """
     sections = read_json(folder / "params.json")["parameters"]
-    cohort = load_cohort(folder / "data")
     tables = {
         field: read_table(folder, name, dtype={"image_id": str}).drop(columns="images", errors="ignore")
         for field, name in TABLES.items()
     }
     return CaseTables(
         **tables,
-        patients=cohort.studies["patient_id"],
+        patients=read_studies(folder / "data")["patient_id"],
         union=sections["iou"]["union"],
-        explained=cohort.experiment,
-        rendered=cohort.rendered,
+        explained=sections["labels"]["explained"],
+        rendered=read_provenance(folder / "data").rendered,
         warm_start_epochs=sections["training"]["warm_start_epochs"],
         **sections["bootstrap"],
     )

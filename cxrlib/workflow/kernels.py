@@ -42,7 +42,8 @@ class Kernels:
     """Starts the kernels of a run.
 
     A kernel takes seconds to import torch and the other libraries. A server imports them once and forks a kernel for
-    each notebook.
+    each notebook. Measured with the smoke profile on two cores of an AMD EPYC, by turns: 92 and 104 s with the server,
+    120 and 120 s without it.
 
     Args:
         notebooks: those that will run, in order; what they import is imported ahead. None: nothing is started.

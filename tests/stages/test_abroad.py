@@ -9,6 +9,7 @@ from browsable import browsable_run
 
 from cxrlib.explain.explanations import load_explanations
 from cxrlib.params import load_params
+from cxrlib.runtime.errors import Missing
 from cxrlib.stages.abroad import explain_home_and_abroad
 
 
@@ -40,5 +41,5 @@ def test_one_model_explains_both_test_sets_over_the_shared_labels(browsed_run, a
 def test_a_run_without_data_is_named(browsed_run, tmp_path):
     smoke = load_params("smoke")
     shutil.copytree(browsed_run / "models", tmp_path / "models")
-    with pytest.raises(FileNotFoundError, match="holds no cohort; run notebook 01_data first"):
+    with pytest.raises(Missing, match="holds no cohort; run notebook 01_data first"):
         explain_home_and_abroad(tmp_path, browsed_run, smoke.gradcam, smoke.compute)
