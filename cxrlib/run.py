@@ -59,7 +59,7 @@ class Run:
         self.notebook = notebook
         self.folder = PROJECT_ROOT / folder
         self.id = os.environ.get(RUN_ID, "interactive")
-        values = self._parameters_of_run()
+        values = {} if RUN_ID in os.environ else self._parameters_of_run()  # run_all.py gives each section whole
         for name, section in sections.items():
             values[name] = values.get(name, {}) | section
         checked = check_params(values, notebook)

@@ -67,6 +67,7 @@ def small_run(tmp_path_factory):
     return run, run.prepare_data(), run.train(), run.explain()
 
 
+@pytest.mark.slow
 def test_a_run_goes_from_files_to_explanations_in_its_own_folder(small_run):
     run, skipped, histories, explanations = small_run
     assert skipped.empty and len(run.cohort.studies) == 40
@@ -79,6 +80,7 @@ def test_a_run_goes_from_files_to_explanations_in_its_own_folder(small_run):
     assert torch.equal(run.explanations.maps, explanations.maps)
 
 
+@pytest.mark.slow
 def test_what_is_there_is_read_not_made_again(small_run):
     run, _, histories, _ = small_run
     before = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*") if path.is_file()}
@@ -89,6 +91,7 @@ def test_what_is_there_is_read_not_made_again(small_run):
     assert after == before
 
 
+@pytest.mark.slow
 def test_network_probabilities_and_inputs_belong_together(small_run):
     run = small_run[0]
     probabilities = run.explanations.probabilities
@@ -108,6 +111,7 @@ def test_network_probabilities_and_inputs_belong_together(small_run):
     assert not np.allclose(other, probabilities.loc[other.index])
 
 
+@pytest.mark.slow
 def test_resamples_are_those_of_the_explained_test_studies(small_run):
     run = small_run[0]
     image_ids = sorted(run.cohort.of("test"))

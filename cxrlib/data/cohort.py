@@ -66,6 +66,7 @@ class Cohort:
         """The number of studies per split and label of the explained experiment."""
         counts = self.labels[self.explained].groupby(self.studies["split"]).sum().T
         counts.loc["studies"] = self.studies["split"].value_counts()
+        counts = counts[[name for name in ("train", "valid", "test", "unreadable") if name in counts]]
         return f"{len(self.studies):,} studies, {self.provenance.description}\n{counts.rename_axis(columns=None)}"
 
     def of(self, split: str, classes: list[str] | None = None) -> list[str]:

@@ -33,7 +33,7 @@ TRAINED_PER_SECOND = 20.0
 
 
 FASTER_WITHOUT_TRAINING = 5.0
-"""A forward pass alone, with fused convolutions, against one training step."""
+"""A forward pass alone against one training step."""
 
 
 STRIDE_16_COST = 1.6

@@ -164,7 +164,7 @@ EDITS = {
         {"01", "02"},
     ),
     "SmoothGrad": (other_code("cxrlib/explain/smoothgrad.py"), NONE, {"05"}, {"01", "02", "06", "07"}),
-    "fast inference": (other_code("cxrlib/model/fused.py"), {"explain"}, {"03", "05", "07"}, NONE),
+    "fast inference": (other_code("cxrlib/model/pooling.py"), {"explain"}, {"03", "05", "07"}, NONE),
     "a rendered vessel": (
         other_code("cxrlib/data/render/vessels.py"),
         {"render"},
