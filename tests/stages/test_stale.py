@@ -189,6 +189,7 @@ def test_an_edit_makes_stale_what_it_changes_and_nothing_else(project, before, e
     assert not stale & not_notebooks
 
 
+@pytest.mark.slow
 def test_a_stage_has_the_same_fingerprint_in_every_process():
     """Whatever else is loaded: versions of libraries that only some processes load must not count."""
     names = [module.__name__ for module, *_ in STAGES.values()]
