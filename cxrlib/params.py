@@ -4,19 +4,53 @@ A profile in params/ holds what differs from them. Importing this module does no
 """
 
 import reprlib
+import unicodedata
 from difflib import get_close_matches
-from typing import Annotated, Literal
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Literal, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import PROJECT_ROOT
 
+
+def _distinct(values: list) -> list:
+    """The values, none of which stands there twice: tables are grouped by them."""
+    twice = [value for position, value in enumerate(values) if value in values[:position]]
+    if twice:
+        raise ValueError(f"{twice[0]!r} stands there twice; name it once")
+    return values
+
+
+def _none_of_word(value: object) -> object:
+    """None for the words that mean none in YAML and on the command line."""
+    return None if value in ("null", "~", "") else value
+
+
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
-Shares = Annotated[list[Share], Field(min_length=1)]
+Shares = Annotated[list[Share], Field(min_length=1), AfterValidator(_distinct)]
+
+
+def _whole_number(value: object) -> object:
+    """The number that a text of digits means; pydantic compares allowed numbers with text as it stands."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+OptionalText = Annotated[str | None, BeforeValidator(_none_of_word)]
 
 
 Positive = Annotated[int, Field(ge=1)]
@@ -49,8 +83,8 @@ class Data(Section):
 
     source: Literal["demo", "vinbigdata", "vinbigdata-resized", "vindr-cxr", "nih", "folder"] = "vinbigdata"
     """demo: real annotations, rendered radiographs; the others are read from `root` (docs/data.md)."""
-    root: str | None = "data/vinbigdata"
-    """Folder or zip of the data set; None for demo."""
+    root: OptionalText = "data/vinbigdata"
+    """Folder or zip of the data set; None for demo. A relative path counts from the working folder."""
     n_studies: Positive = 15_000
     """demo: how many studies to draw from the real annotations."""
     no_finding_share: Annotated[float, Field(ge=0, lt=1)] = 0.707
@@ -106,13 +140,16 @@ THESIS_LABELS = {
 """The thesis's four experiments (section 4.3). Of its five labels it names four; the next frequent one joins them."""
 
 
-Experiments = Annotated[dict[FileName, Annotated[list[str], Field(min_length=2)]], Field(min_length=1)]
+Label = Annotated[str, Field(min_length=1)]
+
+
+LabelSet = Annotated[list[Label], Field(min_length=2), AfterValidator(_distinct)]
 
 
 class Labels(Section):
     """The experiments: which labels each model learns."""
 
-    experiments: Experiments = THESIS_LABELS
+    experiments: Annotated[dict[FileName, LabelSet], Field(min_length=1)] = THESIS_LABELS
     """Name of the experiment, which names its files too -> its labels (thesis: 3, 5, 7 and all 15)."""
     explained: str = "7 labels"
     """The experiment whose model is explained (thesis: 7 labels)."""
@@ -121,10 +158,22 @@ class Labels(Section):
     def _explained_exists(self) -> "Labels":
         if self.explained not in self.experiments:
             raise ValueError(f"explained {self.explained!r} is none of {', '.join(self.experiments)}")
-        for name, labels in self.experiments.items():
-            if len(set(labels)) < len(labels):
-                raise ValueError(f"experiment {name!r} names a label twice")
         return self
+
+    @field_validator("experiments")
+    @classmethod
+    def _files_differ(cls, experiments: dict) -> dict:
+        """Names that differ in case or in the form of their accents only are one file on many disks."""
+        first = {}
+        for name in experiments:
+            other = first.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+            if other != name:
+                raise ValueError(f"{other!r} and {name!r} would be one file on some disks; rename one")
+        return experiments
+
+
+WEIGHTS = ("imagenet", "torchxrayvision")
+"""Values of model.weights that are names of published weights, and no paths."""
 
 
 class Model(Section):
@@ -132,18 +181,18 @@ class Model(Section):
 
     architecture: Literal["resnet18", "resnet34", "resnet50", "resnet50-xrv"] = "resnet50"
     """torchvision's name (thesis: resnet50); resnet50-xrv is torchxrayvision's, which reads one grey channel."""
-    weights: str | None = "imagenet"
+    weights: OptionalText = "imagenet"
     """None: from scratch; "imagenet": torchvision's; "torchxrayvision": resnet50-res512-all, which has outputs for most
-    findings; else the path of a safetensors or PyTorch file of a ResNet backbone."""
+    findings; else the path of a safetensors or PyTorch file of a ResNet backbone, counted from the working folder."""
     input_size: Annotated[int, Field(ge=32)] = 224
     """Side of the network's input in pixels (thesis: 224)."""
-    output_stride: Literal[16, 32] = 32
+    output_stride: Annotated[Literal[16, 32], BeforeValidator(_whole_number)] = 32
     """Input pixels per cell of the last feature map (thesis: 32, 7x7 cells at 224 px); 16 drops the last stride."""
 
     @model_validator(mode="after")
     def _weights_fit(self) -> "Model":
         one_channel = self.architecture == "resnet50-xrv"
-        if self.weights in ("imagenet", "torchxrayvision") and one_channel != (self.weights == "torchxrayvision"):
+        if self.weights in WEIGHTS and one_channel != (self.weights == "torchxrayvision"):
             raise ValueError(
                 f"weights {self.weights} do not fit {self.architecture}; torchxrayvision needs resnet50-xrv"
             )
@@ -216,7 +265,7 @@ class Perturbation(Section):
 
     shares: Shares = [0.02, 0.05, 0.1, 0.2, 0.5]
     """Fractions of the pixels that are replaced."""
-    kernels: Annotated[list[KernelSide], Field(min_length=1)] = [11, 21]
+    kernels: Annotated[list[KernelSide], Field(min_length=1), AfterValidator(_distinct)] = [11, 21]
     """Sides of the Gaussian kernels in input pixels (thesis: 11 and 21); odd."""
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.7
     """A class counts as predicted where its probability reaches this."""
@@ -242,8 +291,9 @@ class Bootstrap(Section):
 class Transfer(Section):
     """Across data sets."""
 
-    run: str | None = None
-    """Folder of another run, whose model is tested on this run's data; None leaves notebook 08 out."""
+    run: OptionalText = None
+    """Folder of another run, whose model is tested on this run's data; None leaves notebook 08 out. A relative path
+    counts from the working folder."""
 
 
 class Compute(Section):
@@ -291,10 +341,14 @@ def profile_names() -> list[str]:
 
 
 def load_params(profile: str, overrides: list[str] = ()) -> Params:
-    """Read a profile and apply overrides of the form "section.name=value" (value in YAML).
+    """Read a profile and apply overrides of the form "section.name=value".
+
+    A value is read for its parameter: a parameter that is text takes the text as it stands, or what stands between
+    quotes. Numbers are decimal. Lists and mappings are YAML.
 
     Raises:
-        ParameterError: unknown profile, malformed override, or a value that the section refuses.
+        ParameterError: unknown profile, malformed override, a value that the section refuses, or values that
+            contradict each other.
     """
     path = PROFILES / f"{profile}.yaml"
     if profile not in profile_names():
@@ -303,41 +357,107 @@ def load_params(profile: str, overrides: list[str] = ()) -> Params:
         values = _read_yaml(path.read_text(encoding="utf-8"))
     except ValueError as error:  # text that is not UTF-8 is one too
         raise ParameterError(f"{path}: {error}") from None
-    values = {} if values is None else values
+    values = values or {}
     if not (isinstance(values, dict) and all(isinstance(section, dict) for section in values.values())):
         raise ParameterError(f"{path}: expected sections with parameters, as in {PROFILES / 'smoke.yaml'}")
     for override in overrides:
         _apply(override, values)
-    return check_params(values, profile)
+    params = check_params(values, profile, of_text=True)
+    require_consistent(params)
+    return params
 
 
-def check_params(values: dict, name: str) -> Params:
-    """Validate nested values; `name` is what messages call them.
+def check_params(values: dict, name: str, of_text: bool = False) -> Params:
+    """Validate nested values.
+
+    Args:
+        values: section -> parameter -> value.
+        name: what messages call them.
+        of_text: whether the values are text that means numbers, as a profile or a command line holds it. Otherwise
+            a number must be a number.
 
     Raises:
         ParameterError: with one line per wrong field.
     """
     try:
-        return Params.model_validate(values)
+        return Params.model_validate(values, strict=not of_text)
     except ValidationError as error:
         errors = sorted(error.errors(), key=lambda item: len(item["loc"]))  # a missing section before a field
         lines = [_explain(item) for item in errors[:MOST_ERRORS]]
         raise ParameterError(f"{name}: " + "; ".join(lines)) from None
 
 
+def require_consistent(params: Params) -> None:
+    """Refuse parameters of different sections that contradict each other.
+
+    Raises:
+        ParameterError: a kernel is wider than the input, or shares give no pixel or the same pixels.
+    """
+    size = params.model.input_size
+    for kernel in params.perturbation.kernels:
+        if kernel > size:
+            raise ParameterError(
+                f"perturbation.kernels: {kernel} is wider than the input, model.input_size={size}; take a smaller one"
+            )
+    for section in ("iou", "perturbation"):
+        shares = {}
+        for share in getattr(params, section).shares:
+            count = round(share * size**2)
+            place = f"{section}.shares: {share} of {size} x {size} pixels (model.input_size)"
+            if count == 0:
+                raise ParameterError(f"{place} is no pixel; raise it")
+            if count in shares:
+                raise ParameterError(f"{place} is {count} pixels, as is {shares[count]}; take one of them out")
+            shares[count] = share
+
+
+PATHS = [("data", "root"), ("model", "weights"), ("transfer", "run")]
+"""Parameters that name a file or folder."""
+
+
+def with_absolute_paths(params: Params, folder: Path) -> Params:
+    """The parameters with `folder` before every relative path, and the user's home in place of ~."""
+    changed = {}
+    for section, name in PATHS:
+        values = getattr(params, section)
+        value = getattr(values, name)
+        if value is not None and value not in WEIGHTS:
+            path = folder / Path(value).expanduser()
+            changed[section] = values.model_copy(update={name: str(path)})
+    return params.model_copy(update=changed)
+
+
 def _apply(override: str, values: dict) -> None:
     key, equals, text = override.partition("=")
-    section, dot, field = key.partition(".")
+    section, dot, field = key.strip().partition(".")
     if not (equals and dot and section and field):
         raise ParameterError(f"--set {override}: expected section.name=value")
     if section not in Params.model_fields:
         raise ParameterError(f"--set {override}: {_unknown(section)}")
-    if field not in Params.model_fields[section].annotation.model_fields:
+    fields = Params.model_fields[section].annotation.model_fields
+    if field not in fields:
         raise ParameterError(f"--set {override}: {_unknown(section, field)}")
+    text = text.strip()
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
     try:
-        values.setdefault(section, {})[field] = _read_yaml(text)
+        value = text if _is_text(fields[field].annotation) and not quoted else _read_yaml(text)
     except ValueError as error:
-        raise ParameterError(f"--set {override[:80]}: {error}") from None
+        advice = "; put text that holds # between quotes" if " #" in text else ""
+        raise ParameterError(f"--set {override[:80]}: {error}{advice}") from None
+    values.setdefault(section, {})[field] = value
+
+
+def _is_text(annotation: object) -> bool:
+    """Whether a parameter is text: any, one of some words, or none.
+
+    >>> _is_text(str | None), _is_text(Literal["auto", "cpu"]), _is_text(list[str])
+    (True, True, False)
+    """
+    if get_origin(annotation) is UnionType:
+        return any(_is_text(choice) for choice in get_args(annotation))
+    if get_origin(annotation) is Literal:
+        return all(isinstance(word, str) for word in get_args(annotation))
+    return annotation is str
 
 
 def _unknown(*names: str) -> str:
@@ -375,15 +495,27 @@ def effective(parameters: dict[str, object]) -> dict[str, object]:
     }
 
 
+class _TextLoader(yaml.BaseLoader):
+    """Reads every value as text, so that no text is taken for a number, a date or a truth value."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        """A mapping, none of whose keys stands there twice."""
+        keys = [key.value for key, _ in node.value]
+        for position, key in enumerate(keys):
+            if key in keys[:position]:
+                raise yaml.constructor.ConstructorError(None, None, f"{key!r} stands there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def _read_yaml(text: str) -> object:
-    """The value of a YAML text.
+    """Text, list or mapping that a YAML text holds.
 
     Raises:
-        ValueError: in one line, why it has none.
+        ValueError: in one line, why it holds none.
     """
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:  # a date that does not exist is a ValueError
+        return _TextLoader(text).get_single_data()
+    except yaml.YAMLError as error:
         raise ValueError(f"the value is not valid YAML ({' '.join(str(error).split())})") from None
     except RecursionError:
         raise ValueError("brackets are nested too deeply") from None

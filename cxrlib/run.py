@@ -18,35 +18,44 @@ from cxrlib.explain.explanations import Explanations, load_explanations, save_ex
 from cxrlib.model.batches import StoredInputs
 from cxrlib.model.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
 from cxrlib.model.inference import inference_copy
-from cxrlib.params import check_params, effective, load_params
+from cxrlib.params import check_params, effective, load_params, require_consistent, with_absolute_paths
 from cxrlib.runtime.device import inference_dtype, use_device
-from cxrlib.runtime.files import PROJECT_ROOT, fingerprint, read_json, write_json
+from cxrlib.runtime.files import PROJECT_ROOT, fingerprint, from_root, read_json, write_json
 from cxrlib.runtime.fingerprints import code_fingerprints, imported_names
 from cxrlib.show.artefacts import write_figure, write_table
 from cxrlib.show.figures.style import set_style
+from cxrlib.stages.abroad import Tested, explain_home_and_abroad
 from cxrlib.stages.explain import explain_split
 from cxrlib.stages.inputs import network_inputs
 from cxrlib.stages.predict import predict_all
 from cxrlib.stages.prepare import open_data, prepare_cohort
 from cxrlib.stages.train import experiment_order, train_experiment
 from cxrlib.workflow.filelog import RUN_ID
+from cxrlib.workflow.interactive import INTERACTIVE, interactive_folder, made_by_hand
 from cxrlib.workflow.notebooks import NOTEBOOKS, code_of
 
 DISPLAY_WIDTH = 800
 """Pixels of a figure's width in the notebook."""
 BY_HAND = "smoke"
 """The profile of a notebook that is run by hand in a folder where no run has left its parameters."""
+PARTS = ("data", "models", "maps")
+"""Folders of a run that notebooks read."""
 
 
 class Run:
     """One notebook's view of its run.
 
+    A notebook that run_all.py executes reads and writes the run's folder. A notebook that is run by hand reads what the
+    run has made, and saves in the folder `interactive` below it: the record of a finished run stays as it is.
+
     Args:
         notebook: name of the notebook, e.g. "06_iou".
-        folder: the run's folder; a relative one is resolved from the project root.
+        folder: the run's folder. A relative path, here and in `sections`, counts from the project's folder, since
+            JupyterLab and papermill start kernels in different ones.
         sections: what the notebook's parameters cell says, by section; a parameter that it leaves out is the run's own.
 
     Attributes:
+        folder: where this notebook reads and writes.
         params: the notebook's sections, validated; only those that its parameters cell declares, since whether its
             results still stand is decided by these.
         id: fingerprint of what run_all.py executed, also in the manifest; "interactive" in a notebook run by hand.
@@ -56,15 +65,20 @@ class Run:
     """
 
     def __init__(self, notebook: str, folder: str, **sections: dict) -> None:
-        self.notebook = notebook
-        self.folder = PROJECT_ROOT / folder
-        self.id = os.environ.get(RUN_ID, "interactive")
-        values = {} if RUN_ID in os.environ else self._parameters_of_run()  # run_all.py gives each section whole
+        run_folder = PROJECT_ROOT / folder
+        by_hand = RUN_ID not in os.environ
+        values = self._parameters_of(run_folder) if by_hand else {}  # run_all.py gives each section whole
         for name, section in sections.items():
             values[name] = values.get(name, {}) | section
-        checked = check_params(values, notebook)
+        checked = with_absolute_paths(check_params(values, notebook), PROJECT_ROOT)
+        if by_hand:
+            require_consistent(checked)
+        self.notebook = notebook
+        self.id = os.environ.get(RUN_ID, "interactive")
         self.params = SimpleNamespace(**{name: getattr(checked, name) for name in sections})
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder = interactive_folder(run_folder, *PARTS) if by_hand else run_folder
+        if by_hand:
+            display(Markdown(_said_by_hand(run_folder)))
         set_style()
 
     def prepare_data(self) -> pd.DataFrame:
@@ -74,6 +88,8 @@ class Run:
             What was skipped or changed: image_id, row, reason.
         """
         data, workers = self.params.data, self.params.compute.workers
+        if RUN_ID not in os.environ:
+            interactive_folder(self.folder.parent, "source")
         source = open_data(data, self.path("source"), workers)
         return prepare_cohort(source, self.path("data"), data, self.params.labels, workers)
 
@@ -88,6 +104,12 @@ class Run:
         settings = (self.path("models"), self.params.gradcam, self.params.compute, self.path("maps", "test.npz"))
         return explain_split(self.cohort, "test", *settings)
 
+    def explain_home_and_abroad(self) -> tuple[Tested, Tested]:
+        """The test studies of the run that `transfer.run` names and those of this one, explained by its model."""
+        home = self.params.transfer.run
+        settings = (self.params.gradcam, self.params.compute)
+        return explain_home_and_abroad(self.folder if home is None else Path(home), self.folder, *settings)
+
     def predict(self) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
         """Labels and probabilities of every experiment's test studies, image_id by class."""
         return predict_all(self.cohort, "test", self.path("models"), self.explanations, self.params.compute)
@@ -95,7 +117,7 @@ class Run:
     @cached_property
     def cohort(self) -> Cohort:
         """What notebook 01 prepared."""
-        return load_cohort(self.path("data"))
+        return load_cohort(self.folder / "data")
 
     @cached_property
     def device(self) -> torch.device:
@@ -121,7 +143,7 @@ class Run:
     @cached_property
     def explanations(self) -> Explanations:
         """Probabilities and Grad-CAM maps of the test split, as notebook 03 stored them."""
-        return load_explanations(self.path("maps", "test.npz"))
+        return load_explanations(self.folder / "maps" / "test.npz")
 
     def inputs(self, image_ids: list[str]) -> StoredInputs:
         """Images of some studies in the explained network's frame, uint8 (n, 1, size, size), read when indexed."""
@@ -204,11 +226,12 @@ class Run:
 
     @cached_property
     def _stored_model(self) -> tuple[nn.Module, Checkpoint]:
-        return load_checkpoint(checkpoint_path(self.path("models"), self.cohort.experiment), self.device)
+        return load_checkpoint(checkpoint_path(self.folder / "models", self.cohort.experiment), self.device)
 
-    def _parameters_of_run(self) -> dict[str, dict]:
-        """All sections as the run's other notebooks used them."""
-        path = self.folder / "params.json"
+    @staticmethod
+    def _parameters_of(run_folder: Path) -> dict[str, dict]:
+        """All sections as the notebooks of a run used them."""
+        path = run_folder / "params.json"
         return read_json(path)["parameters"] if path.exists() else load_params(BY_HAND).model_dump()
 
     @property
@@ -230,3 +253,11 @@ class Run:
                 "run": self.id,
             },
         )
+
+
+def _said_by_hand(run_folder: Path) -> str:
+    """Where a notebook that is run by hand saves, and which of its inputs were made by hand too."""
+    own = made_by_hand(run_folder, *PARTS)
+    read = f"It reads {' and '.join(own)} that were made there; delete that folder to begin again." if own else ""
+    saves = f"Run by hand: this notebook saves in `{from_root(run_folder)}/{INTERACTIVE}`."
+    return f"{saves} The run itself stays as it is. {read}"

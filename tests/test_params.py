@@ -1,11 +1,22 @@
 import copy
+from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxrlib.params import PROFILES, ParameterError, Params, check_params, load_params, profile_names
+from cxrlib.evaluate.perturbation import blurred_image
+from cxrlib.params import (
+    PROFILES,
+    ParameterError,
+    Params,
+    check_params,
+    load_params,
+    profile_names,
+    with_absolute_paths,
+)
 
 
 @pytest.fixture
@@ -72,7 +83,15 @@ def test_thesis_profile_has_the_numbers_of_the_thesis():
         ("data", "seed", None),
         ("model", "architecture", "resnet101"),
         ("model", "output_stride", 8),
-        ("training", "learning_rate", yaml.safe_load("1e-3")),  # YAML reads a string
+        ("training", "learning_rate", "1e-3"),  # a number must be a number where it can be one
+        ("iou", "shares", [0.1, 0.1]),
+        ("perturbation", "shares", [0.1, 0.2, 0.1]),
+        ("perturbation", "kernels", [11, 11]),
+        ("smoothgrad", "noise_levels", [0.1, 0.1]),
+        ("labels", "experiments", {"a": ["Cardiomegaly", "Cardiomegaly"]}),
+        ("labels", "experiments", {"a": ["Cardiomegaly", ""]}),
+        ("labels", "experiments", {"a b": ["x", "y"], "A b": ["x", "z"]}),
+        ("labels", "experiments", {"caf\u00e9": ["x", "y"], "cafe\u0301": ["x", "z"]}),
         ("training", "learning_rate", -0.1),
         ("training", "epochs", "6"),
         ("training", "pos_weight", 1),
@@ -133,13 +152,53 @@ def test_unknown_profile_lists_the_profiles():
         load_params("dmo")
 
 
-def test_overrides_are_read_as_yaml():
+def test_overrides_of_every_type():
     params = load_params(
         "smoke", ["training.epochs=3", "iou.shares=[0.1, 0.2]", "compute.device=cpu", "model.weights=null"]
     )
     assert params.training.epochs == 3
     assert params.iou.shares == [0.1, 0.2]
     assert (params.compute.device, params.model.weights) == ("cpu", None)
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("data.root=/data/set #2", "/data/set #2"),
+        ("data.root=/data/a: b", "/data/a: b"),
+        ("data.root=007", "007"),
+        ("data.root=2023-01-01", "2023-01-01"),
+        ("data.root=1:30", "1:30"),
+        ("data.root=yes", "yes"),
+        ("data.root=C:\\data\\set", "C:\\data\\set"),
+        ("data.root=[a]", "[a]"),
+        ("data.root=*", "*"),
+        ("data.root='a", "'a"),
+        ("data.root= /data/set ", "/data/set"),
+        ("data.root='/data/set #2'", "/data/set #2"),
+        ('data.root="a\\tb"', "a\tb"),
+        ("data.root=null", None),
+        ("data.root=", None),
+        ("data.seed=010", 10),
+        ("data.seed=3.0", 3),
+        ("training.learning_rate=1e-3", 0.001),
+        ("training.learning_rate=1E-3", 0.001),
+        ("training.learning_rate=.5", 0.5),
+        ("training.learning_rate=1", 1.0),
+        ("training.pos_weight=no", False),
+        ("training.pos_weight=True", True),
+        ("model.output_stride=32", 32),
+        ("smoothgrad.noise_levels=[1e-1, '0.2']", [0.1, 0.2]),
+        (
+            "labels.experiments={7 labels: [007, No], NA: [null, 1e5]}",
+            {"7 labels": ["007", "No"], "NA": ["null", "1e5"]},
+        ),
+    ],
+)
+def test_a_value_is_read_for_its_parameter(override, value):
+    section, _, name = override.partition("=")[0].partition(".")
+    found = getattr(getattr(load_params("smoke", [override]), section), name)
+    assert (found, type(found)) == (value, type(value))
 
 
 def test_the_last_override_wins():
@@ -155,13 +214,62 @@ def test_the_last_override_wins():
         ("trainin.epochs=3", "training"),
         ("training.epoch=3", "epochs"),
         ("training.epochs=three", "training.epochs"),
-        ("training.learning_rate=1e-3", "training.learning_rate"),
+        ("training.epochs=0x10", "training.epochs"),
+        ("training.epochs=1:30", "training.epochs"),
+        ("training.epochs=3.5", "training.epochs"),
+        ("training.epochs=null", "training.epochs"),
+        ("training.learning_rate=0,001", "training.learning_rate"),
+        ("training.learning_rate=nan", "training.learning_rate"),
+        ("training.pos_weight=maybe", "training.pos_weight"),
+        ("model.output_stride=8", "model.output_stride"),
+        ("iou.shares=0.1", "iou.shares"),
         ("iou.shares=[0.1", "iou.shares"),
+        ("iou.shares=[0.1, 0.10]", "0.1 stands there twice"),
+        ("labels.experiments={7 labels: [a #1, b]}", "put text that holds # between quotes"),
+        ("labels.experiments={7 labels: [a, b], 7 labels: [a, c]}", "'7 labels' stands there twice"),
     ],
 )
 def test_wrong_override_is_refused(override, named):
     with pytest.raises(ParameterError, match=named.replace(".", r"\.")):
         load_params("smoke", [override])
+
+
+def test_a_profile_s_section_stands_there_once(tmp_path, monkeypatch):
+    (tmp_path / "own.yaml").write_text("data:\n  seed: 1\niou: {}\ndata:\n  source: demo\n")
+    monkeypatch.setattr("cxrlib.params.PROFILES", tmp_path)
+    with pytest.raises(ParameterError, match="'data' stands there twice"):
+        load_params("own")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "named"),
+    [
+        (["perturbation.kernels=[49]"], "perturbation.kernels: 49 .* model.input_size=48"),
+        (["model.input_size=32", "perturbation.kernels=[11, 65]"], "65 .* model.input_size=32"),
+        (["iou.shares=[0.0001]"], "iou.shares: 0.0001 of 48 x 48 pixels .* no pixel"),
+        (["perturbation.shares=[0.1, 0.0002]"], "perturbation.shares: 0.0002 .* no pixel"),
+        (["iou.shares=[0.1, 0.10001]"], "iou.shares: 0.10001 .* is 230 pixels, as is 0.1"),
+    ],
+)
+def test_parameters_that_contradict_each_other(overrides, named):
+    with pytest.raises(ParameterError, match=named):
+        load_params("smoke", overrides)
+
+
+def test_a_kernel_as_wide_as_the_input_is_blurred():
+    params = load_params("smoke", ["perturbation.kernels=[47]"])
+    image = torch.zeros(1, params.model.input_size, params.model.input_size, dtype=torch.uint8)
+    assert blurred_image(image, *params.perturbation.kernels).shape == image.shape
+
+
+def test_a_relative_path_counts_from_the_folder_and_names_are_no_paths(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    params = load_params("smoke", ["data.root=x-rays", "model.weights=imagenet", "transfer.run=~/outputs/a"])
+    found = with_absolute_paths(params, Path("/here"))
+    assert (found.data.root, found.model.weights) == ("/here/x-rays", "imagenet")
+    assert found.transfer.run == "/home/somebody/outputs/a"
+    assert with_absolute_paths(found, Path("/there")) == found
+    assert with_absolute_paths(load_params("smoke"), Path("/here")) == load_params("smoke")
 
 
 def test_params_cannot_change(values):
@@ -171,14 +279,19 @@ def test_params_cannot_change(values):
     assert Params.model_validate(params.model_dump()) == params
 
 
-shares = st.floats(0.001, 0.4)
+SHARES = st.floats(0.001, 0.4)
+TEXTS = st.text("abc/.-_ é:#'\"{}[]&*!|>%@", min_size=1, max_size=12).filter(
+    lambda text: text == text.strip() and text[0] not in "'\""
+)
 
 
 @given(
-    data=st.fixed_dictionaries({"valid_share": shares, "test_share": shares, "seed": st.integers(0, 2**32 - 1)}),
+    data=st.fixed_dictionaries({"valid_share": SHARES, "test_share": SHARES, "seed": st.integers(0, 2**32 - 1)}),
     training=st.fixed_dictionaries({"learning_rate": st.floats(1e-300, 1e300), "pos_weight": st.booleans()}),
-    model=st.fixed_dictionaries({"weights": st.none() | st.text("abc/.-_ é:#'\"{}[]&*!|>%@", max_size=12)}),
-    iou=st.fixed_dictionaries({"shares": st.lists(shares, min_size=1, max_size=5)}),
+    model=st.fixed_dictionaries({"weights": st.none() | TEXTS}),
+    iou=st.fixed_dictionaries(
+        {"shares": st.lists(SHARES, min_size=1, max_size=5, unique_by=lambda share: round(share * 48**2))}
+    ),
 )
 def test_any_parameters_come_back_from_yaml_and_from_the_command_line(data, training, model, iou):
     """Dumped and read again, or given one by one with --set, they are the same to the last bit."""
@@ -187,9 +300,11 @@ def test_any_parameters_come_back_from_yaml_and_from_the_command_line(data, trai
     for section, fields in changes.items():
         values[section] |= fields
     params = check_params(values, "smoke")
-    assert check_params(yaml.safe_load(yaml.safe_dump(params.model_dump())), "smoke") == params
+    dumped = yaml.safe_dump(params.model_dump())
+    assert check_params(yaml.safe_load(dumped), "smoke") == params
+    assert check_params(yaml.load(dumped, yaml.BaseLoader), "smoke", of_text=True) == params
     overrides = [
-        f"{section}.{name}={yaml.safe_dump(value, width=10_000, default_flow_style=True)}"
+        f"{section}.{name}={'null' if value is None else value}"
         for section, fields in changes.items()
         for name, value in fields.items()
     ]

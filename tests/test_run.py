@@ -1,6 +1,7 @@
 """A run's folder: artefacts with provenance, rendered results named as such."""
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +16,21 @@ from cxrlib.evaluate.bootstrap import study_weights
 from cxrlib.model.networks import normalise
 from cxrlib.params import ParameterError, load_params
 from cxrlib.run import Run
-from cxrlib.runtime.files import whole_file, write_json
+from cxrlib.runtime.errors import Missing
+from cxrlib.runtime.files import PROJECT_ROOT, file_sha256, whole_file, write_json
+from cxrlib.workflow.filelog import RUN_ID
+from cxrlib.workflow.interactive import made_by_hand
+
+
+@pytest.fixture(autouse=True)
+def under_run_all(monkeypatch):
+    """A notebook of these tests is one that run_all.py executes, if the test does not say otherwise."""
+    monkeypatch.setenv(RUN_ID, "0123456789ab")
+
+
+@pytest.fixture
+def by_hand(monkeypatch):
+    monkeypatch.delenv(RUN_ID)
 
 
 def make_run(tmp_path, rendered):
@@ -34,6 +49,7 @@ def test_tables_of_rendered_images_say_so(tmp_path):
     assert (tmp_path / "tables" / "other.csv").read_text() == "value\n1.5\n"
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_a_section_takes_from_the_run_what_its_cell_leaves_out(tmp_path):
     run = Run("06_iou", str(tmp_path), iou={"union": "sum"})
     assert run.params.iou == load_params("smoke", ["iou.union=sum"]).iou
@@ -44,6 +60,29 @@ def test_a_section_takes_from_the_run_what_its_cell_leaves_out(tmp_path):
         _ = run.params.training  # not declared: it would not make the notebook stale
     with pytest.raises(ParameterError, match="06_iou: iou.unoin"):
         Run("06_iou", str(tmp_path), iou={"unoin": "sum"})
+    with pytest.raises(ParameterError, match="perturbation.kernels: 73 is wider than the input, model.input_size=72"):
+        Run("07_perturbation", str(tmp_path), perturbation={"kernels": [73]})
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_paths_in_a_notebook_count_from_the_project(tmp_path):
+    run = Run("01_data", str(tmp_path), data={"source": "folder", "root": "x-rays"})
+    assert run.params.data.root == str(PROJECT_ROOT / "x-rays")
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_a_notebook_opened_before_the_first_leaves_no_folder(tmp_path, capsys):
+    run = Run("06_iou", str(tmp_path / "new"), iou={})
+    for read in ("cohort", "explanations", "network"):
+        with pytest.raises(Missing):
+            getattr(run, read)
+    assert list(tmp_path.iterdir()) == [] and "Markdown" in capsys.readouterr().out
+
+
+def files_of(folder):
+    """Hash of every file of a run, those in the folder `interactive` left out."""
+    files = [path for path in folder.rglob("*") if path.is_file() and "interactive" not in path.parts]
+    return {path: file_sha256(path) for path in files}
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +128,30 @@ def test_what_is_there_is_read_not_made_again(small_run):
     run.explain()
     after = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*") if path.is_file()}
     assert after == before
+
+
+@pytest.mark.slow
+def test_a_notebook_by_hand_reads_the_run_and_writes_beside_it(small_run, by_hand):
+    recorded = small_run[0]
+    settings = {name: section.model_dump() for name, section in vars(recorded.params).items()}
+    before = files_of(recorded.folder)
+    same = Run(recorded.notebook, str(recorded.folder), **settings)
+    assert same.folder == recorded.folder / "interactive"
+    same.prepare_data(), same.train()
+    assert torch.equal(same.explain().maps, recorded.explanations.maps)
+    assert made_by_hand(recorded.folder, "models", "maps") == []
+
+    settings["training"] |= {"learning_rate": 0.02}
+    settings["data"] |= {"image_size": 80}
+    other = Run(recorded.notebook, str(recorded.folder), **settings)
+    other.prepare_data(), other.train(), other.explain()
+    other.save_table("table_03", pd.DataFrame({"value": [1.5]}), "A caption.")
+    assert other.cohort.size == 80 and not torch.equal(other.explanations.maps, recorded.explanations.maps)
+    assert made_by_hand(recorded.folder, "data", "models", "maps") == ["data", "models", "maps"]
+    assert (other.folder / "tables" / "table_03.csv").exists()
+    assert files_of(recorded.folder) == before
+    assert Run("06_iou", str(recorded.folder), iou={}).cohort.size == 80  # what was made by hand is read by hand
+    shutil.rmtree(other.folder)
 
 
 @pytest.mark.slow

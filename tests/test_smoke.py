@@ -8,13 +8,14 @@ import sys
 import nbformat
 import numpy as np
 import pandas as pd
+import papermill
 import pytest
 from fixtures import SEVEN, run_all
 from scipy.stats import spearmanr
 from sklearn.metrics import f1_score
 
 from cxrlib.explain.explanations import load_explanations
-from cxrlib.runtime.files import PROJECT_ROOT
+from cxrlib.runtime.files import PROJECT_ROOT, file_sha256
 from cxrlib.thesis.items import thesis_items
 
 
@@ -94,6 +95,22 @@ def test_one_notebook_alone_reads_what_the_others_left(smoke):
         assert table.read_bytes() == before
     finally:
         table.write_bytes(before)
+
+
+def test_a_notebook_run_by_hand_changes_nothing_of_a_finished_run(smoke, tmp_path):
+    files = [path for path in smoke.rglob("*") if path.is_file()]
+    before = {path: file_sha256(path) for path in files}
+    changes = {"02_training": {"training": {"learning_rate": 0.02}}, "06_iou": {"iou": {"union": "sum"}}}
+    for name, sections in changes.items():
+        executed, notebook = tmp_path / f"{name}.ipynb", PROJECT_ROOT / "notebooks" / f"{name}.ipynb"
+        papermill.execute_notebook(notebook, executed, {"run_folder": str(smoke), **sections}, progress_bar=False)
+        assert f"saves in `{smoke}/interactive`" in executed.read_text()
+    made = {path.relative_to(smoke / "interactive").as_posix() for path in (smoke / "interactive").rglob("*")}
+    assert {"tables/table_06.csv", "figures/figure_30.png", "models/7_labels.safetensors"} <= made
+    assert {path: file_sha256(path) for path in files} == before
+    assert run_all("smoke", "--out", str(smoke), "--verify").returncode == 0
+    assert "Results in" in run_all("smoke", "--out", str(smoke)).stdout  # all is fresh
+    shutil.rmtree(smoke / "interactive")
 
 
 def test_two_processes_find_the_models_and_make_the_same_store(smoke, tmp_path):

@@ -62,7 +62,7 @@ def work_on(path: Path, identity: str) -> Path:
     made_by, files = _read(path)
     if made_by == identity:
         for file, facts in files.items():
-            if _is_whole(file, facts):
+            if _is_whole(file, facts) and not file.is_symlink():  # what a link leads to is another folder's
                 _move(file, work / file.relative_to(path.parent))
             else:
                 file.unlink(missing_ok=True)

@@ -8,7 +8,6 @@ from cxrlib.evaluate.transfer import shared_labels, with_labels
 from cxrlib.explain.explanations import Explanations
 from cxrlib.model.checkpoint import checkpoint_path
 from cxrlib.params import Compute, Gradcam
-from cxrlib.runtime.files import PROJECT_ROOT
 from cxrlib.stages.explain import explain_studies
 
 
@@ -28,7 +27,7 @@ def explain_home_and_abroad(
     already is not computed again.
 
     Args:
-        home: folder of the run whose model is tested; a relative one is resolved from the project's root.
+        home: folder of the run whose model is tested.
         abroad: folder of the run whose test studies it has not seen; it may be `home` itself.
         gradcam, compute: as in `explain_studies`.
 
@@ -39,7 +38,6 @@ def explain_home_and_abroad(
         Missing: a folder holds no cohort.
         Refusal: as `shared_labels`.
     """
-    home, abroad = PROJECT_ROOT / home, PROJECT_ROOT / abroad
     cohorts = {"home": load_cohort(home / "data"), "abroad": load_cohort(abroad / "data")}
     labels = shared_labels(*cohorts.values())
     model_path = checkpoint_path(home / "models", cohorts["home"].experiment)

@@ -10,7 +10,6 @@ from cxrlib.data.annotations import public_annotations_path, read_annotations
 from cxrlib.data.images import ImageError, read_grey, resize_square
 from cxrlib.data.render.studies import draw_studies
 from cxrlib.params import Data, Params
-from cxrlib.runtime.files import PROJECT_ROOT
 from cxrlib.stages.prepare import open_data
 
 TIMED = 3
@@ -71,7 +70,7 @@ def _look(data: Data) -> tuple[int, str, float, int]:
         rows = draw_studies(annotations, data.n_studies, data.no_finding_share, data.seed)
         found = f"{len(rows):,} annotation rows and renders {data.n_studies:,} images"
         return data.n_studies, found, RENDERED_SECONDS, data.n_studies
-    source = open_data(data, PROJECT_ROOT, workers=1)
+    source = open_data(data, Path(), workers=1)
     found = f"{len(source.images):,} images and {len(source.annotations):,} annotation rows of {source.description}"
     if len(source.skipped):
         reasons = source.skipped["reason"].value_counts()

@@ -12,11 +12,11 @@ from cxrlib.data.sources.registry import open_source
 from cxrlib.data.split import split_hash, split_studies
 from cxrlib.params import Data, Labels, ParameterError
 from cxrlib.runtime.errors import Refusal
-from cxrlib.runtime.files import PROJECT_ROOT, file_sha256, fingerprint, whole_file, write_json
+from cxrlib.runtime.files import file_sha256, fingerprint, whole_file, write_json
 
 
 def open_data(data: Data, rendered_folder: Path, workers: int) -> Source:
-    """Open the source that the parameters name; a relative `data.root` is resolved from the project's root.
+    """Open the source that the parameters name.
 
     Args:
         data: the data section.
@@ -26,7 +26,7 @@ def open_data(data: Data, rendered_folder: Path, workers: int) -> Source:
         SourceError: the folder does not hold the data set.
         AnnotationError: its annotations cannot be used.
     """
-    root = PROJECT_ROOT / data.root if data.root else None
+    root = Path(data.root) if data.root else None
     drawn = (data.n_studies, data.no_finding_share, data.seed)
     return open_source(data.source, root, rendered_folder, *drawn, workers)
 

@@ -16,12 +16,12 @@ from cxrlib.model.batches import StoredInputs
 from cxrlib.model.checkpoint import Checkpoint, checkpoint_path, checkpoint_writer
 from cxrlib.model.networks import build_resnet
 from cxrlib.model.training import Recipe, measure, train
-from cxrlib.model.weights import PUBLISHED, load_weights, weights_file
+from cxrlib.model.weights import load_weights, weights_file
 from cxrlib.params import Compute, Model, Params, Training
 from cxrlib.runtime.device import seed_everything, use_device
 from cxrlib.runtime.distributed import rank, wait_for_all
 from cxrlib.runtime.errors import Refusal
-from cxrlib.runtime.files import PROJECT_ROOT, file_fingerprint, fingerprint, whole_file
+from cxrlib.runtime.files import file_fingerprint, fingerprint, whole_file
 from cxrlib.runtime.fingerprints import code_fingerprint
 from cxrlib.runtime.memory import is_out_of_memory
 from cxrlib.runtime.store import is_kept, keep, work_on, working_folder
@@ -65,7 +65,7 @@ def train_experiment(
     classes = cohort.experiments[experiment]
     path = checkpoint_path(folder, experiment)
     losses_path = path.with_suffix(".csv")
-    weights, recipe = _first_weights(model), Recipe(**training.model_dump(exclude={"warm_start_epochs"}))
+    weights, recipe = model.weights, Recipe(**training.model_dump(exclude={"warm_start_epochs"}))
     if training.epochs and training.warm_start_epochs and experiment != cohort.experiment:
         weights = str(checkpoint_path(folder, cohort.experiment))
         recipe = _continued(recipe, training.warm_start_epochs)
@@ -114,11 +114,6 @@ def _network_to_train(model: Model, weights: str | None, classes: list[str], epo
             f"{', '.join(untrained)}; take these out of labels.experiments, or train"
         )
     return network
-
-
-def _first_weights(model: Model) -> str | None:
-    """What `load_weights` takes; a relative path is resolved from the project's root."""
-    return model.weights if model.weights in (None, *PUBLISHED) else str(PROJECT_ROOT / model.weights)
 
 
 def _continued(recipe: Recipe, epochs: int) -> Recipe:

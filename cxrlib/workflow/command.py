@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from cxrlib.params import Params, load_params, profile_names
+from cxrlib.params import Params, load_params, profile_names, with_absolute_paths
 from cxrlib.runtime.errors import EXIT_CODE, Refusal, system_errors_refused
 from cxrlib.runtime.files import PROJECT_ROOT
 
@@ -53,19 +53,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECTION.NAME=VALUE",
         action="append",
         default=[],
-        help="change one parameter, e.g. training.epochs=3; may be repeated",
+        help="change one parameter, e.g. training.epochs=3; may be repeated; paths count from the working folder",
     )
     parser.add_argument("--out", metavar="FOLDER", type=Path, help="work here instead of in outputs/<profile>")
 
 
 def read_arguments(options: argparse.Namespace) -> tuple[Params, Path]:
-    """The validated parameters and the absolute folder of a run.
+    """The validated parameters and the folder of a run; relative paths count from the working folder.
 
     Raises:
         ParameterError: as `cxrlib.params.load_params`.
     """
     folder = (options.out or PROJECT_ROOT / "outputs" / options.profile).resolve()
-    return load_params(options.profile, options.overrides), folder
+    return with_absolute_paths(load_params(options.profile, options.overrides), Path.cwd()), folder
 
 
 def run_together(work: Callable[[Params, Path], list[Path]], name: str, description: str) -> None:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from cxrlib.params import effective
+from cxrlib.params import PATHS, effective
 from cxrlib.runtime.environment import environment
 from cxrlib.runtime.files import PROJECT_ROOT, fingerprint
 from cxrlib.workflow.manifest import DONE, EDITED, FAILED, Manifest
@@ -23,12 +23,9 @@ def input_files(parameters: dict[str, object]) -> dict[str, str]:
 
     Names, sizes and times of change stand for contents: a data set can have 190 GB.
     """
-    found = {}
-    for section, values in parameters.items():
-        for name, value in values.items() if isinstance(values, dict) else []:
-            if isinstance(value, str) and value and os.path.exists(PROJECT_ROOT / value):
-                found[f"{section}.{name}"] = fingerprint(list(_identities(PROJECT_ROOT / value)))
-    return found
+    named = [(section, name, parameters.get(section, {}).get(name)) for section, name in PATHS]
+    existing = [(section, name, Path(value)) for section, name, value in named if value and os.path.exists(value)]
+    return {f"{section}.{name}": fingerprint(list(_identities(path))) for section, name, path in existing}
 
 
 def _identities(path: Path) -> Iterable[tuple]:

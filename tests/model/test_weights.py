@@ -16,9 +16,8 @@ from cxrlib.model.inference import inference_copy
 from cxrlib.model.networks import build_resnet, normalise
 from cxrlib.model.pooling import pooled_at
 from cxrlib.model.weights import CHEST_OUTPUTS, CHEST_URL, load_weights, read_state
-from cxrlib.params import Model, ParameterError, check_params, load_params
+from cxrlib.params import ParameterError, check_params, load_params
 from cxrlib.runtime.errors import Refusal
-from cxrlib.stages import train as stage
 
 CLASSES = ["A", "B", "C"]
 CHEST_FILE = CHEST_URL.rpartition("/")[2]
@@ -34,26 +33,11 @@ def resnet18_state():
     return models.resnet18(weights=None).state_dict()
 
 
-def test_a_relative_path_starts_at_the_project(tmp_path, monkeypatch):
-    monkeypatch.setattr(stage, "PROJECT_ROOT", tmp_path)
-    save_file(resnet18_state(), tmp_path / "own.safetensors")
-    path = stage._first_weights(Model(architecture="resnet18", weights="own.safetensors"))
-    network = build_resnet("resnet18", 3)
-    assert load_weights(network, path, CLASSES) == CLASSES
-    assert torch.equal(network.conv1.weight, resnet18_state()["conv1.weight"])
-    assert weights.weights_file(path) == tmp_path / "own.safetensors"
-
-
 def test_a_path_is_taken_as_given(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     save_file(resnet18_state(), "own.safetensors")
     assert load_weights(build_resnet("resnet18", 3), "own.safetensors", CLASSES) == CLASSES
     assert weights.weights_file("absent.safetensors") is None
-
-
-@pytest.mark.parametrize("name", [None, "imagenet"])
-def test_published_weights_have_no_path(name):
-    assert stage._first_weights(Model(weights=name)) == name
 
 
 # torchvision

@@ -71,9 +71,14 @@ def test_format_and_title(path):
 
 
 @each_notebook
+def test_a_notebook_opened_by_hand_changes_no_parameter_unless_its_cell_says_so(path):
+    assert declared_parameters(path) == {"run_folder": "outputs/smoke"} | dict.fromkeys(sections_of(path), {})
+
+
+@each_notebook
 def test_every_parameter_shown_has_the_value_of_the_smoke_profile(path):
-    smoke, shown = load_params("smoke").model_dump(), declared_parameters(path)
-    assert shown["run_folder"] == "outputs/smoke"
+    smoke, shown = load_params("smoke").model_dump(), {}
+    exec(code_cells(path)[0].source.replace("    # ", "    "), shown)
     for name in sections_of(path):
         assert shown[name] == {key: smoke[name][key] for key in shown[name]}, name
 
