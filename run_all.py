@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from cxrlib.params import PROFILES, ParameterError, profile_names
+from cxrlib.params import PROFILES, ParameterError, Params, profile_names
 from cxrlib.runtime.errors import Refusal
 from cxrlib.show.browse.voila import serve
 from cxrlib.show.report.keep import keep_report
@@ -35,7 +35,7 @@ def _do(options: argparse.Namespace) -> int:
     if options.dry_run:
         _show_plan(plan)
         return 0
-    return 0 if runner.run(plan, keep_report) else 1
+    return 0 if runner.run(plan, keep_report, _check) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,6 +79,12 @@ def _plan(options: argparse.Namespace) -> runner.Plan:
     )
 
 
+def _check(params: Params, sections: set[str]) -> None:
+    from cxrlib.stages.preflight import check_before  # imports torch
+
+    check_before(params, sections)
+
+
 def _show_list(options: argparse.Namespace) -> None:
     print("Profiles")
     for name in profile_names():
@@ -90,14 +96,17 @@ def _show_list(options: argparse.Namespace) -> None:
 def _show_plan(plan: runner.Plan) -> None:
     _show_notebooks(plan)
     from cxrlib.stages.estimate import describe
+    from cxrlib.stages.prepare import check_source, planned_source
 
     print("Data")
-    for line in describe(plan.params, plan.folder):
+    source = planned_source(plan.params.data)
+    for line in describe(plan.params, plan.folder, source):
         print(f"  {line}")
     print("Parameters")
     for section, values in plan.params.model_dump().items():
         for name, value in values.items():
             print(f"  {section}.{name}={json.dumps(value)}")
+    check_source(source, plan.params.data, plan.params.labels)
 
 
 def _show_notebooks(plan: runner.Plan) -> None:

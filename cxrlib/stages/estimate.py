@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrlib.data.annotations import public_annotations_path, read_annotations
 from cxrlib.data.images import ImageError, read_grey, resize_square
-from cxrlib.data.render.studies import draw_studies
+from cxrlib.data.sources.base import Source
 from cxrlib.params import Data, Params
-from cxrlib.stages.prepare import open_data
 
 TIMED = 3
 """Images that are read to know how long one takes."""
@@ -39,13 +37,13 @@ STRIDE_16_COST = 1.6
 """A last block that works on four times as many cells."""
 
 
-def describe(params: Params, folder: Path) -> list[str]:
+def describe(params: Params, folder: Path, source: Source) -> list[str]:
     """Lines that say what would be read, the disk that it takes in `folder`, and about how long the parts take.
 
-    Raises:
-        Refusal: the data cannot be read; nothing has been written.
+    Args:
+        source: as `cxrlib.stages.prepare.planned_source` returns it.
     """
-    n_images, found, per_image, rendered = _look(params.data)
+    n_images, found, per_image, rendered = _look(source, params.data)
     parts = {
         "rendered files": rendered * RENDERED_BYTES,
         f"images of {params.data.image_size} px": n_images * params.data.image_size**2,
@@ -63,14 +61,11 @@ def describe(params: Params, folder: Path) -> list[str]:
     ]
 
 
-def _look(data: Data) -> tuple[int, str, float, int]:
+def _look(source: Source, data: Data) -> tuple[int, str, float, int]:
     """Number of images, what there is in words, seconds to prepare one on one core, and how many are rendered first."""
-    if data.source == "demo":
-        annotations, _ = read_annotations(public_annotations_path())
-        rows = draw_studies(annotations, data.n_studies, data.no_finding_share, data.seed)
-        found = f"{len(rows):,} annotation rows and renders {data.n_studies:,} images"
+    if source.rendered:
+        found = f"{len(source.annotations):,} annotation rows and renders {data.n_studies:,} images"
         return data.n_studies, found, RENDERED_SECONDS, data.n_studies
-    source = open_data(data, Path(), workers=1)
     found = f"{len(source.images):,} images and {len(source.annotations):,} annotation rows of {source.description}"
     if len(source.skipped):
         reasons = source.skipped["reason"].value_counts()

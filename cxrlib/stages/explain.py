@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import pandas as pd
+from torch import nn
 
 from cxrlib.data.cohort import Cohort, load_cohort
 from cxrlib.explain.batched import explain
 from cxrlib.explain.explanations import Explanations, join, load_explanations, save_explanations
-from cxrlib.explain.gradcam import LayerError
 from cxrlib.model.checkpoint import checkpoint_path, load_checkpoint
 from cxrlib.model.inference import inference_copy
+from cxrlib.model.networks import feature_map_shape
 from cxrlib.params import Compute, Gradcam, Params
 from cxrlib.runtime.device import inference_dtype, use_device
 from cxrlib.runtime.distributed import rank, wait_for_all, world_size
@@ -57,16 +58,14 @@ def explain_studies(
         work_on(path, identity)
     wait_for_all()
     network, checkpoint = load_checkpoint(model_path, use_device(compute.device, compute.threads, compute.precision))
+    require_feature_map(network, gradcam.layer, checkpoint.input_size)
     inputs = network_inputs(cohort, image_ids, checkpoint.input_size)
     network = inference_copy(network, gradcam.layer, inference_dtype(compute.precision))
     work, starts = working_folder(path, identity), range(0, len(image_ids), SHARD)
     shards = [(work / f"{start:06}.npz", slice(start, start + SHARD)) for start in starts]
     for shard, rows in progress(shards[rank() :: world_size()], "Grad-CAM", "shard"):
         if not is_kept(shard, identity):
-            try:
-                maps, probabilities = explain(network, inputs[rows], gradcam.layer, compute.batch_size)
-            except LayerError as error:
-                raise Refusal(f"gradcam.layer: {error}; choose a module whose output is a feature map") from None
+            maps, probabilities = explain(network, inputs[rows], gradcam.layer, compute.batch_size)
             index = pd.Index(image_ids[rows], name="image_id")
             frame = pd.DataFrame(probabilities.numpy(), index, checkpoint.classes)
             save_explanations(Explanations(frame, maps, checkpoint.input_size, identity, gradcam.layer), shard)
@@ -77,6 +76,31 @@ def explain_studies(
         save_explanations(explanations, path)
     wait_for_all()
     return explanations
+
+
+def require_feature_map(network: nn.Module, layer: str, size: int) -> None:
+    """Refuse a layer whose maps show no place.
+
+    Args:
+        network: on its device; the meta device will do.
+        layer: value of gradcam.layer.
+        size: side of the network's input in pixels.
+
+    Raises:
+        Refusal: the network has no such module, or its output is no feature map of at least two cells.
+    """
+    try:
+        shape = feature_map_shape(network, layer, size)
+    except AttributeError:
+        parts = ", ".join(name for name, _ in network.named_children())
+        raise Refusal(f"gradcam.layer: the network has no module {layer!r}; choose one of its parts {parts}") from None
+    if len(shape) != 3:
+        raise Refusal(f"gradcam.layer: {layer} gives {shape} numbers and no feature map; choose an earlier module")
+    if shape[1] * shape[2] == 1:
+        raise Refusal(
+            f"gradcam.layer: {layer} gives one cell for an image of {size} px, and its map would show no place; choose "
+            "an earlier module, raise model.input_size, or lower model.output_stride"
+        )
 
 
 def explain_test(params: Params, folder: Path) -> list[Path]:

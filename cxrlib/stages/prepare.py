@@ -8,6 +8,7 @@ import pandas as pd
 from cxrlib.data.annotations import BOX_COLUMNS, clip_boxes, union_labels
 from cxrlib.data.convert import convert_images
 from cxrlib.data.sources.base import Source
+from cxrlib.data.sources.demo import drawn_demo
 from cxrlib.data.sources.registry import open_source
 from cxrlib.data.split import split_hash, split_studies
 from cxrlib.params import Data, Labels, ParameterError
@@ -29,6 +30,17 @@ def open_data(data: Data, rendered_folder: Path, workers: int) -> Source:
     root = Path(data.root) if data.root else None
     drawn = (data.n_studies, data.no_finding_share, data.seed)
     return open_source(data.source, root, rendered_folder, *drawn, workers)
+
+
+def planned_source(data: Data) -> Source:
+    """The source that the parameters name as its tables have it: nothing is rendered, and no image is read.
+
+    Raises:
+        SourceError, AnnotationError: as `open_data`.
+    """
+    if data.source == "demo":
+        return drawn_demo(data.n_studies, data.no_finding_share, data.seed)
+    return open_data(data, Path(), workers=1)
 
 
 def prepare_cohort(source: Source, folder: Path, data: Data, labels: Labels, workers: int) -> pd.DataFrame:
@@ -59,8 +71,6 @@ def prepare_cohort(source: Source, folder: Path, data: Data, labels: Labels, wor
     usable = ~studies.index.isin(unreadable)
     split = _split(table[usable], studies["patient_id"][usable], source.official_test, data, labels)
     studies["split"] = split.reindex(studies.index).fillna("unreadable")
-    _require_studies(table, studies["split"], labels)
-    _require_positives(table[studies["split"] == "train"], labels)
 
     stored = {
         "source": source.name,
@@ -84,15 +94,35 @@ def prepare_cohort(source: Source, folder: Path, data: Data, labels: Labels, wor
     return pd.concat([source.skipped, clipped, failed], ignore_index=True)
 
 
+def check_source(source: Source, data: Data, labels: Labels) -> None:
+    """Refuse what `prepare_cohort` would refuse of the tables of a source, without looking at an image.
+
+    Raises:
+        ParameterError: as `prepare_cohort`, if all images can be read.
+    """
+    _require_known(source.classes, labels)
+    patients = source.images.set_index("image_id")["patient_id"]
+    table = union_labels(source.annotations, source.classes).reindex(patients.index, fill_value=0)
+    _split(table, patients, source.official_test, data, labels)
+
+
 def _split(
     table: pd.DataFrame, patients: pd.Series, official_test: frozenset[str] | None, data: Data, labels: Labels
 ) -> pd.Series:
-    """The split of every study; a data set's own test split is kept, and validation is drawn from the rest."""
+    """The split of every study; a data set's own test split is kept, and validation is drawn from the rest.
+
+    Raises:
+        ParameterError: a split has no study of an experiment, or a label has no positives to train on.
+    """
     explained = labels.experiments[labels.explained]
     is_test = table.index.isin(official_test or [])
     test_share = data.test_share if official_test is None else 0.0
     drawn = split_studies(table[~is_test], patients[~is_test], explained, data.valid_share, test_share, data.seed)
-    return pd.concat([drawn, pd.Series("test", table.index[is_test])]).reindex(table.index).rename("split")
+    split = pd.concat([drawn, pd.Series("test", table.index[is_test])]).reindex(table.index).rename("split")
+    more = "raise data.n_studies" if data.source == "demo" else f"the data set has {patients.nunique():,} patients"
+    _require_studies(table, split, labels, more)
+    _require_positives(table[split == "train"], labels, more)
+    return split
 
 
 def rescale(
@@ -127,22 +157,22 @@ def _require_known(classes: list[str], labels: Labels) -> None:
             )
 
 
-def _require_studies(table: pd.DataFrame, split: pd.Series, labels: Labels) -> None:
+def _require_studies(table: pd.DataFrame, split: pd.Series, labels: Labels, more: str) -> None:
     for name, wanted in labels.experiments.items():
         counts = split[table[wanted].any(axis=1)].value_counts()
         for part in ("train", "valid", "test"):
             if not counts.get(part, 0):
                 raise ParameterError(
-                    f"labels.experiments[{name!r}]: no {part} study has any of its labels; "
-                    "raise data.n_studies, data.valid_share or data.test_share"
+                    f"labels.experiments[{name!r}]: no {part} study has any of its labels; change data.valid_share or "
+                    f"data.test_share, take out the experiment, or use more studies ({more})"
                 )
 
 
-def _require_positives(table: pd.DataFrame, labels: Labels) -> None:
+def _require_positives(table: pd.DataFrame, labels: Labels, more: str) -> None:
     for name, wanted in labels.experiments.items():
         empty = [label for label in wanted if not table[label].any()]
         if empty:
             raise ParameterError(
                 f"labels.experiments[{name!r}]: no positive training study for {', '.join(empty)}; "
-                "take the label out or raise data.n_studies"
+                f"take the label out or use more studies ({more})"
             )

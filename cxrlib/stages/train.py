@@ -82,7 +82,7 @@ def train_experiment(
 
     device = use_device(compute.device, compute.threads, compute.precision)
     seed_everything(training.seed)
-    network = _network_to_train(model, weights, classes, training.epochs)
+    network = network_to_train(model, weights, classes, training.epochs)
     network = network.to(device, memory_format=torch.channels_last)
     sets = [labelled_inputs(cohort, split, classes, model.input_size) for split in ("train", "valid")]
     checkpoint = Checkpoint(model.architecture, classes, model.input_size, model.output_stride)
@@ -100,7 +100,7 @@ def train_experiment(
     return history
 
 
-def _network_to_train(model: Model, weights: str | None, classes: list[str], epochs: int) -> nn.Module:
+def network_to_train(model: Model, weights: str | None, classes: list[str], epochs: int) -> nn.Module:
     """A network with an output per class and its first weights.
 
     Raises:

@@ -95,6 +95,11 @@ def sections_of(notebook: Path) -> list[str]:
     return [name for name in names if name != "run_folder"]
 
 
+def sections_of_all(notebooks: list[Path]) -> set[str]:
+    """The sections of Params that at least one of the notebooks declares."""
+    return {name for notebook in notebooks for name in sections_of(notebook)}
+
+
 def code_of(notebook: Path) -> str:
     """All code of a notebook as one Python source. Lines with magics or shell commands become `pass`.
 

@@ -22,7 +22,7 @@ from cxrlib.workflow.freshness import NEVER_RUN, predict, recipe_of, run_id, why
 from cxrlib.workflow.kernels import Kernels, stop_kernel
 from cxrlib.workflow.lock import locked
 from cxrlib.workflow.manifest import DONE, EDITED, Manifest
-from cxrlib.workflow.notebooks import sections_of
+from cxrlib.workflow.notebooks import sections_of, sections_of_all
 
 if TYPE_CHECKING:
     from jupyter_client import KernelManager
@@ -66,7 +66,11 @@ def reasons(plan: Plan) -> dict[str, str | None]:
     return {name: reason or ("forced" if plan.force else None) for name, reason in found.items()}
 
 
-def run(plan: Plan, finish: Callable[[Path, Manifest], None]) -> bool:
+def run(
+    plan: Plan,
+    finish: Callable[[Path, Manifest], None],
+    check: Callable[[Params, set[str]], None] = lambda params, sections: None,
+) -> bool:
     """Execute the plan's notebooks into <folder>/notebooks until one fails, and report progress on the terminal.
 
     The parameters that the results were made with are written to <folder>/params.json, and the record of the run to
@@ -76,20 +80,26 @@ def run(plan: Plan, finish: Callable[[Path, Manifest], None]) -> bool:
     Args:
         plan: what to run, and where.
         finish: called with the folder and its manifest when all notebooks are done, e.g. to write the report.
+        check: called before the first notebook that is not fresh, with the parameters and the sections that the
+            notebooks which will run declare; it refuses what they could not use.
 
     Returns:
         Whether all notebooks succeeded.
 
     Raises:
-        Refusal: a notebook declares a parameter that does not exist, or another run works in the folder, and nothing
-            has run then; or a notebook cannot use what it was given, or the folder cannot be written.
+        Refusal: a notebook declares a parameter that does not exist, another run works in the folder, or `check`
+            refuses, and nothing has run then; or a notebook cannot use what it was given, or the folder cannot be
+            written.
     """
     recipes = plan.recipes()
     begun = time.monotonic()
     with locked(plan.folder) as lock:
         manifest = Manifest(plan.folder)
         expected = predict(recipes, manifest)
-        with Kernels([path for path in plan.notebooks if plan.force or expected[path.stem]], lock) as kernels:
+        stale = [path for path in plan.notebooks if plan.force or expected[path.stem]]
+        with Kernels(stale, lock) as kernels:  # kernels get ready while the check is made
+            if stale:
+                check(plan.params, sections_of_all(stale))
             for position, notebook in enumerate(plan.notebooks, start=1):
                 label = f"[{position}/{len(plan.notebooks)}] {notebook.stem}"
                 reason = why_stale(notebook.stem, recipes[notebook.stem], manifest)

@@ -5,6 +5,7 @@ from cxrlib.params import load_params
 from cxrlib.runtime.errors import Refusal
 from cxrlib.stages import estimate
 from cxrlib.stages.estimate import describe
+from cxrlib.stages.prepare import planned_source
 
 ROWS = annotation_rows(("a", "ILD", "R1", 1, 2, 3, 4), ("b", "No finding", "R1"), ("b", "No finding", "R1"))
 
@@ -13,15 +14,15 @@ def test_it_tells_what_it_would_read_and_writes_nothing(tmp_path):
     root = kaggle_folder(tmp_path / "kaggle", ROWS)
     params = load_params("thesis", [f"data.root={root}"])
     before = sorted(tmp_path.rglob("*"))
-    lines = describe(params, tmp_path / "not" / "there")
+    lines = describe(params, tmp_path / "not" / "there", planned_source(params.data))
     assert lines[0].startswith("reads 2 images and 2 annotation rows of VinBigData")
     assert lines[0].endswith("sets aside 1 x duplicated row; dropped")
     assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_disk_and_time_follow_from_the_number_of_images(tmp_path, monkeypatch):
-    monkeypatch.setattr(estimate, "_look", lambda data: (15_000, "15,000 images", 0.8, 0))
-    _, disk, preparation, networks = describe(load_params("thesis"), tmp_path)
+    monkeypatch.setattr(estimate, "_look", lambda source, data: (15_000, "15,000 images", 0.8, 0))
+    _, disk, preparation, networks = describe(load_params("thesis"), tmp_path, None)
     assert disk.startswith(
         "disk: 5.1 GB (3.9 GB for images of 512 px, 0.8 GB for the network's input of 224 px, 0.4 GB for models); "
     )
@@ -31,7 +32,8 @@ def test_disk_and_time_follow_from_the_number_of_images(tmp_path, monkeypatch):
 
 
 def test_the_demo_is_drawn_but_not_rendered(tmp_path):
-    lines = describe(load_params("smoke"), tmp_path / "out")
+    params = load_params("smoke")
+    lines = describe(params, tmp_path / "out", planned_source(params.data))
     assert "renders 80 images" in lines[0]
     assert not (tmp_path / "out").exists()
 
@@ -41,4 +43,4 @@ def test_the_demo_is_drawn_but_not_rendered(tmp_path):
 )
 def test_data_that_cannot_be_read_are_refused_before_anything_runs(tmp_path, root, message):
     with pytest.raises(Refusal, match=message):
-        describe(load_params("thesis", [f"data.root={tmp_path / root}"]), tmp_path)
+        planned_source(load_params("thesis", [f"data.root={tmp_path / root}"]).data)

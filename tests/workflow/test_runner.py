@@ -9,6 +9,7 @@ import pytest
 
 import run_all
 from cxrlib.params import ParameterError, load_params
+from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import PROJECT_ROOT
 from cxrlib.show.report.keep import keep_report
 from cxrlib.workflow import notebooks, runner
@@ -19,6 +20,20 @@ from cxrlib.workflow.kernels import Kernels
 def plan(tmp_path: Path, *notebooks: Path) -> runner.Plan:
     overrides = ["iou.union=sum"]
     return runner.Plan("smoke", load_params("smoke", overrides), tmp_path / "out", list(notebooks))
+
+
+def test_what_the_check_refuses_starts_no_kernel(tmp_path, write_notebook, monkeypatch):
+    this = plan(tmp_path, write_notebook("01_first", REPORT))
+    seen = []
+
+    def check(params, sections):
+        seen.append((params, sections))
+        raise Refusal("data.root: nothing there")
+
+    monkeypatch.setattr(Kernels, "start", lambda *_: pytest.fail("a kernel was started"))
+    with pytest.raises(Refusal, match="nothing there"):
+        runner.run(this, keep_report, check)
+    assert seen == [(this.params, {"iou"})] and not (this.folder / "manifest.json").exists()
 
 
 REPORT = """\
@@ -262,7 +277,7 @@ def test_the_notebook_across_data_sets_waits_for_another_run():
         (["dmo"], ["dmo", "demo"]),
         (["--set", "iou.uion=sum"], ["iou.uion", "union"]),
         (["--set", "iou.union=both"], ["iou.union", "areas", "sum"]),
-        (["--set", "training.learning_rate=1e-3"], ["training.learning_rate", "number"]),
+        (["--set", "training.learning_rate=0,1"], ["training.learning_rate", "number"]),
         (["--only", "12"], ["12", "01", "07"]),
         (["--only", "02", "--from", "03"], ["--only", "--from"]),
         (["--frm", "02"], ["--frm"]),

@@ -3,16 +3,25 @@
 from dataclasses import replace
 from pathlib import Path
 
-from cxrlib.data.annotations import public_annotations_path, read_annotations
-from cxrlib.data.render.studies import render_cohort
-from cxrlib.data.sources.base import Source
+from cxrlib.data.annotations import VINBIGDATA_CLASSES, public_annotations_path, read_annotations
+from cxrlib.data.render.studies import draw_studies, render_cohort
+from cxrlib.data.sources.base import Source, images_of_patients
 from cxrlib.data.sources.vinbigdata import open_vinbigdata
+
+DESCRIPTION = "radiographs rendered to fit real VinBigData annotations (not patients)"
 
 
 def open_demo(folder: Path, n_studies: int, no_finding_share: float, seed: int, workers: int) -> Source:
     """Render `n_studies` real studies into `folder` in Kaggle's layout, unless they are there, and open the folder."""
     annotations, _ = read_annotations(public_annotations_path())
     render_cohort(annotations, folder, n_studies, no_finding_share, seed, workers)
-    source = open_vinbigdata(folder)
-    description = "radiographs rendered to fit real VinBigData annotations (not patients)"
-    return replace(source, name="demo", description=description, rendered=True)
+    return replace(open_vinbigdata(folder), name="demo", description=DESCRIPTION, rendered=True)
+
+
+def drawn_demo(n_studies: int, no_finding_share: float, seed: int) -> Source:
+    """The same studies as `open_demo`, not rendered: the images have no path, the boxes are in the real pixels."""
+    annotations, skipped = read_annotations(public_annotations_path())
+    rows = draw_studies(annotations, n_studies, no_finding_share, seed)
+    image_ids = rows["image_id"].drop_duplicates()
+    images = images_of_patients(image_ids, [""] * len(image_ids))
+    return Source("demo", DESCRIPTION, True, VINBIGDATA_CLASSES, rows, images, skipped[:0])

@@ -1,0 +1,57 @@
+"""What can be refused before the first notebook runs: data, labels, device, weights, layer, another run."""
+
+from collections.abc import Container
+from pathlib import Path
+
+import torch
+
+from cxrlib.data.cohort import load_cohort
+from cxrlib.model.checkpoint import checkpoint_path
+from cxrlib.model.networks import build_resnet
+from cxrlib.params import ParameterError, Params
+from cxrlib.runtime.device import pick_device
+from cxrlib.runtime.errors import Missing
+from cxrlib.runtime.files import existing
+from cxrlib.stages.explain import require_feature_map
+from cxrlib.stages.prepare import check_source, planned_source
+from cxrlib.stages.train import network_to_train
+
+
+def check_before(params: Params, sections: Container[str]) -> None:
+    """Refuse what a notebook would refuse after minutes or hours of work of the notebooks before it.
+
+    The tables of the data are read, no image. Weights to start from are loaded once, and downloaded if they must be.
+
+    Args:
+        params: of the run.
+        sections: those that the notebooks declare which will run; the parameters of others are not looked at.
+
+    Raises:
+        Refusal: the data, the device, the weights, the layer or the other run cannot be used; names the parameter.
+    """
+    if "compute" in sections:
+        pick_device(params.compute.device)
+    if "data" in sections:
+        check_source(planned_source(params.data), params.data, params.labels)
+    if "model" in sections:
+        _check_network(params)
+    if "transfer" in sections and params.transfer.run is not None:
+        _check_other_run(Path(params.transfer.run))
+
+
+def _check_network(params: Params) -> None:
+    model, experiments = params.model, params.labels.experiments
+    with torch.device("meta"):  # shapes without values
+        network = build_resnet(model.architecture, 2, model.output_stride)
+    require_feature_map(network, params.gradcam.layer, model.input_size)
+    if model.weights is not None:
+        for name in experiments if params.training.epochs == 0 else [params.labels.explained]:
+            network_to_train(model, model.weights, experiments[name], params.training.epochs)
+
+
+def _check_other_run(folder: Path) -> None:
+    try:
+        cohort = load_cohort(folder / "data")
+        existing(checkpoint_path(folder / "models", cohort.experiment), "run notebook 02_training there first")
+    except Missing as missing:
+        raise ParameterError(f"transfer.run: {missing}") from None
