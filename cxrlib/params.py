@@ -416,13 +416,20 @@ PATHS = [("data", "root"), ("model", "weights"), ("transfer", "run")]
 
 
 def with_absolute_paths(params: Params, folder: Path) -> Params:
-    """The parameters with `folder` before every relative path, and the user's home in place of ~."""
+    """The parameters with `folder` before every relative path, and the user's home in place of ~.
+
+    Raises:
+        ParameterError: the home folder behind ~ is unknown.
+    """
     changed = {}
     for section, name in PATHS:
         values = getattr(params, section)
         value = getattr(values, name)
         if value is not None and value not in WEIGHTS:
-            path = folder / Path(value).expanduser()
+            try:
+                path = folder / Path(value).expanduser()
+            except RuntimeError as error:
+                raise ParameterError(f"{section}.{name}: {value}: {error} Write the whole path") from None
             changed[section] = values.model_copy(update={name: str(path)})
     return params.model_copy(update=changed)
 

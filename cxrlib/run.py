@@ -205,7 +205,9 @@ class Run:
         """
         provenance = self.cohort.provenance if provenance is None else provenance
         path = self.path("figures", f"{name}.png")
-        write_figure(path, figure, f"cxr-explained, run {self.id}", provenance.rendered)
+        missing = write_figure(path, figure, f"cxr-explained, run {self.id}", provenance.rendered)
+        if missing:
+            caption += f" (Shown as boxes, since no installed font has them: {missing})"
         self._save_provenance(path, caption, provenance)
         display(Image(filename=path, width=DISPLAY_WIDTH, alt=caption), Markdown(caption))
 

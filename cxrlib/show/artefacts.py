@@ -7,6 +7,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from cxrlib.runtime.files import whole_file
+from cxrlib.show.figures.fonts import use_fonts_with_all_letters
 
 FIGURE_DPI = 200
 NOTE_GAP = 0.06
@@ -20,7 +21,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
         table.to_csv(temporary, index=not isinstance(table.index, pd.RangeIndex), float_format="%.6g")
 
 
-def write_figure(path: Path, figure: Figure, mark: str, rendered: bool) -> None:
+def write_figure(path: Path, figure: Figure, mark: str, rendered: bool) -> str:
     """Write a figure as PNG at `path` and as PDF beside it, cropped to what it shows, and close it.
 
     Args:
@@ -28,7 +29,11 @@ def write_figure(path: Path, figure: Figure, mark: str, rendered: bool) -> None:
         figure: laid out once, for both files.
         mark: stands in the metadata of both, e.g. the id of the run.
         rendered: whether a note below the figure says that its radiographs are rendered.
+
+    Returns:
+        Letters of the figure that no installed font has.
     """
+    missing = use_fonts_with_all_letters(figure)
     if layout := figure.get_layout_engine():
         layout.execute(figure)
     with plt.rc_context({"figure.constrained_layout.use": False}):
@@ -47,3 +52,4 @@ def write_figure(path: Path, figure: Figure, mark: str, rendered: bool) -> None:
         with whole_file(path.with_suffix(suffix)) as temporary:
             figure.savefig(temporary, dpi=FIGURE_DPI, bbox_inches=area, metadata=metadata)
     plt.close(figure)
+    return missing

@@ -9,6 +9,7 @@ from pathlib import Path
 from cxrlib.params import Params, load_params, profile_names, with_absolute_paths
 from cxrlib.runtime.errors import EXIT_CODE, Refusal, system_errors_refused
 from cxrlib.runtime.files import PROJECT_ROOT
+from cxrlib.runtime.home import ensure_home
 
 EXIT_CODES = "Exit codes: 0 all well, 2 wrong usage or input in one line, 1 any other error with its traceback."
 EPILOG = f"""\
@@ -29,6 +30,7 @@ def exit_code(name: str, work: Callable[[], int | None]) -> int:
     An interrupted command, and one whose output nobody reads any more, have exit code 1. Any other error goes on its
     way: Python shows its traceback and exits with 1.
     """
+    ensure_home()
     try:
         with system_errors_refused():
             return work() or 0

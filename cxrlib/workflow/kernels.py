@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,7 @@ kernel starts as a new interpreter."""
 
 
 class Kernels:
-    """Starts the kernels of a run.
+    """Starts the kernels of a run. The user's settings of IPython and start-up scripts do not reach them.
 
     A kernel takes seconds to import torch and the other libraries. A server imports them once and forks a kernel for
     each notebook. Measured with the smoke profile on two cores of an AMD EPYC, by turns: 92 and 104 s with the server,
@@ -52,13 +53,15 @@ class Kernels:
 
     def __init__(self, notebooks: list[Path], inherited: int) -> None:
         self.inherited = inherited
+        self.settings = tempfile.TemporaryDirectory(prefix="ipython-")
+        self.environment = ENVIRONMENT | {"IPYTHONDIR": self.settings.name}
         self.server = None
         if FORKS and notebooks:
             modules = [name for notebook in notebooks for name in _modules_of(notebook)]
             self.server = subprocess.Popen(
                 [sys.executable, "-m", "cxrlib.workflow.kernel_server", "ipykernel.kernelapp", *dict.fromkeys(modules)],
                 cwd=PROJECT_ROOT,
-                env=os.environ | ENVIRONMENT,
+                env=os.environ | self.environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 pass_fds=[inherited],
@@ -72,6 +75,7 @@ class Kernels:
         if self.server:
             self.server.kill()
             self.server.communicate()
+        self.settings.cleanup()
 
     def start(self, notebook: Path, environment: dict[str, str]) -> KernelManager:
         """Start a kernel of the running interpreter, not one of the kernels that are installed on the machine.
@@ -84,10 +88,12 @@ class Kernels:
         from jupyter_client import KernelManager
         from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 
+        variables = self.environment | environment
+
         class RunningInterpreter(KernelSpecManager):
             def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
                 specification = get_kernel_dict(extra_arguments=OPTIONS)
-                return KernelSpec(resource_dir=RESOURCES, env=ENVIRONMENT | environment, **specification)
+                return KernelSpec(resource_dir=RESOURCES, env=variables, **specification)
 
         class OwnKernelManager(KernelManager):
             own_client = None

@@ -75,6 +75,14 @@ def test_a_notebook_gets_its_parameters_this_interpreter_and_its_figures(tmp_pat
     assert "Warning" not in errors and "Traceback" not in errors
 
 
+def test_the_user_s_start_up_scripts_do_not_reach_a_notebook(tmp_path, write_notebook, monkeypatch):
+    script = tmp_path / "home" / ".ipython" / "profile_default" / "startup" / "00.py"
+    script.parent.mkdir(parents=True)
+    script.write_text("import builtins\nbuiltins.print = None\n")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert runner.run(plan(tmp_path, write_notebook("01_first", "print('read')")), keep_report)
+
+
 def test_a_failure_stops_the_run_and_keeps_the_half_executed_copy(tmp_path, write_notebook, capfd):
     first = write_notebook("01_first", "print('before')", "numbers = []\nnumbers[3]", "print('after')")
     this = plan(tmp_path, first, write_notebook("02_second", "print('never')"))

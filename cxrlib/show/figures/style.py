@@ -31,7 +31,8 @@ _PALETTE = ["#D55E00", "#F0E442", "#56B4E9", "#009E73", "#CC79A7", "#E69F00", "#
 
 
 def set_style() -> None:
-    """Set matplotlib's defaults for this process."""
+    """Set matplotlib's defaults for this process; what the user's matplotlibrc says does not count."""
+    plt.rcdefaults()
     plt.rcParams.update(
         {
             "font.family": "DejaVu Sans",
