@@ -25,6 +25,14 @@ def test_the_user_s_settings_do_not_reach_a_figure():
     assert dict(plt.rcParams) == before and plt.get_backend() == backend
 
 
+@pytest.mark.parametrize("name", ["costs $5", "$x", "$\\frac$", "a_b", "50 %"])
+def test_a_class_name_is_no_formula(tmp_path, name):
+    figure, ax = plt.subplots()
+    text = ax.set_title(name)
+    figure.savefig(tmp_path / "a.pdf")
+    assert text.get_window_extent().width > 0
+
+
 def letter_only_in(name):
     """A letter that an installed font has and DejaVu Sans has not."""
     usual, own = (set(font_manager.get_font(font_manager.findfont(f)).get_charmap()) for f in ("DejaVu Sans", name))

@@ -48,6 +48,7 @@ def set_style() -> None:
             "axes.spines.top": False,
             "axes.spines.right": False,
             "pdf.fonttype": 42,
+            "text.parse_math": False,  # a dollar sign in a class name is a dollar sign
             "image.cmap": "gray",
         }
     )
