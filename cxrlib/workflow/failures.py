@@ -1,5 +1,6 @@
 """What a run says when a notebook stops: one line for a refusal, the cell and its traceback for any other error."""
 
+import contextlib
 import re
 import textwrap
 from pathlib import Path
@@ -34,7 +35,9 @@ def failure_of(error: Exception, half_executed: Path) -> NotebookFailed | Refusa
         return Refusal(f"{half_executed.stem}: {refusal}")
     lines = frames[-LAST_FRAMES - 1 :] or [f"{type(error).__name__}: {error}"]
     if half_executed.exists():
-        started = [cell for cell in cells_of(half_executed, "code") if cell["metadata"]["papermill"]["start_time"]]
+        started = []
+        with contextlib.suppress(Refusal):  # a copy that was not written to its end
+            started = [cell for cell in cells_of(half_executed, "code") if cell["metadata"]["papermill"]["start_time"]]
         if started:
             count = started[-1]["execution_count"] or len(started)
             lines = [

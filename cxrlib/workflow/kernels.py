@@ -88,12 +88,10 @@ class Kernels:
         from jupyter_client import KernelManager
         from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 
-        variables = self.environment | environment
-
         class RunningInterpreter(KernelSpecManager):
             def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
                 specification = get_kernel_dict(extra_arguments=OPTIONS)
-                return KernelSpec(resource_dir=RESOURCES, env=variables, **specification)
+                return KernelSpec(resource_dir=RESOURCES, **specification)
 
         class OwnKernelManager(KernelManager):
             own_client = None
@@ -112,7 +110,9 @@ class Kernels:
             kernel_spec_manager=RunningInterpreter(),
             client_class="jupyter_client.asynchronous.AsyncKernelClient",  # papermill calls the client with await
         )
-        manager.start_kernel(cwd=str(PROJECT_ROOT), pass_fds=[self.inherited])
+        # not as part of the specification, where a dollar sign in a path would begin the name of a variable
+        variables = os.environ | self.environment | environment
+        manager.start_kernel(cwd=str(PROJECT_ROOT), pass_fds=[self.inherited], env=variables)
         return manager
 
     def _fork(self, notebook: Path, arguments: list[str], environment: dict[str, str]) -> ForkedProcess:

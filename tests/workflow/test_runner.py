@@ -75,6 +75,17 @@ def test_a_notebook_gets_its_parameters_this_interpreter_and_its_figures(tmp_pat
     assert "Warning" not in errors and "Traceback" not in errors
 
 
+def test_the_record_of_a_folder_whose_name_holds_signs_is_whole(tmp_path, write_notebook):
+    folder = tmp_path / "a b#[c]%20\u00e9$HOME"
+    code = (
+        "from cxrlib.runtime.files import write_json\nimport pathlib\nwrite_json(pathlib.Path(run_folder, 'a.json'), 1)"
+    )
+    this = runner.Plan("smoke", load_params("smoke"), folder, [write_notebook("01_first", code)])
+    assert runner.run(this, keep_report)
+    assert "a.json" in json.loads((folder / "manifest.json").read_text())["notebooks"]["01_first"]["artefacts"]
+    assert {path.name for path in tmp_path.iterdir()} == {"source", folder.name}
+
+
 def test_the_user_s_start_up_scripts_do_not_reach_a_notebook(tmp_path, write_notebook, monkeypatch):
     script = tmp_path / "home" / ".ipython" / "profile_default" / "startup" / "00.py"
     script.parent.mkdir(parents=True)
