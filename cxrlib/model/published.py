@@ -1,5 +1,6 @@
 """Weights that others publish: torchvision's of ImageNet, and torchxrayvision's chest network."""
 
+import os
 import warnings
 from http.client import HTTPException
 from pathlib import Path
@@ -58,7 +59,7 @@ def weights_identity(weights: str, architecture: str) -> str:
         path = _imagenet_file(architecture)
         return file_fingerprint(path) if path.is_file() and not _has_its_hash(path) else weights
     path = chest_file() if weights == "torchxrayvision" else Path(weights)
-    return file_fingerprint(path) if path.is_file() else weights
+    return file_fingerprint(path) if os.path.isfile(path) else weights
 
 
 def imagenet_weights(architecture: str) -> tuple[Path, dict[str, torch.Tensor]]:
@@ -73,7 +74,7 @@ def imagenet_weights(architecture: str) -> tuple[Path, dict[str, torch.Tensor]]:
         warnings.warn(f"{path} is not the file that torchvision publishes: it has another checksum", stacklevel=3)
     again = "delete it, then it is downloaded again"
     try:
-        read_tensors(path)  # the builder would run code that the file holds
+        read_tensors(path)  # refuses a file that holds code, which the builder would run
         with torch.random.fork_rng(devices=[]):
             return path, models.get_model(architecture, weights=chosen).state_dict()
     except Refusal as refusal:

@@ -1,5 +1,6 @@
 """Files of weights as people have them: the first bytes say what a file is, and nothing but tensors is loaded."""
 
+import os
 import pickle
 import re
 import zipfile
@@ -46,10 +47,10 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     Raises:
         Refusal: the file is missing, damaged, of another kind, or holds objects that could run code.
     """
-    if path.is_dir():
-        found = sorted(file.name for file in path.iterdir() if file.is_file())
-        raise Refusal(f"{path}: is a folder; give the file of weights{_in_it(found)}")
     try:
+        if os.path.isdir(path):
+            found = sorted(file.name for file in path.iterdir() if file.is_file())
+            raise Refusal(f"{path}: is a folder; give the file of weights in it ({some_of(found)})")
         with path.open("rb") as file:
             head = file.read(512)
     except FileNotFoundError:
@@ -96,6 +97,18 @@ def named_tensors(value: object) -> dict[str, torch.Tensor]:
     return found
 
 
+def some_of(names: Iterable[str], most: int = 3) -> str:
+    """The first of several names, for a message.
+
+    >>> some_of(["a.pth", "b", "c", "d"])
+    'a.pth, b, c, ...'
+    >>> some_of([])
+    'nothing'
+    """
+    names = list(names)
+    return ", ".join([*names[:most], *(["..."] if len(names) > most else [])]) or "nothing"
+
+
 def _check_that_torch_wrote_it(path: Path, head: bytes) -> None:
     if head.startswith(ZIP):
         return _check_zip(path)
@@ -117,15 +130,17 @@ def _check_zip(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as file:
             names = file.namelist()
-    except (zipfile.BadZipFile, OSError) as error:
-        raise Refusal(f"{path}: not a readable PyTorch file ({error}); copy or download it again") from error
+    except Exception as error:  # a damaged list of names makes zipfile raise anything
+        raise Refusal(f"{path}: its end is missing or damaged ({error}); copy or download it again") from error
     if any(name.endswith("/constants.pkl") for name in names):
         raise Refusal(
             f"{path}: is a TorchScript program, not weights; "
             f"save its weights: torch.save(torch.jit.load({path.name!r}).state_dict(), 'weights.pth')"
         )
     if not any(name.endswith("/data.pkl") for name in names):
-        raise Refusal(f"{path}: is a zip that torch.save did not write; unpack it and give the file{_in_it(names)}")
+        raise Refusal(
+            f"{path}: is a zip that torch.save did not write; unpack it and give the file in it ({some_of(names)})"
+        )
 
 
 def _read_torch(path: Path) -> object:
@@ -142,13 +157,3 @@ def _read_torch(path: Path) -> object:
     except Exception as error:  # a damaged file makes torch raise anything
         reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise Refusal(f"{path}: not a readable PyTorch file ({reason}); give another or copy it again") from error
-
-
-def _in_it(names: Iterable[str], most: int = 3) -> str:
-    """The end of an advice to take one of several files.
-
-    >>> _in_it(["a.pth", "b", "c", "d"])
-    ' in it (a.pth, b, c, ...)'
-    """
-    names = list(names)
-    return f" in it ({', '.join([*names[:most], *(['...'] if len(names) > most else [])]) or 'it is empty'})"

@@ -2,7 +2,6 @@
 
 import re
 import warnings
-from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -10,7 +9,7 @@ from torch import nn
 
 from cxrlib.model.networks import ARCHITECTURES, build_resnet
 from cxrlib.model.published import CHEST_OUTPUTS, chest_file, imagenet_weights
-from cxrlib.model.weight_files import read_tensors
+from cxrlib.model.weight_files import read_tensors, some_of
 from cxrlib.model.weight_names import (
     Names,
     Shapes,
@@ -80,16 +79,18 @@ def usable(name: str, tensor: torch.Tensor) -> torch.Tensor:
     tensor([0.5000])
     >>> usable("fc.weight", torch.tensor([0.5, float("nan")]))
     Traceback (most recent call last):
-    ValueError: holds NaN or infinite values in fc.weight (1 of 2)
+    ValueError: holds NaN in fc.weight (1 of 2)
     """
     if name.endswith("num_batches_tracked"):
         return tensor
     if tensor.layout is not torch.strided or tensor.is_meta or tensor.dtype not in FLOATS:
-        kind = "no values" if tensor.is_meta else f"{tensor.layout} {tensor.dtype} values".replace("torch.", "")
-        raise ValueError(f"holds {kind} in {name}, not floating-point weights")
+        layout = "" if tensor.layout is torch.strided else f"{tensor.layout} "
+        kind = "no" if tensor.is_meta else f"{layout}{tensor.dtype}".replace("torch.", "")
+        raise ValueError(f"holds {kind} values in {name}, not floating-point weights")
     values = tensor.float()
     if wrong := int((~values.isfinite()).sum()):
-        raise ValueError(f"holds NaN or infinite values in {name} ({wrong} of {values.numel()})")
+        kind = "NaN" if values.isnan().any() else "infinite values"
+        raise ValueError(f"holds {kind} in {name} ({wrong} of {values.numel()})")
     if name.endswith("running_var") and (values < 0).any():
         raise ValueError(f"holds variances below 0 in {name}")
     return values
@@ -117,7 +118,7 @@ def _the_one(fitting: dict[str, Names], tensors: dict[str, torch.Tensor], path: 
     """Which set of weights of a file to take: of a network and its moving average the average, as timm does."""
     first, *others = fitting
     if all(
-        torch.equal(tensors[there], tensors[fitting[first][name]])
+        _equal(tensors[there], tensors[fitting[first][name]])
         for other in others
         for name, there in fitting[other].items()
         if name in fitting[first]
@@ -132,12 +133,18 @@ def _the_one(fitting: dict[str, Names], tensors: dict[str, torch.Tensor], path: 
     )
 
 
+def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two tensors are plain numbers of one type, and the same."""
+    plain = all(tensor.layout is torch.strided and not tensor.is_meta for tensor in (one, other))
+    return plain and one.dtype == other.dtype and torch.equal(one, other)
+
+
 def _say_what_was_read(names: Names, tensors: dict[str, torch.Tensor], path: Path) -> None:
     renamed = sorted((there, name) for name, there in names.items() if name != there)
     if renamed:
         read = set(names.values())
         rest = [name for name in tensors if name not in read]
-        left_out = f"; left out {len(rest)} other tensors ({_some(rest)})" if rest else ""
+        left_out = f"; left out {len(rest)} more: {some_of(rest)}" if rest else ""
         warnings.warn(
             f"model.weights: {path}: read {renamed[0][0]} as {renamed[0][1]}, and so {len(renamed)} names{left_out}",
             stacklevel=4,
@@ -150,9 +157,11 @@ def _misfit(outline: nn.Module, architecture: str, shapes: Shapes) -> str:
         return f"holds weights of {found}, not of {architecture}: --set model.architecture={found}"
     for names in candidate_names(outline, shapes).values():
         return f"does not fit {architecture}: {difference(outline, names, shapes)}; choose other weights"
+    wanted = backbone_names(outline)
+    there, here = [name for name in shapes if name not in wanted], [name for name in wanted if name not in shapes]
     return (
-        f"does not fit {architecture}: its tensors ({_some(shapes)}) have other names than the network's "
-        f"({_some(backbone_names(outline))}); choose weights of {' or '.join(ARCHITECTURES)}, or rename them"
+        f"does not fit {architecture}: its tensors have other names ({some_of(there)}) than the network's "
+        f"({some_of(here)}); choose weights of {', '.join(ARCHITECTURES[:-1])} or {ARCHITECTURES[-1]}, or rename them"
     )
 
 
@@ -168,8 +177,3 @@ def architecture_of(shapes: Shapes) -> str | None:
         if fitting_names(outline, shapes):
             return name
     return None
-
-
-def _some(names: Iterable[str], most: int = 3) -> str:
-    names = list(names)
-    return ", ".join([*names[:most], *(["..."] if len(names) > most else [])])

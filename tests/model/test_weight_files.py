@@ -79,6 +79,11 @@ def half_of(write):
     return cut
 
 
+def with_damaged_names(path):
+    torch.save(STATE, path)
+    path.write_bytes(path.read_bytes().replace(b"byteorder", b"byte\xf8rder"))
+
+
 def content(start):
     return lambda path: path.write_bytes(start)
 
@@ -103,11 +108,12 @@ def saved(value):
         (content(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"), "git lfs pull"),
         (content(b"\n<!DOCTYPE html><html>"), "is a web page instead of a file of weights"),
         (content(b"<?xml version='1.0'?><Error><Code>AccessDenied</Code>"), "is a web page"),
-        (content(b"PK\x03\x04 and no more"), "not a readable PyTorch file .*copy or download it again"),
+        (content(b"PK\x03\x04 and no more"), "its end is missing or damaged .*copy or download it again"),
         (content((100).to_bytes(8, "little") + b'{"fc.weight":'), "not a readable safetensors file"),
-        (half_of(torch.save), "not a readable PyTorch file .*copy or download it again"),
+        (half_of(torch.save), "its end is missing or damaged .*copy or download it again"),
         (half_of(old_torch), "not a readable PyTorch file"),
         (half_of(save_file), "not a readable safetensors file"),
+        (with_damaged_names, "its end is missing or damaged .*can't decode"),
         (a_zip, r"is a zip that torch.save did not write; unpack it and give the file in it \(resnet18.pth\)"),
         (a_tar, "is a tar archive; unpack it"),
         (a_torchscript, r"is a TorchScript program.*torch.jit.load\('a.pth'\).state_dict\(\)"),
