@@ -183,7 +183,8 @@ class Model(Section):
     """torchvision's name (thesis: resnet50); resnet50-xrv is torchxrayvision's, which reads one grey channel."""
     weights: OptionalText = "imagenet"
     """None: from scratch; "imagenet": torchvision's; "torchxrayvision": resnet50-res512-all, which has outputs for most
-    findings; else the path of a safetensors or PyTorch file of a ResNet backbone, counted from the working folder."""
+    findings; else the path, counted from the working folder, of a safetensors or PyTorch file with the architecture's
+    weights, their head excepted."""
     input_size: Annotated[int, Field(ge=32)] = 224
     """Side of the network's input in pixels (thesis: 224)."""
     output_stride: Annotated[Literal[16, 32], BeforeValidator(_whole_number)] = 32

@@ -15,7 +15,7 @@ from torchvision import models
 from cxrlib.data.annotations import COLUMNS
 from cxrlib.data.cohort import Cohort
 from cxrlib.data.provenance import Provenance
-from cxrlib.model.weights import CHEST_URL
+from cxrlib.model.published import CHEST_URL
 from cxrlib.runtime.files import PROJECT_ROOT
 
 # networks and images are tiny here: threads would only wait for each other
@@ -106,6 +106,11 @@ def chest_weights(folder: Path) -> Path:
     path = folder / CHEST_URL.rpartition("/")[2]
     torch.save(network.state_dict(), path)
     return path
+
+
+def without_counters(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The weights that torchvision publishes of a state: from before batch norm counted its batches."""
+    return {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
 
 
 class SmallNet(nn.Module):

@@ -11,7 +11,7 @@ from safetensors.torch import save
 from torch import nn
 
 from cxrlib.model.networks import build_resnet
-from cxrlib.model.weights import read_state
+from cxrlib.model.weight_files import read_safetensors
 from cxrlib.runtime.distributed import rank
 from cxrlib.runtime.errors import Missing, Refusal
 from cxrlib.runtime.files import whole_file
@@ -70,7 +70,7 @@ def load_checkpoint(path: Path, device: torch.device) -> tuple[nn.Module, Checkp
     """
     if not path.exists():
         raise Missing(f"{path}: no such checkpoint; run notebook 02_training first")
-    state = read_state(path)
+    state = read_safetensors(path)
     with safe_open(path, framework="pt") as file:
         text = (file.metadata() or {}).get("checkpoint")
     if text is None:

@@ -14,6 +14,10 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
+ARCHITECTURES = ("resnet18", "resnet34", "resnet50", "resnet50-xrv")
+"""What `build_resnet` is asked for; the choices of the parameter model.architecture."""
+
+
 class GreyConv2d(nn.Conv2d):
     """The first convolution of a network that reads one channel in -1024..1024.
 

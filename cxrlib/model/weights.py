@@ -1,60 +1,41 @@
 """Weights from which training starts: torchvision's, those of a local file, or torchxrayvision's chest network."""
 
-import pickle
-from http.client import HTTPException
+import re
+import warnings
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import nn
-from torchvision import models
 
-from cxrlib.runtime.errors import Refusal
-from cxrlib.runtime.files import whole_file
-
-PUBLISHED = ("imagenet", "torchxrayvision")
-"""Values of the weights parameter that are names; any other value is a path."""
-CHEST_URL = (
-    "https://github.com/mlmed/torchxrayvision/releases/download/v1/pc-nih-rsna-siim-vin-resnet50-test512-e400-state.pt"
+from cxrlib.model.networks import ARCHITECTURES, build_resnet
+from cxrlib.model.published import CHEST_OUTPUTS, chest_file, imagenet_weights
+from cxrlib.model.weight_files import read_tensors, some_of
+from cxrlib.model.weight_names import (
+    Names,
+    Shapes,
+    backbone_names,
+    candidate_names,
+    difference,
+    fitting_names,
+    head_of,
+    outline_of,
 )
-"""resnet50-res512-all: trained at 512 px on PadChest, NIH, RSNA, SIIM and VinBigData. No checksum is published."""
+from cxrlib.runtime.errors import Refusal
 
-
-CHEST_FOLDER = Path.home() / ".torchxrayvision" / "models_data"
-"""Where torchxrayvision itself keeps its weights."""
-
-
-CHEST_OUTPUTS = [
-    "Atelectasis",
-    "Consolidation",
-    "Infiltration",
-    "Pneumothorax",
-    "Edema",
-    "Emphysema",
-    "Fibrosis",
-    "Effusion",
-    "Pneumonia",
-    "Pleural_Thickening",
-    "Cardiomegaly",
-    "Nodule",
-    "Mass",
-    "Hernia",
-    "Lung Lesion",
-    "Fracture",
-    "Lung Opacity",
-    "Enlarged Cardiomediastinum",
-]
-"""The labels of torchxrayvision's network, in the order of its outputs."""
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+"""Types of numbers that weights may have; they become float32."""
 
 
 def load_weights(
-    network: nn.Module, weights: str, classes: list[str], names: dict[str, str] | None = None
+    network: nn.Module, architecture: str, weights: str, classes: list[str], names: dict[str, str] | None = None
 ) -> list[str]:
     """Fill the backbone from `weights`, and those rows of the head for whose class the weights have an output.
 
+    A warning says where names in the file had to be shortened, and what was left out then.
+
     Args:
         network: as `cxrlib.model.networks.build_resnet` makes it.
+        architecture: its name.
         weights: "imagenet", "torchxrayvision", or the path of a safetensors or PyTorch file.
         classes: of the network's head.
         names: torchxrayvision's label -> name of the class here. None: the classes have torchxrayvision's names.
@@ -63,106 +44,136 @@ def load_weights(
         The classes whose rows of the head are unchanged.
 
     Raises:
-        Refusal: the weights cannot be downloaded or read, or do not fit the architecture.
+        Refusal: the weights cannot be downloaded or read, do not fit the architecture, or are no usable numbers.
     """
-    if weights == "torchxrayvision":
-        state = read_state(weights_file(weights))
-    elif weights == "imagenet":
-        state = _imagenet_state(network)
+    if weights == "imagenet":
+        path, tensors = imagenet_weights(architecture)
     else:
-        state = read_state(Path(weights))
-    _fill_backbone(network, state, weights)
+        path = chest_file() if weights == "torchxrayvision" else Path(weights)
+        tensors = read_tensors(path)
+    state = _state_of(network, architecture, tensors, path)
+    head = f"{head_of(network)}."
+    own = {name: value for name, value in network.state_dict().items() if name.startswith(head)}
+    network.load_state_dict({name: value for name, value in state.items() if not name.startswith(head)} | own)
     if weights != "torchxrayvision":
         return classes
     # Of two outputs with one name the last one is taken.
     output_of = {(names or {}).get(output, output): position for position, output in enumerate(CHEST_OUTPUTS)}
     known = [name for name in classes if name in output_of]
     rows, outputs = [classes.index(name) for name in known], [output_of[name] for name in known]
+    if len(state.get("fc.weight", ())) != len(CHEST_OUTPUTS) or "fc.bias" not in state:
+        raise Refusal(f"{path}: has not the {len(CHEST_OUTPUTS)} outputs of torchxrayvision's network; delete it")
     with torch.no_grad():
         network.fc.weight[rows] = state["fc.weight"][outputs]
         network.fc.bias[rows] = state["fc.bias"][outputs]
     return [name for name in classes if name not in output_of]
 
 
-def weights_file(weights: str) -> Path | None:
-    """The file behind `weights`; torchxrayvision's is downloaded first if it is missing.
-
-    Returns:
-        None for "imagenet", whose file torchvision keeps and checks against its hash, and for a path without a file.
+def usable(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    """The values of a weight as float32; a counter of batches as it is.
 
     Raises:
-        Refusal: the file cannot be downloaded.
+        ValueError: they are no weights; the message says what they are.
+
+    >>> usable("fc.weight", torch.tensor([0.5], dtype=torch.float16))
+    tensor([0.5000])
+    >>> usable("fc.weight", torch.tensor([0.5, float("nan")]))
+    Traceback (most recent call last):
+    ValueError: holds NaN in fc.weight (1 of 2)
     """
-    if weights != "torchxrayvision":
-        path = Path(weights)
-        return path if path.is_file() else None
-    path = CHEST_FOLDER / CHEST_URL.rpartition("/")[2]
-    if not path.exists():
-        try:
-            with whole_file(path) as temporary:
-                torch.hub.download_url_to_file(CHEST_URL, str(temporary))
-        except (OSError, HTTPException) as error:
-            raise Refusal(_offline(CHEST_URL, error, f"put it at {path}")) from error
-    return path
+    if name.endswith("num_batches_tracked"):
+        return tensor
+    if tensor.layout is not torch.strided or tensor.is_meta or tensor.dtype not in FLOATS:
+        layout = "" if tensor.layout is torch.strided else f"{tensor.layout} "
+        kind = "no" if tensor.is_meta else f"{layout}{tensor.dtype}".replace("torch.", "")
+        raise ValueError(f"holds {kind} values in {name}, not floating-point weights")
+    values = tensor.float()
+    if wrong := int((~values.isfinite()).sum()):
+        kind = "NaN" if values.isnan().any() else "infinite values"
+        raise ValueError(f"holds {kind} in {name} ({wrong} of {values.numel()})")
+    if name.endswith("running_var") and (values < 0).any():
+        raise ValueError(f"holds variances below 0 in {name}")
+    return values
 
 
-def read_state(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a safetensors file, or of a file that torch.save wrote. Nothing else in the file is loaded.
-
-    Raises:
-        Refusal: the file is missing, damaged, or holds objects that could run code.
-    """
+def _state_of(
+    network: nn.Module, architecture: str, tensors: dict[str, torch.Tensor], path: Path
+) -> dict[str, torch.Tensor]:
+    """The network's weights among the tensors of a file, under the network's names."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    outline = outline_of(network)
+    fitting = fitting_names(outline, shapes)
+    if not fitting:
+        raise Refusal(f"model.weights: {path} {_misfit(outline, architecture, shapes)}")
+    prefix = _the_one(fitting, tensors, path)
+    names = fitting[prefix]
+    _say_what_was_read(names, tensors, path)
     try:
-        if path.suffix == ".safetensors":
-            return load(path.read_bytes())
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise Refusal(
-            f"{path}: refused, for it is damaged or holds more than tensors, and loading that could run code; "
-            "save the network's state_dict() instead"
-        ) from error
-    except (SafetensorError, OSError, RuntimeError, EOFError) as error:
-        kind = "safetensors" if path.suffix == ".safetensors" else "PyTorch"
-        raise Refusal(f"{path}: not a readable {kind} file ({error}); give another or copy it again") from error
-    state = state.get("state_dict", state) if isinstance(state, dict) else {}
-    tensors = {name.removeprefix("module."): value for name, value in state.items() if isinstance(value, torch.Tensor)}
-    if not tensors:
-        raise Refusal(f"{path}: holds no state_dict of tensors; save the network's state_dict() there")
-    return tensors
+        return {name: usable(name, tensors[there]) for name, there in names.items()}
+    except ValueError as error:
+        raise Refusal(f"model.weights: {path} {error}; choose other weights") from None
 
 
-def _fill_backbone(network: nn.Module, state: dict[str, torch.Tensor], weights: str) -> None:
-    shapes, wanted = (
-        {name: tuple(tensor.shape) for name, tensor in tensors.items() if not name.startswith("fc.")}
-        for tensors in (state, network.state_dict())
+def _the_one(fitting: dict[str, Names], tensors: dict[str, torch.Tensor], path: Path) -> str:
+    """Which set of weights of a file to take: of a network and its moving average the average, as timm does."""
+    first, *others = fitting
+    if all(
+        _equal(tensors[there], tensors[fitting[first][name]])
+        for other in others
+        for name, there in fitting[other].items()
+        if name in fitting[first]
+    ):
+        return first
+    averages = [prefix for prefix in fitting if "ema" in re.split("[^a-z]+", prefix.lower())]
+    if len(averages) == 1 and len(fitting) == 2:
+        return averages[0]
+    raise Refusal(
+        f"model.weights: {path} holds {len(fitting)} sets of weights that fit: {', '.join(fitting)}; "
+        "save the one that you mean to a file of its own"
     )
-    for name in [*wanted, *shapes]:
-        if shapes.get(name) != wanted.get(name):
-            there, here = shapes.get(name, "absent"), wanted.get(name, "absent")
-            raise Refusal(
-                f"model.weights: {weights} is not this architecture: {name} differs, {there} there and {here} here; "
-                "choose other weights or another model.architecture"
-            )
-    network.load_state_dict({name: state[name] for name in wanted}, strict=False)
 
 
-def _imagenet_state(network: nn.Module) -> dict[str, torch.Tensor]:
-    name = {18: "ResNet18", 34: "ResNet34", 50: "ResNet50"}[_depth(network)]
-    chosen = models.get_weight(f"{name}_Weights.IMAGENET1K_V1")
-    try:
-        return chosen.get_state_dict(check_hash=True)
-    except (OSError, HTTPException, RuntimeError) as error:  # RuntimeError: the file has another hash
-        raise Refusal(_offline(chosen.url, error)) from error
+def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two tensors are plain numbers of one type, and the same."""
+    plain = all(tensor.layout is torch.strided and not tensor.is_meta for tensor in (one, other))
+    return plain and one.dtype == other.dtype and torch.equal(one, other)
 
 
-def _offline(url: str, error: Exception, place: str = "give its path as model.weights") -> str:
+def _say_what_was_read(names: Names, tensors: dict[str, torch.Tensor], path: Path) -> None:
+    renamed = sorted((there, name) for name, there in names.items() if name != there)
+    if renamed:
+        read = set(names.values())
+        rest = [name for name in tensors if name not in read]
+        left_out = f"; left out {len(rest)} more: {some_of(rest)}" if rest else ""
+        warnings.warn(
+            f"model.weights: {path}: read {renamed[0][0]} as {renamed[0][1]}, and so {len(renamed)} names{left_out}",
+            stacklevel=4,
+        )
+
+
+def _misfit(outline: nn.Module, architecture: str, shapes: Shapes) -> str:
+    """What is wrong with weights, and of which architecture they are, where that can be told."""
+    if found := architecture_of(shapes):
+        return f"holds weights of {found}, not of {architecture}: --set model.architecture={found}"
+    for names in candidate_names(outline, shapes).values():
+        return f"does not fit {architecture}: {difference(outline, names, shapes)}; choose other weights"
+    wanted = backbone_names(outline)
+    there, here = [name for name in shapes if name not in wanted], [name for name in wanted if name not in shapes]
     return (
-        f"model.weights: {url} could not be downloaded ({error}). Download it elsewhere and {place}, "
-        "or train from scratch with model.weights=null"
+        f"does not fit {architecture}: its tensors have other names ({some_of(there)}) than the network's "
+        f"({some_of(here)}); choose weights of {', '.join(ARCHITECTURES[:-1])} or {ARCHITECTURES[-1]}, or rename them"
     )
 
 
-def _depth(network: nn.Module) -> int:
-    blocks = tuple(len(getattr(network, f"layer{i}")) for i in range(1, 5))
-    bottleneck = hasattr(network.layer1[0], "conv3")
-    return 50 if bottleneck else {(2, 2, 2, 2): 18, (3, 4, 6, 3): 34}[blocks]
+def architecture_of(shapes: Shapes) -> str | None:
+    """The architecture whose weights have these names and shapes; None where it is none of this project's.
+
+    >>> architecture_of({f"net.{name}": shape for name, shape in backbone_names(build_resnet("resnet34", 2)).items()})
+    'resnet34'
+    """
+    for name in ARCHITECTURES:
+        with torch.device("meta"):
+            outline = build_resnet(name, 2)
+        if fitting_names(outline, shapes):
+            return name
+    return None

@@ -15,13 +15,14 @@ from cxrlib.data.labels import suite_names
 from cxrlib.model.batches import StoredInputs
 from cxrlib.model.checkpoint import Checkpoint, checkpoint_path, checkpoint_writer
 from cxrlib.model.networks import build_resnet
+from cxrlib.model.published import weights_identity
 from cxrlib.model.training import Recipe, measure, train
-from cxrlib.model.weights import load_weights, weights_file
+from cxrlib.model.weights import load_weights
 from cxrlib.params import Compute, Model, Params, Training
 from cxrlib.runtime.device import seed_everything, use_device
 from cxrlib.runtime.distributed import rank, wait_for_all
 from cxrlib.runtime.errors import Refusal
-from cxrlib.runtime.files import file_fingerprint, fingerprint, whole_file
+from cxrlib.runtime.files import fingerprint, whole_file
 from cxrlib.runtime.fingerprints import code_fingerprint
 from cxrlib.runtime.memory import is_out_of_memory
 from cxrlib.runtime.store import is_kept, keep, work_on, working_folder
@@ -107,7 +108,9 @@ def network_to_train(model: Model, weights: str | None, classes: list[str], epoc
         Refusal: nothing will be trained, and the weights have no output for some class.
     """
     network = build_resnet(model.architecture, len(classes), model.output_stride)
-    untrained = load_weights(network, weights, classes, suite_names("torchxrayvision")) if weights else classes
+    untrained = classes
+    if weights:
+        untrained = load_weights(network, model.architecture, weights, classes, suite_names("torchxrayvision"))
     if epochs == 0 and untrained:
         raise Refusal(
             f"training.epochs=0 uses model.weights={weights} as it is, and that brings no output for "
@@ -126,9 +129,8 @@ def _identity(
 ) -> str:
     """Fingerprint of all that makes a model: data, parameters, first weights and code."""
     studies = [cohort.of(split, classes) for split in ("train", "valid")]
-    settings = [model.model_dump(), training.model_dump(), precision]
-    file = weights_file(weights) if weights else None
-    start = file_fingerprint(file) if file else weights
+    settings = [model.model_dump(exclude={"weights"}), training.model_dump(), precision]
+    start = weights_identity(weights, model.architecture) if weights else None
     names = suite_names(weights) if weights == "torchxrayvision" else None
     return fingerprint([cohort.provenance.data, studies, classes, *settings, start, names, CODE])
 

@@ -1,22 +1,23 @@
-import os
-import pickle
+from typing import get_args
 from urllib.error import URLError
 
 import numpy as np
 import pytest
 import torch
-from fixtures import chest_weights
+from fixtures import chest_weights, without_counters
 from safetensors.torch import save_file
 from torchvision import models
 
 from cxrlib.data.labels import suite_names
-from cxrlib.model import weights
+from cxrlib.model import published
 from cxrlib.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from cxrlib.model.inference import inference_copy
-from cxrlib.model.networks import build_resnet, normalise
+from cxrlib.model.networks import ARCHITECTURES, build_resnet, normalise
 from cxrlib.model.pooling import pooled_at
-from cxrlib.model.weights import CHEST_OUTPUTS, CHEST_URL, load_weights, read_state
-from cxrlib.params import ParameterError, check_params, load_params
+from cxrlib.model.published import CHEST_OUTPUTS, CHEST_URL, weights_identity
+from cxrlib.model.weight_files import read_tensors
+from cxrlib.model.weights import load_weights, usable
+from cxrlib.params import Model, ParameterError, check_params, load_params
 from cxrlib.runtime.errors import Refusal
 
 CLASSES = ["A", "B", "C"]
@@ -36,39 +37,14 @@ def resnet18_state():
 def test_a_path_is_taken_as_given(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     save_file(resnet18_state(), "own.safetensors")
-    assert load_weights(build_resnet("resnet18", 3), "own.safetensors", CLASSES) == CLASSES
-    assert weights.weights_file("absent.safetensors") is None
+    assert load_weights(build_resnet("resnet18", 3), "resnet18", "own.safetensors", CLASSES) == CLASSES
 
 
-# torchvision
-
-
-@pytest.mark.parametrize("error", [URLError("no network"), OSError("disk full")])
-def test_imagenet_weights_offline(monkeypatch, error):
-    def offline(*_, **__):
-        raise error
-
-    monkeypatch.setattr(models.ResNet50_Weights, "get_state_dict", offline)
-    message = r"model\.weights: https://.*resnet50.* could not be downloaded.*give its path as model\.weights, or train"
-    with pytest.raises(Refusal, match=message):
-        load_weights(build_resnet("resnet50", 3), "imagenet", CLASSES)
-
-
-@pytest.mark.parametrize("architecture", ["resnet18", "resnet34", "resnet50"])
-def test_imagenet_weights_of_the_right_depth_fill_all_but_the_head(monkeypatch, architecture):
-    torch.manual_seed(1)
-    original, network, asked = models.get_model(architecture, weights=None), build_resnet(architecture, 3), []
-    head = network.fc.weight.clone()
-    for enum in (models.ResNet18_Weights, models.ResNet34_Weights, models.ResNet50_Weights):
-        monkeypatch.setattr(
-            enum, "get_state_dict", lambda self, **settings: asked.append((self, settings)) or original.state_dict()
-        )
-    assert load_weights(network, "imagenet", CLASSES) == CLASSES
-    assert [chosen.url.split("/")[-1].split("-")[0] for chosen, _ in asked] == [architecture]
-    assert asked[0][0].name == "IMAGENET1K_V1"
-    assert asked[0][1] == {"check_hash": True}
-    assert torch.equal(network.fc.weight, head)
-    assert torch.equal(network.layer4[0].conv1.weight, original.layer4[0].conv1.weight)
+@pytest.mark.parametrize("path", ["absent.safetensors", "x" * 300, "a\0b", "timm/resnet50.a1_in1k", "ImageNet"])
+def test_a_path_without_a_file_is_refused(path):
+    assert weights_identity(path, "resnet18") == path
+    with pytest.raises(Refusal, match=f"{path}: (no such file|not readable)"):
+        load_weights(build_resnet("resnet18", 3), "resnet18", path, CLASSES)
 
 
 # a local file
@@ -78,80 +54,188 @@ def as_safetensors(state, path):
     save_file(state, path)
 
 
-def in_a_training_checkpoint(state, path):
-    torch.save({"epoch": 3, "state_dict": {f"module.{name}": value for name, value in state.items()}}, path)
+def as_published(state, path):
+    torch.save(without_counters(state), path, _use_new_zipfile_serialization=False)
 
 
 @pytest.mark.parametrize(
     ("name", "write"),
-    [("a.safetensors", as_safetensors), ("a.pth", torch.save), ("a.pt", in_a_training_checkpoint)],
+    [("a.safetensors", as_safetensors), ("a.pth", torch.save), ("a.pth", as_published)],
 )
 def test_a_local_file_gives_the_same_features(tmp_path, inputs, name, write):
     original = models.resnet18(weights=None)
     original(inputs)  # moves the running statistics of batch norm
     write(original.eval().state_dict(), tmp_path / name)
     network = build_resnet("resnet18", 3)
-    assert load_weights(network, str(tmp_path / name), CLASSES) == CLASSES
+    assert load_weights(network, "resnet18", str(tmp_path / name), CLASSES) == CLASSES
     network.eval()
     network.fc = original.fc = torch.nn.Identity()
     torch.testing.assert_close(network(inputs), original(inputs), atol=0, rtol=0)
 
 
-class RunsCode:
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
+def prefixed(prefix, state):
+    return {prefix + name: value for name, value in state.items()}
 
 
-@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
-@pytest.mark.parametrize("save", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))])
-def test_a_file_that_would_run_code_is_refused_and_runs_none(tmp_path, save):
-    path, trace = tmp_path / "evil.pth", tmp_path / "it ran"
-    save({"state_dict": resnet18_state(), "note": RunsCode(trace)}, path)
-    with pytest.raises(Refusal, match=r"evil\.pth: refused, .*could run code"):
-        read_state(path)
-    assert not trace.exists()
+def load_resnet18(path):
+    network = build_resnet("resnet18", 3)
+    assert load_weights(network, "resnet18", str(path), CLASSES) == CLASSES
+    return network
+
+
+def lightning(state):
+    """As Lightning stores a module that has a backbone and a head."""
+    head = {"classifier.weight": torch.zeros(2, 512), "classifier.bias": torch.zeros(2)}
+    backbone = {name: value for name, value in state.items() if not name.startswith("fc.")}
+    return {
+        "epoch": 3,
+        "pytorch-lightning_version": "2.4.0",
+        "hyper_parameters": {"lr": 1e-3, "milestones": (3, 5)},
+        "optimizer_states": [{"state": {0: {"momentum_buffer": torch.zeros(64, 3, 7, 7)}}}],
+        "state_dict": prefixed("backbone.", backbone) | head,
+    }
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "message"),
+    ("write", "said"),
     [
-        ("a.pth", b"", "not a readable PyTorch file"),
-        ("a.pth", b"no weights at all", "refused, for it is damaged or holds more than tensors"),
-        ("a.safetensors", b"no weights at all", "not a readable safetensors file"),
-        ("absent.pth", None, "not a readable PyTorch file .*No such file"),
+        (
+            lambda state, path: torch.save({"model": prefixed("module.", state)}, path),
+            "read model.module.bn1.bias as bn1.bias",
+        ),
+        (
+            lambda state, path: save_file(prefixed("_orig_mod.net.", state), path),
+            "read _orig_mod.net.bn1.bias as bn1.bias",
+        ),
+        (
+            lambda state, path: torch.save(lightning(state), path),
+            "read state_dict.backbone.bn1.bias as bn1.bias, and so 120 names; left out 3 more: "
+            "state_dict.classifier.weight, state_dict.classifier.bias, optimizer_states.0.state.0.momentum_buffer",
+        ),
     ],
+    ids=["wrapped", "prefixes in safetensors", "Lightning"],
 )
-def test_damaged_files_are_refused_by_name(tmp_path, name, content, message):
-    if content is not None:
-        (tmp_path / name).write_bytes(content)
-    with pytest.raises(Refusal, match=f"{name}: {message}"):
-        read_state(tmp_path / name)
+def test_what_is_put_before_the_names_is_taken_away_and_said(tmp_path, write, said):
+    state = resnet18_state()
+    write(state, tmp_path / "a.ckpt")
+    with pytest.warns(UserWarning) as warned:
+        network = load_resnet18(tmp_path / "a.ckpt")
+    assert len(warned) == 1 and f"a.ckpt: {said}" in str(warned[0].message)
+    assert torch.equal(network.layer4[1].bn2.running_var, state["layer4.1.bn2.running_var"])
 
 
-@pytest.mark.parametrize("value", [{"epoch": 3}, [1, 2], {"state_dict": {}}])
-def test_a_file_without_tensors_is_refused(tmp_path, value):
-    torch.save(value, tmp_path / "a.pth")
-    with pytest.raises(Refusal, match=r"a\.pth: holds no state_dict of tensors"):
-        read_state(tmp_path / "a.pth")
+@pytest.mark.filterwarnings("error")
+def test_a_plain_file_loads_without_a_word_and_counts_from_zero(tmp_path):
+    torch.save(without_counters(resnet18_state()), tmp_path / "a.pth")
+    assert load_resnet18(tmp_path / "a.pth").bn1.num_batches_tracked == 0
 
 
-@pytest.mark.parametrize(("stored", "wanted"), [("resnet34", "resnet18"), ("resnet18", "resnet34")])
-def test_weights_of_another_architecture_are_refused(tmp_path, stored, wanted):
-    path = tmp_path / "backbone.safetensors"
-    save_file(models.get_model(stored, weights=None).state_dict(), path)
-    with pytest.raises(Refusal, match=r"backbone\.safetensors is not this architecture: layer"):
-        load_weights(build_resnet(wanted, 3), str(path), CLASSES)
+@pytest.mark.parametrize("halved", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_floating_point_numbers_become_float32(tmp_path, halved):
+    state = {name: value.to(halved) if value.is_floating_point() else value for name, value in resnet18_state().items()}
+    save_file(state, tmp_path / "a.safetensors")
+    network = load_resnet18(tmp_path / "a.safetensors")
+    assert network.conv1.weight.dtype is torch.float32
+    assert torch.equal(network.conv1.weight, state["conv1.weight"].float())
 
 
-@pytest.mark.slow
-def test_weights_of_other_shapes_are_refused(tmp_path):
-    path = tmp_path / "wide.safetensors"
-    save_file(models.wide_resnet50_2(weights=None).state_dict(), path)
-    with pytest.raises(Refusal, match=r"wide\.safetensors is not this architecture: layer1.*differs, \(128, 64"):
-        load_weights(build_resnet("resnet50", 3), str(path), CLASSES)
+@pytest.mark.parametrize(
+    ("value", "named"),
+    [
+        (torch.tensor([1.0, float("nan")]), "NaN in bn1.running_var (1 of 2)"),
+        (torch.tensor([1e300, 1.0], dtype=torch.float64), "infinite values in bn1.running_var (1 of 2)"),
+        (torch.tensor([1.0, -1e-6]), "variances below 0 in bn1.running_var"),
+        (torch.tensor([1, 2]), "int64 values in bn1.running_var"),
+        (torch.tensor([1, 2j]), "complex64 values"),
+        (torch.ones(2).to_sparse(), "sparse_coo float32 values"),
+        (torch.ones(2, device="meta"), "holds no values in"),
+    ],
+    ids=["NaN", "too large", "negative", "integers", "complex", "sparse", "empty"],
+)
+def test_what_is_no_weight_is_named(value, named):
+    with pytest.raises(ValueError) as refused:
+        usable("bn1.running_var", value)
+    assert named in str(refused.value)
+
+
+def test_a_file_with_nan_is_refused_by_the_name_of_the_weight(tmp_path):
+    state = resnet18_state()
+    state["layer1.0.conv1.weight"][0, 0, 0, 0] = float("nan")
+    save_file(state, tmp_path / "a.safetensors")
+    with pytest.raises(
+        Refusal, match=r"a\.safetensors holds NaN .*layer1\.0\.conv1\.weight \(1 of 36864\); choose other"
+    ):
+        load_resnet18(tmp_path / "a.safetensors")
+
+
+def test_of_weights_and_their_moving_average_the_average_is_read(tmp_path):
+    average = {name: value + 1 for name, value in resnet18_state().items()}
+    halved = {name: value.half() for name, value in resnet18_state().items()}
+    torch.save({"state_dict": halved, "state_dict_ema": average}, tmp_path / "a.pth")
+    with pytest.warns(UserWarning, match="read state_dict_ema.bn1.bias .*left out 122 more: state_dict.conv1.weight"):
+        network = load_resnet18(tmp_path / "a.pth")
+    assert torch.equal(network.conv1.weight, average["conv1.weight"])
+
+
+def test_two_sets_of_weights_are_refused_unless_they_are_equal(tmp_path):
+    state = resnet18_state()
+    torch.save({"encoder_q": state, "encoder_k": dict(state)}, tmp_path / "a.pth")
+    with pytest.warns(UserWarning, match="read encoder_q.bn1"):
+        load_resnet18(tmp_path / "a.pth")
+    other = state | {"fc.bias": state["fc.bias"] + 1, "bn1.bias": state["bn1.bias"] + 1}
+    torch.save({"encoder_q": state, "encoder_k": other}, tmp_path / "a.pth")
+    with pytest.raises(Refusal, match="holds 2 sets of weights that fit: encoder_q., encoder_k.; save the one"):
+        load_resnet18(tmp_path / "a.pth")
+
+
+# what does not fit
+
+
+def shapes_file(network, path):
+    """A file of a network's shapes, its values all zero."""
+    save_file({name: torch.zeros_like(value) for name, value in network.state_dict().items()}, path)
+
+
+def test_the_architectures_are_the_parameter_s_choices():
+    assert get_args(Model.model_fields["architecture"].annotation) == ARCHITECTURES
+
+
+@pytest.mark.parametrize(
+    ("stored", "wanted"), [("resnet34", "resnet18"), ("resnet18", "resnet34"), ("resnet50-xrv", "resnet50")]
+)
+def test_weights_of_another_architecture_are_refused_with_its_name(tmp_path, stored, wanted):
+    shapes_file(build_resnet(stored, 18), tmp_path / "a.safetensors")
+    message = f"a.safetensors holds weights of {stored}, not of {wanted}: --set model.architecture={stored}"
+    with pytest.raises(Refusal, match=message):
+        load_weights(build_resnet(wanted, 3), wanted, str(tmp_path / "a.safetensors"), CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"bn1.bias": None}, r"bn1\.bias is absent there and \(64,\) here; choose other weights"),
+        (
+            {"conv1.weight": torch.zeros(64, 4, 7, 7)},
+            r"conv1\.weight is \(64, 4, 7, 7\) there and \(64, 3, 7, 7\) here",
+        ),
+        ({"layer1.2.conv1.weight": torch.zeros(1)}, r"it also holds layer1\.2\.conv1\.weight"),
+    ],
+    ids=["missing", "misshaped", "too many"],
+)
+def test_the_first_difference_is_named(tmp_path, change, message):
+    state = {name: value for name, value in (resnet18_state() | change).items() if value is not None}
+    save_file(state, tmp_path / "a.safetensors")
+    with pytest.raises(Refusal, match=f"a.safetensors does not fit resnet18: {message}"):
+        load_resnet18(tmp_path / "a.safetensors")
+
+
+def test_weights_with_other_names_are_refused_with_both_names(tmp_path):
+    name = "resnet.embedder.embedder.convolution.weight"  # Hugging Face's
+    save_file({name: torch.zeros(64, 3, 7, 7)}, tmp_path / "a.bin")
+    with pytest.raises(
+        Refusal, match=rf"its tensors have other names \({name}\) than the network's \(conv1.weight, bn1"
+    ):
+        load_resnet18(tmp_path / "a.bin")
 
 
 # torchxrayvision
@@ -164,12 +248,14 @@ def chest_folder(tmp_path_factory):
 
 @pytest.fixture
 def chest_network(chest_folder, monkeypatch):
-    monkeypatch.setattr(weights, "CHEST_FOLDER", chest_folder)
+    monkeypatch.setattr(published, "CHEST_FOLDER", chest_folder)
     classes = ["Nodule/Mass", "No finding", "Pleural effusion"]
     torch.manual_seed(3)
     network = build_resnet("resnet50-xrv", 3)
     head = network.fc.weight.clone()
-    assert load_weights(network, "torchxrayvision", classes, suite_names("torchxrayvision")) == ["No finding"]
+    assert load_weights(network, "resnet50-xrv", "torchxrayvision", classes, suite_names("torchxrayvision")) == [
+        "No finding"
+    ]
     assert torch.equal(network.fc.weight[1], head[1])
     return network.eval()
 
@@ -193,10 +279,10 @@ def test_chest_network_gives_the_logits_of_torchxrayvision(chest_network, chest_
 
 
 def test_without_other_names_the_head_follows_torchxrayvisions_own(chest_folder, monkeypatch):
-    monkeypatch.setattr(weights, "CHEST_FOLDER", chest_folder)
+    monkeypatch.setattr(published, "CHEST_FOLDER", chest_folder)
     network = build_resnet("resnet50-xrv", 2)
-    assert load_weights(network, "torchxrayvision", ["Nodule/Mass", "Effusion"]) == ["Nodule/Mass"]
-    state = read_state(chest_folder / CHEST_FILE)
+    assert load_weights(network, "resnet50-xrv", "torchxrayvision", ["Nodule/Mass", "Effusion"]) == ["Nodule/Mass"]
+    state = read_tensors(chest_folder / CHEST_FILE)
     assert torch.equal(network.fc.weight[1], state["fc.weight"][CHEST_OUTPUTS.index("Effusion")])
 
 
@@ -208,15 +294,22 @@ def test_chest_checkpoint_comes_back(chest_network, tmp_path, inputs):
 
 
 def test_chest_weights_offline_say_where_to_put_the_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(weights, "CHEST_FOLDER", tmp_path / "models_data")
+    monkeypatch.setattr(published, "CHEST_FOLDER", tmp_path / "models_data")
 
     def offline(*_):
         raise URLError("no network")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
     with pytest.raises(Refusal, match=f"could not be downloaded .*put it at .*models_data/{CHEST_FILE}"):
-        load_weights(build_resnet("resnet50-xrv", 3), "torchxrayvision", CLASSES)
+        load_weights(build_resnet("resnet50-xrv", 3), "resnet50-xrv", "torchxrayvision", CLASSES)
     assert not list((tmp_path / "models_data").iterdir())
+
+
+def test_another_network_in_the_place_of_torchxrayvision_s_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(published, "CHEST_FOLDER", tmp_path)
+    torch.save(build_resnet("resnet50-xrv", 5).state_dict(), tmp_path / CHEST_FILE)
+    with pytest.raises(Refusal, match=f"{CHEST_FILE}: has not the 18 outputs of torchxrayvision's network; delete it"):
+        load_weights(build_resnet("resnet50-xrv", 3), "resnet50-xrv", "torchxrayvision", CLASSES)
 
 
 @pytest.mark.parametrize(("weights", "architecture"), [("torchxrayvision", "resnet50"), ("imagenet", "resnet50-xrv")])

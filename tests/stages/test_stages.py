@@ -12,7 +12,7 @@ from cxrlib.data.cohort import Cohort
 from cxrlib.data.provenance import Provenance
 from cxrlib.explain.batched import explain
 from cxrlib.explain.explanations import Explanations, load_explanations, save_explanations
-from cxrlib.model import weights
+from cxrlib.model import published
 from cxrlib.model.checkpoint import load_checkpoint
 from cxrlib.model.networks import normalise, to_input
 from cxrlib.model.resume import TrainingState
@@ -199,7 +199,7 @@ def test_other_code_trains_again_to_the_same_bytes(cohort, tmp_path, monkeypatch
 
 def test_the_names_of_published_outputs_count_where_they_are_used(cohort, tmp_path, monkeypatch):
     path = chest_weights(tmp_path / "chest")
-    monkeypatch.setattr(weights, "CHEST_FOLDER", path.parent)
+    monkeypatch.setattr(published, "CHEST_FOLDER", path.parent)
     params = load_params("smoke")
 
     def identities():
@@ -216,7 +216,7 @@ def test_the_names_of_published_outputs_count_where_they_are_used(cohort, tmp_pa
 
 def test_weights_with_outputs_for_every_label_are_kept_as_they_are(cohort, tmp_path, monkeypatch):
     path = chest_weights(tmp_path / "chest")
-    monkeypatch.setattr(weights, "CHEST_FOLDER", path.parent)
+    monkeypatch.setattr(published, "CHEST_FOLDER", path.parent)
     chest = {"architecture": "resnet50-xrv", "weights": "torchxrayvision"}
     with pytest.raises(Refusal, match="brings no output for No finding; take these out of labels.experiments"):
         train(cohort, tmp_path, model=chest, epochs=0)
