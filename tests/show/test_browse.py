@@ -190,12 +190,12 @@ def test_two_browsers_do_not_move_each_other(results):
     assert first.heatmap.picture.image == drawn(first)
 
 
-def test_an_error_replaces_the_picture_and_is_not_swallowed(browser):
+def test_an_error_replaces_the_picture_and_is_not_swallowed(browser, caplog):
     broken = dataclasses.replace(browser.results.cohort, pixels=None)
     object.__setattr__(browser.results, "cohort", broken)
-    with pytest.raises(AttributeError):
-        browser.share.value = 0.3
+    browser.share.value = 0.3
     assert browser.heatmap.picture.image == b"" and "could not be drawn" in browser.heatmap.picture.caption
+    assert "AttributeError" in caplog.text and "Traceback" in caplog.text
 
 
 def test_a_saved_picture_and_the_list_of_cases_are_downloads(browser):
@@ -233,6 +233,12 @@ def test_the_contact_sheet_has_a_view_of_every_finding_and_method(results):
     browser = HeatmapBrowser(results.cohort, {"Grad-CAM": results.explanations, "Smooth": smooth(results, ["study03"])})
     titles = [ax.get_title() for ax in contact_sheet(browser).axes if ax.get_title()]
     assert len(titles) == 4 and sum("Smooth" in title for title in titles) == 2
+    for title in titles:
+        image_id, about, scores = title.split("\n")
+        assert image_id in results.probabilities.index and any(name in about for name in CLASSES)
+        assert scores.startswith("top 5 %") and ("no heatmap" in scores) is (
+            "Smooth" in title and image_id != "study03"
+        )
     results.cohort.labels[CLASSES[:2]] = 0
     assert not contact_sheet(browser).axes
 
@@ -249,7 +255,8 @@ def test_a_notebook_s_browser_leaves_its_contact_sheet(own_run, results, monkeyp
     assert browser.heatmap.look.heatmap is (view != "boxes")
     assert list(browser.results.methods) == ["Grad-CAM", *(others or {})]
     assert (browser.results.network is None) is (view == "boxes") is ("_stored_model" not in vars(run))
-    assert sheet.CAPTIONS[view] in json.loads((own_run / "figures" / "browser_05.json").read_text())["caption"]
+    caption = json.loads((own_run / "figures" / "browser_05.json").read_text())["caption"]
+    assert sheet.CAPTIONS[view] in caption and "sliders need a kernel" in caption
 
 
 def test_a_run_gives_the_network_its_images(own_run, results):
