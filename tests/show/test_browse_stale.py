@@ -265,6 +265,9 @@ def test_comparing_with_readers_shows_no_study_meanwhile(open_browser, monkeypat
     browser.chooser.only.value = "low IoU"
     browser.class_name.value = "Cardiomegaly"
     assert seen == ["Comparing heatmaps with readers ..."] * 2 and browser.heatmap.picture.image
+    assert ", IoU 0.0" in browser.chooser.count.value
+    browser.chooser.only.value = ""
+    assert "IoU" not in browser.chooser.count.value
 
 
 def test_filters_that_fail_empty_the_list_and_the_page(open_browser, monkeypatch, caplog):
@@ -315,6 +318,12 @@ def test_the_second_own_image_overtakes_the_first(open_browser, monkeypatch):
     fresh = open_browser()
     fresh.tab.value, fresh.own.upload.value = "own image", uploaded("b.png", OTHER)
     assert page(fresh)["OwnPanel"] == shown
+    go_on.clear()
+    browser.own.upload.value = uploaded("c.png", CHEST)
+    assert "c.png" in told(browser)
+    go_on.set()
+    browser.own.upload.value = uploaded("d.png", CHEST)  # the same content under another name
+    assert page(browser)["OwnPanel"][0][0][1].startswith("d.png: ")
 
 
 def test_a_cleared_upload_clears_the_page(open_browser):

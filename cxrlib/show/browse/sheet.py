@@ -1,5 +1,6 @@
 """A static picture of the browser's views, for readers without a kernel."""
 
+import textwrap
 from collections.abc import Mapping
 
 import numpy as np
@@ -21,6 +22,10 @@ from cxrlib.show.figures.style import image_axes, sentence_figure
 
 TILE = 512
 """Side of one view in pixels."""
+
+
+TITLE_WIDTH = 84
+"""Characters of the titles that fit beside each other."""
 
 
 CAPTIONS = {
@@ -89,7 +94,8 @@ def contact_sheet(browser: HeatmapBrowser) -> Figure:
     figure, axes = image_axes(-(-len(tiles) // columns), columns, bar=has_bar)
     for (picture, title), ax in zip(tiles, (ax for line in axes for ax in line), strict=False):
         ax.imshow(picture, vmin=0, vmax=255)
-        ax.set_title(title, fontsize=7)
+        lines = [part for line in title.splitlines() for part in textwrap.wrap(line, TITLE_WIDTH // columns)]
+        ax.set_title("\n".join(lines), fontsize=7)
     if has_bar:
         colour_bar(figure, [ax for line in axes for ax in line])
     return figure
@@ -102,8 +108,8 @@ def _heatmap(results: BrowsedRun, view: View, look: Look, name_method: bool) -> 
     p = results.probabilities.at[view.image_id, view.class_name]
     method = f"{view.method}: " if name_method else ""
     score = f"IoU {scores['IoU, all pairs']:.3f}" if scores else "nothing to compare"
-    about = f"{method}{view.class_name}, p = {p:.3f}"
-    return picture, f"{view.image_id}\n{about}\ntop {100 * view.share:g} %, {_lack(evidence) or score}"
+    numbers = f"p = {p:.3f}, top {100 * view.share:g} %, {_lack(evidence) or score}"
+    return picture, f"{view.image_id}\n{method}{view.class_name}\n{numbers}"
 
 
 def _before_and_after(results: BrowsedRun, view: View) -> list[Tile]:
@@ -113,7 +119,7 @@ def _before_and_after(results: BrowsedRun, view: View) -> list[Tile]:
     lack = _lack(results.evidence(view))
     done = f"{lack}: nothing replaced" if lack else f"top {100 * view.share:g} % replaced: mean grey"
     return [
-        (replaced.before[0].cpu().numpy(), f"{view.image_id}\n{view.class_name}, p = {before:.3f}"),
+        (replaced.before[0].cpu().numpy(), f"{view.image_id}\n{view.class_name}\np = {before:.3f}"),
         (replaced.after[0].cpu().numpy(), f"{done}\np = {after:.3f}"),
     ]
 
