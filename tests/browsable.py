@@ -1,5 +1,6 @@
 """A run's folder as the notebooks leave it, small enough to browse in tests."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
@@ -71,3 +72,9 @@ def smooth(results: BrowsedRun, image_ids: list[str]) -> Explanations:
 def decoded(png: bytes) -> np.ndarray:
     """Red, green and blue of an encoded picture."""
     return cv2.cvtColor(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
+def uploaded(name: str, content: bytes) -> tuple:
+    """What an upload button holds after a file was chosen."""
+    about = {"name": name, "size": len(content), "type": "", "last_modified": datetime(2020, 1, 1, tzinfo=UTC)}
+    return (about | {"content": memoryview(content)},)

@@ -12,7 +12,10 @@ import urllib.request
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 from browsable import CLASSES
@@ -23,10 +26,12 @@ from cxrlib.show.browse.browsed import load_results
 from cxrlib.show.browse.numbers import localisation_text
 from cxrlib.show.browse.overlay import LINES, Look, render
 from cxrlib.show.browse.perturb import input_jpeg, replace_and_predict
+from cxrlib.show.browse.picture import FOLDER
 from cxrlib.show.browse.voila import write_page
 from cxrlib.stages.inputs import network_inputs
 
 CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
+CHEST = cv2.imencode(".png", np.linspace(0, 255, 64 * 64).reshape(64, 64).astype(np.uint8))[1].tobytes()
 TOKEN = "a-token-for-this-test"
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
 """A folder to keep screenshots in."""
@@ -220,6 +225,7 @@ def drive(page: Page, folder: Path) -> None:
 
     page.get_by_role("button", name="perturbation").click()
     check_perturbation(page, expected)
+    check_own_image(page)
 
 
 def check_perturbation(page: Page, expected: Expected) -> None:
@@ -235,6 +241,23 @@ def check_perturbation(page: Page, expected: Expected) -> None:
         for name, p in results.probabilities.loc[view.image_id].items():
             assert f"{after[name]:.3f}" in table and f"{after[name] - p:+.3f}" in table
     screenshot(page, f"{page.kind}-perturbation")
+
+
+def check_own_image(page: Page) -> None:
+    """A file that is no picture takes away the picture and the numbers of the file before."""
+    page.get_by_role("button", name="own image").click()
+    chest = {"name": "chest.png", "mimeType": "image/png", "buffer": CHEST}
+    holiday = {"name": "holiday.png", "mimeType": "image/png", "buffer": b"no picture"}
+    place, table = page.locator(".cxr-large").first, page.locator(".cxr-numbers")
+    for file, caption in [(chest, "chest.png: "), (holiday, "holiday.png: not a readable PNG"), (chest, "chest.png: ")]:
+        with page.expect_file_chooser() as chooser:
+            page.get_by_role("button", name="choose an image").click()
+        chooser.value.set_files(file)
+        expect(place.locator("figcaption")).to_contain_text(caption)
+        expect(place.locator("img")).to_be_visible(visible=file is chest)
+        expect(table).to_have_count(1 if file is chest else 0)
+    screenshot(page, f"{page.kind}-own")
+    page.get_by_role("button", name="heatmap").click()
 
 
 def nameless(page: Page) -> list[str]:
@@ -279,3 +302,88 @@ def test_the_page_of_its_own_asks_for_its_token(page, start, browsed_run):
     drive(page, browsed_run)
     assert nameless(page) == []
     assert page.complaints == []
+
+    (kernel,) = [one for one in psutil.Process().children(recursive=True) if "ipykernel_launcher" in one.cmdline()]
+    silence = page.get_by_text("No answer from the kernel").first
+    expect(silence).to_be_hidden()
+    kernel.suspend()
+    page.get_by_role("button", name="next").click()
+    expect(silence).to_be_visible(timeout=15_000)
+    kernel.resume()
+    expect(silence).to_be_hidden()
+    kernel.kill()
+    expect(silence).to_be_visible(timeout=30_000)
+
+
+MODEL = """
+class Model {
+    constructor(values) { Object.assign(this, { values, hears: [], sent: [] }); }
+    get(name) { return this.values[name]; }
+    on(names, hear) { for (const name of names.split(" ")) this.hears.push([name, hear]); }
+    send(content) { this.sent.push(content); }
+    change(values) {
+        Object.assign(this.values, values);
+        for (const [name, hear] of this.hears) if (name.slice(7) in values) hear();
+    }
+    answer(content) { for (const [name, hear] of this.hears) if (name === "msg:custom") hear(content, []); }
+}
+window.start = async (source, bytes) => {
+    const { default: widget } = await import(`data:text/javascript,${encodeURIComponent(source)}`);
+    window.bytes = new DataView(Uint8Array.from(atob(bytes), (one) => one.charCodeAt(0)).buffer);
+    window.model = new Model({ image: window.bytes, caption: "first", alt: "first", arrows: false });
+    widget.render({ model: window.model, el: document.querySelector("#place") });
+};
+"""
+
+
+@pytest.fixture
+def alone(page):
+    """A picture outside of Jupyter, in a page of its own with one button."""
+    page.set_content("<div class=cxr-browser><button>move</button><div id=place></div></div>")
+    page.add_script_tag(content=MODEL)
+    page.add_style_tag(content=(FOLDER / "picture.css").read_text())
+    source = (FOLDER / "picture.js").read_text()
+    page.evaluate("([source, bytes]) => start(source, bytes)", [source, base64.b64encode(CHEST).decode()])
+    expect(page.locator("figcaption")).to_have_text("first")
+    return page
+
+
+def test_a_picture_that_cannot_be_decoded_leaves_no_other(alone):
+    expect(alone.locator("img")).to_be_visible()
+    alone.evaluate("model.change({ image: new DataView(new ArrayBuffer(9)), caption: 'second', alt: 'second' })")
+    expect(alone.locator("figcaption")).to_have_text("This picture could not be decoded. second")
+    expect(alone.locator("img")).to_be_hidden()
+    assert alone.locator("img").get_attribute("src") is None and alone.locator("img").get_attribute("alt") == ""
+    alone.evaluate("model.change({ image: bytes, caption: 'third', alt: 'third' })")
+    expect(alone.locator("figcaption")).to_have_text("third")
+    expect(alone.locator("img")).to_be_visible()
+
+
+def test_image_and_caption_change_together(alone):
+    script = """() => new Promise((done) => {
+        const seen = [];
+        const look = () => seen.push(document.querySelector("figcaption").textContent + document.images[0].src);
+        new MutationObserver(look).observe(document.querySelector("figure"), {
+            subtree: true, childList: true, attributes: true, characterData: true });
+        const before = document.images[0].src;
+        model.change({ image: bytes, caption: "second", alt: "second" });
+        look();
+        setTimeout(() => done([before, document.images[0].src, seen]), 500);
+    })"""
+    before, after, seen = alone.evaluate(script)
+    assert before != after and set(seen) == {f"first{before}", f"second{after}"}
+
+
+def test_a_kernel_that_does_not_answer_is_told_as_soon_as_a_control_is_used(alone):
+    silence = alone.get_by_text("No answer from the kernel")
+    alone.wait_for_timeout(5500)
+    expect(silence).to_be_hidden()
+    alone.get_by_text("move").click()
+    question = alone.evaluate("model.sent.at(-1).question")
+    expect(silence).to_be_visible(timeout=10_000)
+    alone.evaluate("(answer) => model.answer({ answer })", question)
+    expect(silence).to_be_hidden()
+    alone.get_by_text("move").click()
+    alone.evaluate("model.sent.forEach(({ question }) => model.answer({ answer: question }))")
+    alone.wait_for_timeout(5500)
+    expect(silence).to_be_hidden()

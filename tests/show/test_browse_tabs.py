@@ -1,13 +1,12 @@
 """The tabs of the heatmap browser: perturbation, comparison, own image."""
 
 import threading
-from datetime import UTC, datetime
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from browsable import CLASSES, INPUT_SIZE, SIZE, browsable_run, smooth
+from browsable import CLASSES, INPUT_SIZE, SIZE, browsable_run, smooth, uploaded
 from fixtures import annotation_rows, write_dicom
 
 from cxrlib.data.images import resize_square
@@ -22,7 +21,6 @@ from cxrlib.show.browse.overlay import render
 from cxrlib.show.browse.side_by_side import METHODS, RUNS, STUDIES
 
 NOBODY = annotation_rows()[["rad_id", "x_min", "y_min", "x_max", "y_max"]]
-LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 def test_the_perturbation_tab_shows_what_the_library_computes(browser):
@@ -30,7 +28,7 @@ def test_the_perturbation_tab_shows_what_the_library_computes(browser):
     browser.tab.value = "perturbation"
     browser.class_name.value, browser.chooser.study.value = "Cardiomegaly", "study03"
     browser.share.value, browser.perturbation.kernel.value = 0.2, 11
-    browser.perturbation.latest.wait()
+    browser.panels.latest.wait()
     row = results.probabilities.index.get_loc("study03")
     drops = perturb(
         results.network,
@@ -46,7 +44,6 @@ def test_the_perturbation_tab_shows_what_the_library_computes(browser):
     for number, p in enumerate(results.probabilities.loc["study03"]):
         assert f"<td>{-drop[number]:+.3f}</td>" in browser.perturbation.table.value
         assert f"{p - drop[number]:.3f}</td>" in browser.perturbation.table.value
-    assert browser.perturbation.busy.value == ""
     assert browser.perturbation.before.image != browser.perturbation.after.image != b""
 
 
@@ -115,6 +112,7 @@ def test_two_runs_of_the_same_study(own_run):
     browser = open_run(own_run)
     browser.tab.value = "comparison"
     browser.comparison.mode.value = RUNS
+    browser.panels.latest.wait()
     assert browser.comparison.run.options == ("second",)
     first, second = browser.comparison.grid.children
     view = second_run.first_view("study00", CLASSES[0], 0.05)
@@ -125,6 +123,7 @@ def test_two_runs_of_the_same_study(own_run):
     save_explanations(smooth(second_run, ["study05"]), own_run.parent / "second" / "maps" / "test.npz")
     browser = open_run(own_run)
     browser.tab.value, browser.comparison.mode.value = "comparison", RUNS
+    browser.panels.latest.wait()
     assert "does not hold the study study00" in browser.comparison.pictures[0].caption
 
 
@@ -134,17 +133,13 @@ def encoded(suffix: str, pixels: np.ndarray, folder) -> bytes:
     return cv2.imencode(suffix, pixels)[1].tobytes()
 
 
-def uploaded(name: str, content: bytes) -> tuple:
-    about = {"name": name, "size": len(content), "type": "", "last_modified": LONG_AGO}
-    return (about | {"content": memoryview(content)},)
-
-
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".dcm"])
 def test_an_own_image_is_predicted_and_explained_like_the_run_s(browser, suffix, tmp_path):
     pixels = np.linspace(0, 255, 120 * 100).reshape(120, 100).astype(np.uint8)
     browser.tab.value = "own image"
     browser.own.upload.value = uploaded(f"mine{suffix}", encoded(suffix, pixels, tmp_path))
-    stored = browser.own.own.pixels
+    browser.panels.latest.wait()
+    stored = browser.own.explained(browser.own.upload.value[0]).pixels
     np.testing.assert_allclose(stored.astype(int), resize_square(pixels, SIZE), atol=4)
     maps, probabilities = explain(browser.results.network, to_input(stored[None], INPUT_SIZE), "layer4", 1)
     evidence = evidence_of(maps[0, 0], NOBODY, 0.05, INPUT_SIZE, SIZE)
@@ -159,4 +154,5 @@ def test_an_own_image_is_predicted_and_explained_like_the_run_s(browser, suffix,
 def test_a_file_that_is_no_radiograph_is_refused_by_name(browser):
     browser.tab.value = "own image"
     browser.own.upload.value = uploaded("holiday.png", b"no picture")
+    browser.panels.latest.wait()
     assert "holiday.png: not a readable PNG" in browser.own.picture.caption and browser.own.picture.image == b""

@@ -1,7 +1,7 @@
 """The run that a browser shows: a cohort, stored maps by method and layer, and the network that made them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -21,8 +21,12 @@ from cxrlib.model.checkpoint import checkpoint_path, load_checkpoint
 from cxrlib.model.inference import inference_copy
 from cxrlib.runtime.device import pick_device
 from cxrlib.runtime.files import read_json
+from cxrlib.show.browse.stamps import Stamp, check, stamps
 
 GRADCAM = "Grad-CAM"
+
+
+COHORT_FILES = ["cohort.json", "studies.csv", "labels.csv", "annotations.csv", "pixels.npy"]
 
 
 LAST_LAYER = "last block"
@@ -74,11 +78,21 @@ class BrowsedRun:
             may hold fewer studies.
         network: normalised inputs to logits, for perturbation and own images. Without a network, these two tabs say
             that they need one.
+        files: what was read, each file with its stamp.
     """
 
     cohort: Cohort
     methods: dict[str, dict[str, Explanations]]
     network: nn.Module | None = None
+    files: Mapping[Path, Stamp] = field(default_factory=dict)
+
+    def check_files(self) -> None:
+        """Compare what was read with what is on the disk now.
+
+        Raises:
+            Refusal: a file was changed or removed since.
+        """
+        check(self.files)
 
     @cached_property
     def explanations(self) -> Explanations:
@@ -144,6 +158,13 @@ def by_method(maps: Explanations | Mapping) -> dict[str, dict[str, Explanations]
     }
 
 
+def files_of(folder: Path, methods: Iterable[str] = ()) -> dict[Path, Stamp]:
+    """What a browser reads of a run's folder, as it is now: cohort, models, Grad-CAM's maps and those of `methods`."""
+    cohort = [folder / "data" / name for name in COHORT_FILES]
+    maps = [folder / "maps" / name for name in ("test.npz", *(f"test-{method}.npz" for method in methods))]
+    return stamps([*cohort, *maps, *sorted((folder / "models").glob("*.safetensors"))])
+
+
 def load_results(folder: Path, with_network: bool = True) -> BrowsedRun:
     """Read a run's folder: cohort, model, and maps/test.npz and maps/test-METHOD.npz or test-METHOD@LAYER.npz.
 
@@ -151,20 +172,22 @@ def load_results(folder: Path, with_network: bool = True) -> BrowsedRun:
         Missing: no cohort or no maps; the message names the notebook that makes them.
         Refusal: what is there cannot be used.
     """
+    others = sorted((folder / "maps").glob("test-*.npz"))
+    files = files_of(folder) | stamps(others)
     cohort = load_cohort(folder / "data")
     first = load_explanations(folder / "maps" / "test.npz")
     methods = {GRADCAM: {LAST_LAYER: first}}
-    for path in sorted((folder / "maps").glob("test-*.npz")):
+    for path in others:
         method, _, layer = path.stem.removeprefix("test-").partition("@")
         store = load_explanations(path)
         if store.identity == first.identity:  # other stores were made by an earlier model
             methods.setdefault(method, {})[layer or LAST_LAYER] = store
     path = checkpoint_path(folder / "models", cohort.experiment)
     if not with_network or not path.exists():
-        return BrowsedRun(cohort, methods)
+        return BrowsedRun(cohort, methods, files=files)
     params = folder / "params.json"  # not there where the notebooks were run by hand
     device = pick_device(read_json(params)["parameters"]["compute"]["device"] if params.exists() else "auto")
-    return BrowsedRun(cohort, methods, inference_copy(load_checkpoint(path, device)[0], first.layer))
+    return BrowsedRun(cohort, methods, inference_copy(load_checkpoint(path, device)[0], first.layer), files)
 
 
 def browsable_runs(outputs: Path) -> dict[str, Path]:

@@ -19,7 +19,9 @@ from cxrlib.show.browse.own import OwnPanel
 from cxrlib.show.browse.panel import describe, offer, row, sentence
 from cxrlib.show.browse.perturb import PerturbPanel
 from cxrlib.show.browse.saved_cases import Case, cases_page
+from cxrlib.show.browse.shown import Panels
 from cxrlib.show.browse.side_by_side import ComparePanel
+from cxrlib.show.browse.stamps import Stamp
 
 TABS = ["heatmap", "perturbation", "comparison", "own image"]
 
@@ -39,6 +41,7 @@ class HeatmapBrowser(widgets.VBox):
         tab: the first tab to show, one of TABS.
         show_heatmap: whether the heatmap's switch is on at first.
         runs: folders of other runs to compare with, by name.
+        files: the files behind all this as they were when they were read; once one has changed, nothing is shown.
     """
 
     def __init__(
@@ -49,8 +52,9 @@ class HeatmapBrowser(widgets.VBox):
         tab: str = TABS[0],
         show_heatmap: bool = True,
         runs: Mapping[str, Path] | None = None,
+        files: Mapping[Path, Stamp] | None = None,
     ) -> None:
-        self.results = BrowsedRun(cohort, by_method(maps), network)
+        self.results = BrowsedRun(cohort, by_method(maps), network, files or {})
         self.cases: list[Case] = []
         narrow = {"description_width": "auto"}
         self.class_name = widgets.Dropdown(description="class", options=self.results.classes, style=narrow)
@@ -59,8 +63,8 @@ class HeatmapBrowser(widgets.VBox):
         self.share = widgets.FloatSlider(
             description="top pixels", min=0.01, max=0.5, step=STEP, value=0.05, readout_format=".0%", style=narrow
         )
-        self.chooser = StudyChooser(self.results, self.class_name.value)
-        self.heatmap = HeatmapPanel(self.results, self.refresh, show_heatmap)
+        self.chooser = StudyChooser(self.results, self.class_name.value, self.refresh)
+        self.heatmap = HeatmapPanel(self.results, show_heatmap)
         self.perturbation = PerturbPanel(self.results)
         self.comparison = ComparePanel(
             self.results, dict(runs or {}), lambda: self.heatmap.look, lambda: self.chooser.chosen
@@ -68,11 +72,11 @@ class HeatmapBrowser(widgets.VBox):
         self.own = OwnPanel(self.results)
         panels = [self.heatmap, self.perturbation, self.comparison, self.own]
         self.tab = widgets.ToggleButtons(options=TABS, value=tab, style={"button_width": "110px"})
-        self.stack = widgets.Stack(panels, selected_index=TABS.index(tab))
-        super().__init__([self.chooser, self._common_row(), self.tab, self.stack])
+        self.panels = Panels(panels, self.results, TABS.index(tab))
+        super().__init__([self.chooser, self._common_row(), self.tab, self.panels])
         self.add_class("cxr-browser")
-        self._offer_layers()
         self._add_actions()
+        self._following = False
         self._connect()
         self.refresh()
 
@@ -91,15 +95,21 @@ class HeatmapBrowser(widgets.VBox):
         return View(self.image_id, self.class_name.value, self.method.value, self.layer.value, self.share.value)
 
     def refresh(self) -> None:
-        """Draw the open tab again."""
-        panel = self.stack.children[self.stack.selected_index]
-        if self.image_id or panel is self.own:
-            panel.show(self.view)
-        else:
-            panel.say("No study passes the filters.")
+        """Let the page follow its controls."""
+        if self._following:  # a menu that follows: the page is made when all controls are in their place
+            return
+        self._following = True
+        try:
+            self._offer_layers()
+            self.save.disabled = self.add.disabled = not self.image_id
+            self.panels.selected_index = TABS.index(self.tab.value)
+            self.panels.show(self.view, self.chooser.missing)
+        finally:
+            self._following = False
 
     def case(self) -> Case:
         """The view of the first tab with its caption and numbers."""
+        self.results.check_files()
         view, results = self.view, self.results
         evidence, caption = results.evidence(view), describe(results, view)
         picture = compose(results.cohort.images([view.image_id])[0], evidence, self.heatmap.look)
@@ -114,20 +124,12 @@ class HeatmapBrowser(widgets.VBox):
         return row(self.class_name, self.method, self.layer, self.share, align_items="center")
 
     def _connect(self) -> None:
-        self.chooser.observe(lambda _: self.refresh(), names=["image_id", "chosen"])
-        self.class_name.observe(self._class_changed, names="value")
-        self.method.observe(lambda _: self._offer_layers(), names="value")
-        for control in (self.method, self.layer, self.share):
+        self.class_name.observe(lambda change: self.chooser.use_class(change["new"]), names="value")
+        own = [control for panel in self.panels.children for control in panel.controls]
+        for control in (self.method, self.layer, self.share, self.tab, *own):
             control.observe(lambda _: self.refresh(), names="value")
-        self.tab.observe(self._tab_changed, names="value")
         for picture in (self.heatmap.picture, self.perturbation.before, self.comparison.pictures[0]):
             picture.on_arrows(self.chooser.step, self._move_share)
-
-    def _class_changed(self, change: dict) -> None:
-        image_id = self.image_id
-        self.chooser.use_class(change["new"])
-        if self.image_id == image_id:  # otherwise the new study has drawn the view already
-            self.refresh()
 
     def _offer_layers(self) -> None:
         layers = list(self.results.methods[self.method.value])
@@ -137,10 +139,6 @@ class HeatmapBrowser(widgets.VBox):
 
     def _move_share(self, steps: int) -> None:
         self.share.value = min(max(self.share.value + steps * STEP, self.share.min), self.share.max)
-
-    def _tab_changed(self, change: dict) -> None:
-        self.stack.selected_index = TABS.index(change["new"])
-        self.refresh()
 
     def _add_actions(self) -> None:
         self.save = widgets.Button(description="save picture", icon="download", layout={"width": "125px"})
@@ -152,19 +150,24 @@ class HeatmapBrowser(widgets.VBox):
         self.heatmap.actions.children = [self.save, self.add, self.export]
 
     def _save(self, _button: widgets.Button) -> None:
-        if self.image_id:
+        if not self.image_id:
+            return
+        with self.panels.errors_told():
             name = f"{self.image_id}-{self.class_name.value}-{self.method.value}.png".replace("/", "-")
             self.heatmap.picture.download(name.replace(" ", "_"), self.case().png, "image/png")
 
     def _add(self, _button: widgets.Button) -> None:
-        if self.image_id:
+        if not self.image_id:
+            return
+        with self.panels.errors_told():
             self.cases.append(self.case())
             self.export.description = f"export {len(self.cases)} case{'s' * (len(self.cases) > 1)}"
             self.export.disabled = False
 
     def _export(self, _button: widgets.Button) -> None:
-        page = cases_page(self.cases, "Cases")
-        self.heatmap.picture.download("cases.html", page.encode(), "text/html")
+        with self.panels.errors_told():
+            page = cases_page(self.cases, "Cases")
+            self.heatmap.picture.download("cases.html", page.encode(), "text/html")
 
 
 def open_run(folder: str | Path) -> widgets.Widget:
@@ -175,4 +178,4 @@ def open_run(folder: str | Path) -> widgets.Widget:
     except Refusal as refusal:
         return widgets.HTML(sentence(str(refusal)))
     runs = {name: other for name, other in browsable_runs(folder.parent).items() if other != folder}
-    return HeatmapBrowser(results.cohort, results.methods, results.network, runs=runs)
+    return HeatmapBrowser(results.cohort, results.methods, results.network, runs=runs, files=results.files)

@@ -1,7 +1,10 @@
 """The study chooser: search, filters, order, previous and next."""
 
+from collections.abc import Callable
+from html import escape
+
 import ipywidgets as widgets
-import traitlets
+import pandas as pd
 
 from cxrlib.show.browse.browsed import BrowsedRun
 from cxrlib.show.browse.panel import offer
@@ -17,6 +20,7 @@ from cxrlib.show.browse.selection import (
     select,
     study_frame,
 )
+from cxrlib.show.browse.shown import failure
 
 NARROW = {"description_width": "auto"}
 
@@ -27,18 +31,18 @@ class StudyChooser(widgets.VBox):
     Args:
         results: the run whose studies are chosen.
         class_name: the class by which studies are filtered and sorted.
+        on_choice: called whenever another study, other studies or none are chosen.
 
     Attributes:
-        image_id: the chosen study; empty where no study passes the filters.
+        image_id: the chosen study; empty where there is none.
         chosen: the studies that pass the filters, in order.
+        missing: why no study is chosen; empty where one is.
     """
 
-    image_id = traitlets.Unicode()
-    chosen = traitlets.List()
-
-    def __init__(self, results: BrowsedRun, class_name: str) -> None:
+    def __init__(self, results: BrowsedRun, class_name: str, on_choice: Callable[[], None]) -> None:
         self.results = results
-        self._frames, self._listing = {}, False
+        self.image_id, self.chosen, self.missing = "", [], ""
+        self._frames, self._listing, self._last, self._on_choice = {}, False, "", lambda: None
         self.search = widgets.Text(description="search", placeholder="part of the study's id", style=NARROW)
         self.shown = widgets.Dropdown(description="show", options=SHOWN, style=NARROW)
         self.only = widgets.Dropdown(description="only", options=[("any", ""), *((n, n) for n in ONLY if n)])
@@ -58,10 +62,11 @@ class StudyChooser(widgets.VBox):
         self.class_name = class_name
         for control in (self.search, self.shown, self.only, self.order, self.descending):
             control.observe(lambda _: self._list(), names="value")
-        self.study.observe(self._study_changed, names="value")
+        self.study.observe(lambda _: self._listing or self._study_changed(), names="value")
         self.previous.on_click(lambda _: self.step(-1))
         self.next.on_click(lambda _: self.step(1))
         self._list()
+        self._on_choice = on_choice
 
     def step(self, count: int) -> None:
         """Move by a number of studies, at most to the first or last."""
@@ -74,46 +79,58 @@ class StudyChooser(widgets.VBox):
         self.class_name = class_name
         self._list()
 
-    def _frame(self):
-        """The class's study frame, with the columns that the filters need. Each column is computed once."""
+    @property
+    def _needed(self) -> set[str | None]:
+        """The columns that the filters and the order need."""
+        return {ONLY[self.only.value], ORDERS[self.order.value]}
+
+    def _frame(self) -> pd.DataFrame:
+        """The class's study frame, with the columns that are needed. Each column is computed once."""
         name, results = self.class_name, self.results
         if name not in self._frames:
             labels = results.cohort.labels.loc[results.probabilities.index, name]
             self._frames[name] = study_frame(labels, results.probabilities[name])
         frame = self._frames[name]
-        needed = {ONLY[self.only.value], ORDERS[self.order.value]}
-        if "disagreement" in needed and "disagreement" not in frame:
+        if "disagreement" in self._needed and "disagreement" not in frame:
             frame["disagreement"] = disagreement(results.cohort, name, frame.index)
-        if "iou" in needed and "iou" not in frame:
-            self.count.value = "comparing heatmaps with readers ..."
+        if "iou" in self._needed and "iou" not in frame:
+            self._choose([], "Comparing heatmaps with readers ...")
             frame["iou"] = heatmap_iou(results, name)
         return frame
 
     def _list(self) -> None:
         """List the studies that pass the filters."""
-        frame = self._frame()
         settings = (self.search.value, self.shown.value, self.only.value, self.order.value, self.descending.value)
-        self.chosen = select(frame, *settings)
+        try:
+            chosen = select(self._frame(), *settings)
+        except Exception as error:  # the studies that were listed before do not belong to these filters
+            self._choose([], failure(error))
+        else:
+            self._choose(chosen, f"No study of {len(self.results.probabilities)} passes the filters; change them.")
+
+    def _choose(self, chosen: list[str], why_none: str) -> None:
+        """Offer studies; the last one that was chosen stays chosen if it is among them."""
+        self.chosen, self.missing = chosen, "" if chosen else why_none
         self._listing = True
         with self.study.hold_sync():
-            offer(self.study, self.chosen, self.image_id)
+            offer(self.study, chosen, self._last)
         self._listing = False
-        self.previous.disabled = self.next.disabled = self.study.disabled = not self.chosen
+        self.previous.disabled = self.next.disabled = self.study.disabled = not chosen
         self._study_changed()
 
-    def _study_changed(self, _change: dict | None = None) -> None:
-        if self._listing:
-            return
-        image_id = self.study.value or ""
-        total = len(self.results.probabilities)
-        if image_id:
-            row = self._frames[self.class_name].loc[image_id]
-            known = {"disagreement": "readers' disagreement", "iou": "IoU"}
-            extra = "".join(f", {name} {row[column]:.2f}" for column, name in known.items() if column in row.index)
-            self.count.value = f"{self.chosen.index(image_id) + 1} of {len(self.chosen)}: {row['outcome']}{extra}"
-        else:
-            self.count.value = f"No study of {total} passes the filters; change them."
-        self.image_id = image_id
+    def _study_changed(self) -> None:
+        self.image_id = self.study.value or ""
+        self._last = self.image_id or self._last
+        self.count.value = self._place() if self.image_id else escape(self.missing)
+        self._on_choice()
+
+    def _place(self) -> str:
+        """Which of the listed studies is chosen, how it is classified, and what it is filtered or sorted by."""
+        row = self._frames[self.class_name].loc[self.image_id]
+        known = {"disagreement": "readers' disagreement", "iou": "IoU"}
+        shown = {name: row[column] for column, name in known.items() if column in self._needed}
+        extra = "".join(f", {name} {value:.2f}" for name, value in shown.items() if pd.notna(value))
+        return f"{self.chosen.index(self.image_id) + 1} of {len(self.chosen)}: {row['outcome']}{extra}"
 
     def _lay_out(self) -> None:
         row = widgets.Layout(flex_flow="row wrap", align_items="center", width="100%")

@@ -42,8 +42,8 @@ def localisation_text(evidence: Evidence, size: int, class_name: str) -> dict[st
         return {"": f"No reader boxed {class_name} on this study: there is nothing to compare the heatmap with."}
     scores = localisation_numbers(evidence, size)
     texts = {name: ("yes" if value else "no") if name == "hit" else f"{value:.3f}" for name, value in scores.items()}
-    boxes = f"{len(evidence.predicted)} predicted, {len(evidence.readers)} by readers"
-    return texts | {"boxes": boxes if evidence.mask.any() else f"none predicted: the heatmap is zero; {boxes}"}
+    predicted = f"{len(evidence.predicted)} predicted" if evidence.mask.any() else "none: the heatmap is zero"
+    return texts | {"boxes": f"{predicted}, {len(evidence.readers)} by readers"}
 
 
 def localisation_table(texts: dict[str, str]) -> str:

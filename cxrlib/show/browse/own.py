@@ -14,11 +14,13 @@ from cxrlib.data.annotations import BOX_COLUMNS
 from cxrlib.data.images import ImageError, read_grey, resize_square
 from cxrlib.explain.gradcam import gradcam
 from cxrlib.model.networks import device_of, normalise, to_input
+from cxrlib.runtime.errors import Refusal
 from cxrlib.show.browse.browsed import BrowsedRun, View, evidence_of
 from cxrlib.show.browse.numbers import probability_table
 from cxrlib.show.browse.overlay import Look, render
-from cxrlib.show.browse.panel import column, row, sentence, told_in_place
+from cxrlib.show.browse.panel import column, row, sentence, zero_note
 from cxrlib.show.browse.picture import Picture
+from cxrlib.show.browse.shown import Content, Panel, told
 
 NOTE = (
     "For research only, not for diagnosis. The network has learnt from the radiographs of this run alone; what it says "
@@ -55,8 +57,9 @@ def read_upload(name: str, content: bytes) -> np.ndarray:
         path.write_bytes(content)
         try:
             return read_grey(path)
-        except ImageError as error:
-            raise ImageError(str(error).replace(str(path), name)) from error
+        except Exception as error:  # whatever a decoder raises, the file is not readable here
+            text = str(error).replace(str(path), name)
+            raise ImageError(text if isinstance(error, Refusal) else f"{name}: not readable ({text})") from error
 
 
 def explain_own(network: nn.Module, pixels: np.ndarray, size: int, input_size: int, layer: str) -> OwnImage:
@@ -75,61 +78,68 @@ def explain_own(network: nn.Module, pixels: np.ndarray, size: int, input_size: i
     return OwnImage(stored, logits.sigmoid()[0].detach().cpu().numpy(), maps[0].cpu())
 
 
-class OwnPanel(widgets.VBox):
+class OwnPanel(Panel):
     """Upload, picture and probabilities of an own image. Class and top pixels are chosen as in the other tabs."""
+
+    needs_study = False
 
     def __init__(self, results: BrowsedRun) -> None:
         self.results = results
         self.upload = widgets.FileUpload(accept=ACCEPTED, multiple=False, description="choose an image")
         self.upload.layout.width = "180px"
-        self.picture, self.table = Picture(), widgets.HTML()
-        self.own: OwnImage | None = None
-        self.name = ""
-        self.view: View | None = None
-        self.upload.observe(self._read, names="value")
+        self.picture, self.table, self.note = Picture(), widgets.HTML(), widgets.HTML()
+        self._explained: tuple[dict | None, OwnImage | None] = None, None
         super().__init__(
-            [row(self.upload, widgets.HTML(sentence(NOTE))), row(self.picture, column(self.table, width="420px"))]
+            [
+                row(self.upload, widgets.HTML(sentence(NOTE))),
+                row(self.picture, column(self.note, self.table, width="420px")),
+            ],
+            [self.picture],
+            {"probabilities": self.table, "note": self.note},
+            [self.upload],
         )
 
-    def show(self, view: View) -> None:
-        """Draw the uploaded image with the view's class and share; the view's study is ignored."""
-        self.view = view
-        if self.results.network is None:
-            self.say("Own images need the run's network; this browser was opened without one.")
-        elif self.own is None:
-            self.say("Choose a DICOM, PNG or JPEG file of a frontal chest radiograph.")
-        else:
-            with told_in_place(self.say):
-                self._draw(self.own, view)
+    def choice(self, view: View) -> tuple[dict | None, str, float]:
+        """The uploaded file, if there is one, the class and the share; the view's study is ignored."""
+        file = self.upload.value[0] if self.upload.value else None
+        return file, view.class_name, view.share
 
-    def say(self, text: str) -> None:
-        """Show a sentence instead of a picture."""
-        self.picture.say(text)
-        self.table.value = ""
+    def wait_for(self, choice: tuple[dict | None, str, float]) -> str:
+        """A new file is read and explained in the background."""
+        file = choice[0]
+        return "" if self._missing(file) or self._explained[0] is file else f"{file['name']}: one forward pass ..."
 
-    def _draw(self, own: OwnImage, view: View) -> None:
-        results = self.results
+    def content(self, choice: tuple[dict | None, str, float]) -> Content:
+        """The image under its heatmap, and its probabilities."""
+        (file, class_name, share), results = choice, self.results
+        if missing := self._missing(file):
+            return told(missing)
+        own = self.explained(file)
+        raw = own.maps[results.classes.index(class_name)]
         nobody = pd.DataFrame(columns=["rad_id", *BOX_COLUMNS])
-        raw = own.maps[results.classes.index(view.class_name)]
-        evidence = evidence_of(raw, nobody, view.share, results.explanations.input_size, results.cohort.size)
-        probabilities = pd.Series(own.probabilities, results.classes)
-        caption = f"{self.name}: {view.class_name}, p = {probabilities[view.class_name]:.3f}, top {view.share:.0%}"
-        self.picture.show(render(own.pixels, evidence, Look()), caption, f"{caption}. {NOTE}")
-        self.table.value = probability_table(probabilities, None, view.class_name)
+        evidence = evidence_of(raw, nobody, share, results.explanations.input_size, results.cohort.size)
+        probabilities, note = pd.Series(own.probabilities, results.classes), zero_note(raw, class_name)
+        caption = f"{file['name']}: {class_name}, p = {probabilities[class_name]:.3f}, top {share:.0%}"
+        return Content(
+            [(render(own.pixels, evidence, Look()), caption, f"{caption}. {note} {NOTE}")],
+            {"probabilities": probability_table(probabilities, None, class_name), "note": sentence(note)},
+        )
 
-    def _read(self, change: dict) -> None:
-        if not change["new"] or self.results.network is None:
-            return
-        (file,) = change["new"]
-        self.own, self.name = None, file["name"]
-        try:
-            pixels = read_upload(self.name, bytes(file["content"]))
-        except ImageError as error:
-            self.say(str(error))
-            return
-        results = self.results
-        store = results.explanations
-        with told_in_place(self.say):
-            self.own = explain_own(results.network, pixels, results.cohort.size, store.input_size, store.layer)
-        if self.view is not None:
-            self.show(self.view)
+    def explained(self, file: dict) -> OwnImage:
+        """Probabilities and maps of an uploaded file; those of the newest file are kept.
+
+        Raises:
+            ImageError: it is no readable image.
+        """
+        known, own = self._explained
+        if known is not file:
+            pixels, results = read_upload(file["name"], bytes(file["content"])), self.results
+            store = results.explanations
+            own = explain_own(results.network, pixels, results.cohort.size, store.input_size, store.layer)
+            self._explained = file, own
+        return own
+
+    def _missing(self, file: dict | None) -> str:
+        if self.results.network is None:
+            return "Own images need the run's network; this browser was opened without one."
+        return "" if file else "Choose a DICOM, PNG or JPEG file of a frontal chest radiograph."

@@ -1,10 +1,9 @@
 """Rows, columns, menus and sentences that all tabs of the browser use."""
 
-import contextlib
-from collections.abc import Callable, Iterator
 from html import escape
 
 import ipywidgets as widgets
+import torch
 
 from cxrlib.show.browse.browsed import BrowsedRun, View
 
@@ -21,7 +20,7 @@ def row(*children: widgets.Widget, **layout: str) -> widgets.HBox:
 
 def column(*children: widgets.Widget, width: str = "auto") -> widgets.VBox:
     """Widgets below each other."""
-    return widgets.VBox(children, layout=widgets.Layout(width=width))
+    return widgets.VBox(children, layout=widgets.Layout(width=width, max_width="100%"))
 
 
 def offer(menu: widgets.Dropdown, options: list[str], wanted: str | None = None) -> None:
@@ -43,21 +42,19 @@ def describe(results: BrowsedRun, view: View) -> str:
     return f"{rendered}{view.image_id}: {view.class_name}, p = {p:.3f}; {view.method}{layer}, top {view.share:.0%}"
 
 
-def missing_map(results: BrowsedRun, view: View) -> str:
-    """A sentence for a view that has no heatmap; empty for other views."""
-    if results.raw_map(view) is not None:
-        return ""
+def map_note(results: BrowsedRun, view: View) -> str:
+    """A sentence for a view that has no heatmap, or one of zeros; empty for other views."""
+    raw = results.raw_map(view)
+    if raw is not None:
+        return zero_note(raw, view.class_name)
     store = results.methods.get(view.method, {}).get(view.layer)
     held = len(store.probabilities) if store is not None else 0
     total = len(results.probabilities)
     return f"{view.method} has no heatmap of {view.class_name} on this study; it holds {held} of {total} studies."
 
 
-@contextlib.contextmanager
-def told_in_place(say: Callable[[str], None]) -> Iterator[None]:
-    """Replace the picture by the error's text, then raise the error again; no outdated picture stays on the page."""
-    try:
-        yield
-    except Exception as error:
-        say(f"This view could not be drawn ({type(error).__name__}: {error}).")
-        raise
+def zero_note(raw: torch.Tensor, class_name: str) -> str:
+    """A sentence for a raw map without a positive cell; empty for other maps."""
+    if (raw > 0).any():
+        return ""
+    return f"The heatmap of {class_name} is zero everywhere: there are no top pixels and no predicted boxes."

@@ -11,11 +11,11 @@ from torch import nn
 from cxrlib.evaluate.perturbation import blurred_image, mean_image, replace_pixels
 from cxrlib.model.networks import device_of, normalise
 from cxrlib.show.browse.browsed import BrowsedRun, Evidence, View
-from cxrlib.show.browse.latest import LatestOnly
 from cxrlib.show.browse.numbers import probability_table
 from cxrlib.show.browse.overlay import Look, compose, to_jpeg
-from cxrlib.show.browse.panel import column, describe, missing_map, row, sentence, told_in_place
+from cxrlib.show.browse.panel import column, describe, map_note, row
 from cxrlib.show.browse.picture import Picture
+from cxrlib.show.browse.shown import Content, Panel, told
 from cxrlib.stages.inputs import network_inputs
 
 KERNELS = {"mean grey": 0, "blur, kernel 11": 11, "blur, kernel 21": 21}
@@ -58,7 +58,7 @@ def replace_view(results: BrowsedRun, view: View, kernel: int) -> Replacement:
     return replace_and_predict(results.network, image, mask, kernel)
 
 
-class PerturbPanel(widgets.VBox):
+class PerturbPanel(Panel):
     """The network's input before and after, and all probabilities. Moving a control costs one forward pass."""
 
     def __init__(self, results: BrowsedRun) -> None:
@@ -67,55 +67,49 @@ class PerturbPanel(widgets.VBox):
             description="replace by", options=KERNELS, style={"description_width": "auto"}, layout={"width": "230px"}
         )
         self.before, self.after = Picture("small", arrows=True), Picture("small")
-        self.table, self.busy = widgets.HTML(), widgets.HTML()
-        self.latest = LatestOnly(self._replace, self._show)
-        self.view: View | None = None
-        self.kernel.observe(lambda _: self.view and self.show(self.view), names="value")
-        super().__init__([row(self.kernel, self.busy), row(self.before, self.after, column(self.table))])
+        self.table = widgets.HTML()
+        super().__init__(
+            [row(self.kernel), row(self.before, self.after, column(self.table))],
+            [self.before, self.after],
+            {"probabilities": self.table},
+            [self.kernel],
+        )
 
-    def show(self, view: View) -> None:
-        """Ask for a view. The pictures are drawn when the network has answered."""
-        self.view = view
+    def choice(self, view: View) -> tuple[View, int]:
+        """The view and the side of the kernel."""
+        return view, self.kernel.value
+
+    def wait_for(self, choice: tuple[View, int]) -> str:
+        """A forward pass takes its time."""
+        return "" if self._missing(choice[0]) else "one forward pass ..."
+
+    def content(self, choice: tuple[View, int]) -> Content:
+        """The input before and after the replacement, and all probabilities."""
+        (view, kernel), results = choice, self.results
+        if missing := self._missing(view):
+            return told(missing)
+        replaced = replace_view(results, view, kernel)
+        before = results.probabilities.loc[view.image_id]
+        after = pd.Series(replaced.probabilities, before.index)
+        caption = describe(results, view)
+        change = f"{view.class_name} {before[view.class_name]:.3f} to {after[view.class_name]:.3f}"
+        what = next(name for name, side in KERNELS.items() if side == kernel)
+        return Content(
+            [
+                (input_jpeg(replaced.before), f"before: {caption}", f"The network's input: {caption}"),
+                (input_jpeg(replaced.after), f"after: {what}; {change}", f"The same after replacement: {change}"),
+            ],
+            {
+                "probabilities": probability_table(
+                    before, results.cohort.labels.loc[view.image_id], view.class_name, after
+                )
+            },
+        )
+
+    def _missing(self, view: View) -> str:
         if self.results.network is None:
-            self.say("Perturbation needs the run's network; this browser was opened without one.")
-        elif sentence_ := missing_map(self.results, view):
-            self.say(sentence_)
-        else:
-            self.busy.value = sentence("one forward pass ...")
-            self.latest.ask((view, self.kernel.value))
-
-    def say(self, text: str) -> None:
-        """Show a sentence instead of a view."""
-        self.latest.forget()
-        self.before.say(text)
-        self.after.say("")
-        self.table.value = self.busy.value = ""
-
-    def _replace(self, request: tuple[View, int]) -> Replacement:
-        return replace_view(self.results, *request)
-
-    def _show(self, request: tuple[View, int], result: Replacement | Exception) -> None:
-        view, _ = request
-        with told_in_place(self._told):
-            if isinstance(result, Exception):
-                raise result
-            before = self.results.probabilities.loc[view.image_id]
-            after = pd.Series(result.probabilities, before.index)
-            labels = self.results.cohort.labels.loc[view.image_id]
-            self.table.value = probability_table(before, labels, view.class_name, after)
-            caption = describe(self.results, view)
-            self.before.show(input_jpeg(result.before), f"before: {caption}", f"The network's input: {caption}")
-            change = f"{view.class_name} {before[view.class_name]:.3f} to {after[view.class_name]:.3f}"
-            what = next(name for name, kernel in KERNELS.items() if kernel == request[1])
-            self.after.show(
-                input_jpeg(result.after), f"after: {what}; {change}", f"The same after replacement: {change}"
-            )
-            self.busy.value = ""
-
-    def _told(self, text: str) -> None:
-        self.before.say(text)
-        self.after.say("")
-        self.table.value = self.busy.value = ""
+            return "Perturbation needs the run's network; this browser was opened without one."
+        return map_note(self.results, view)
 
 
 def input_jpeg(image: torch.Tensor, side: int = 384) -> bytes:

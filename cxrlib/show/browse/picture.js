@@ -1,4 +1,4 @@
-// A picture that keeps the old image until the new one is decoded, and that answers to the arrow keys.
+// A picture that keeps the old image and caption until the new image is decoded, and that answers to the arrow keys.
 const MOVES = { ArrowLeft: ["across", -1], ArrowRight: ["across", 1], ArrowDown: ["up", -1], ArrowUp: ["up", 1] };
 
 // JupyterLab takes the arrow keys from the menus in a cell's output, and ipywidgets names its sliders for the eye only:
@@ -14,6 +14,38 @@ function makeAccessible(browser) {
   }
 }
 
+// Jupyter and Voila say nothing when a kernel dies or their server stops. So the kernel is asked to answer whenever a
+// control is used. Where it does not answer, the page says so and fades what the control no longer moves.
+const PATIENCE = 5000;
+const USES = ["change", "click", "keyup", "pointerup"];
+
+function watchKernel(model, figure) {
+  let asked = 0;
+  let answered = 0;
+  const ask = ({ target }) => {
+    const browser = figure.closest(".cxr-browser");
+    if (!browser?.contains(target) || browser.querySelector(".cxr-picture") !== figure) return;
+    const question = ++asked;
+    try {
+      model.send({ question });
+    } catch {
+      // a kernel that nothing can be sent to does not answer either
+    }
+    setTimeout(() => {
+      // the picture of a tab that was closed meanwhile hears no answer, and another one is asked from now on
+      if (figure.isConnected) browser.classList.toggle("cxr-silent", answered < question);
+    }, PATIENCE);
+  };
+  const hear = ({ answer }) => {
+    if (!answer) return;
+    answered = Math.max(answered, answer);
+    figure.closest(".cxr-browser")?.classList.remove("cxr-silent");
+  };
+  for (const use of USES) document.addEventListener(use, ask, true);
+  model.on("msg:custom", hear);
+  return () => USES.forEach((use) => document.removeEventListener(use, ask, true));
+}
+
 function render({ model, el }) {
   const figure = document.createElement("figure");
   const image = document.createElement("img");
@@ -23,7 +55,7 @@ function render({ model, el }) {
   figure.append(image, caption, gone);
   caption.setAttribute("aria-live", "polite");
   gone.className = "cxr-gone";
-  gone.textContent = "The kernel was stopped or restarted: run this cell again.";
+  gone.textContent = "No answer from the kernel. If it was stopped or restarted, run this cell again or reload the page.";
   el.append(figure);
 
   if (model.get("arrows")) {
@@ -41,32 +73,39 @@ function render({ model, el }) {
     });
   }
 
+  // Image, caption and text are of one moment: they change together, when the image is decoded.
   let newest = 0;
   const show = async () => {
     const number = ++newest;
+    await null; // the three values arrive together, and each of them calls this
+    if (number !== newest) return;
     const bytes = model.get("image");
-    const old = image.src;
-    if (bytes.byteLength) {
-      const url = URL.createObjectURL(new Blob([bytes]));
+    let [text, alt] = [model.get("caption"), model.get("alt")];
+    let url = bytes.byteLength ? URL.createObjectURL(new Blob([bytes])) : "";
+    if (url) {
       const next = new Image();
       next.src = url;
-      await next.decode();
-      if (number !== newest) return URL.revokeObjectURL(url);
-      image.src = url;
-    } else {
-      image.removeAttribute("src");
+      try {
+        await next.decode();
+      } catch {
+        URL.revokeObjectURL(url);
+        [url, text, alt] = ["", `This picture could not be decoded. ${text}`, ""];
+      }
+      if (number !== newest) return url && URL.revokeObjectURL(url);
     }
-    image.hidden = !bytes.byteLength;
+    const old = image.src;
+    if (url) image.src = url;
+    else image.removeAttribute("src");
     if (old.startsWith("blob:")) URL.revokeObjectURL(old);
+    image.hidden = !url;
+    figure.classList.toggle("cxr-empty", !url);
+    image.alt = alt;
+    caption.textContent = text;
     makeAccessible(el.closest(".cxr-browser"));
   };
-  const describe = () => {
-    image.alt = model.get("alt");
-    caption.textContent = model.get("caption");
-  };
-  model.on("change:image", show);
-  model.on("change:alt change:caption", describe);
+  model.on("change:image change:alt change:caption", show);
   model.on("msg:custom", ({ name, type }, [bytes]) => {
+    if (!name) return;
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([bytes], { type }));
     link.download = name;
@@ -74,7 +113,7 @@ function render({ model, el }) {
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   });
   show();
-  describe();
+  return watchKernel(model, figure);
 }
 
 export default { render };

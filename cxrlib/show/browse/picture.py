@@ -1,8 +1,9 @@
 """The widget that shows a picture.
 
-An anywidget with an encoded image: unlike `ipywidgets.Image` it takes the arrow keys, has a text for screen readers,
-keeps the old image until the new one is decoded, and offers files for download. It needs no canvas (ipycanvas), since
-the kernel composes the whole picture, and no figure (ipympl), which takes longer to redraw than a slider takes to move.
+An anywidget with an encoded image. What `ipywidgets.Image` does not do: it takes the arrow keys, has a text for screen
+readers, keeps the old image and caption until the new image is decoded, offers files for download, and says when the
+kernel does not answer. It needs no canvas (ipycanvas), since the kernel composes the whole picture, and no figure
+(ipympl), which takes longer to redraw than a slider takes to move.
 """
 
 from collections.abc import Callable
@@ -33,6 +34,7 @@ class Picture(anywidget.AnyWidget):
 
     def __init__(self, size: str = "large", arrows: bool = False) -> None:
         super().__init__(arrows=arrows)
+        self.on_msg(self._answer)
         self.add_class(f"cxr-{size}")
 
     def show(self, image: bytes, caption: str, alt: str) -> None:
@@ -52,3 +54,7 @@ class Picture(anywidget.AnyWidget):
     def download(self, name: str, content: bytes, media_type: str) -> None:
         """Hand a file to the page, which saves it as a download."""
         self.send({"name": name, "type": media_type}, [content])
+
+    def _answer(self, _widget: "Picture", content: dict, _buffers: list) -> None:
+        """Tell the page that the kernel is there."""
+        self.send({"answer": content["question"]})

@@ -1,5 +1,6 @@
 """A static picture of the browser's views, for readers without a kernel."""
 
+import textwrap
 from collections.abc import Mapping
 
 import numpy as np
@@ -8,7 +9,9 @@ from matplotlib.figure import Figure
 
 from cxrlib.explain.explanations import Explanations
 from cxrlib.run import Run
-from cxrlib.show.browse.browsed import GRADCAM, BrowsedRun, View
+from cxrlib.runtime.errors import Refusal
+from cxrlib.runtime.store import identity_of
+from cxrlib.show.browse.browsed import GRADCAM, BrowsedRun, Evidence, View, files_of
 from cxrlib.show.browse.browser import TABS, HeatmapBrowser
 from cxrlib.show.browse.numbers import localisation_numbers
 from cxrlib.show.browse.overlay import Look, compose
@@ -21,6 +24,10 @@ TILE = 512
 """Side of one view in pixels."""
 
 
+TITLE_WIDTH = 84
+"""Characters of the titles that fit beside each other."""
+
+
 CAPTIONS = {
     "heatmap": "heatmap, top pixels and their boxes (purple), readers' boxes (green)",
     "boxes": "the heatmap's top pixels and their boxes (purple), readers' boxes (green)",
@@ -28,6 +35,9 @@ CAPTIONS = {
     "comparison": "every method's heatmap, top pixels and their boxes (purple), readers' boxes (green)",
     "own image": "heatmap, top pixels and their boxes (purple), readers' boxes (green)",
 }
+
+
+STATIC = "A still picture of the browser: above each view its study, class and top pixels; the sliders need a kernel."
 
 
 Tile = tuple[np.ndarray, str]
@@ -42,13 +52,21 @@ def show_browser(run: Run, view: str = "heatmap", others: Mapping[str, Explanati
         view: what is open at first: one of the browser's TABS, or "boxes", the first tab with its heatmap switched off.
             The boxes come from the stored maps alone, so that the network is not loaded for them.
         others: the maps of further methods by the method's name, for the comparison with Grad-CAM.
+
+    Raises:
+        Refusal: the maps were made again after the notebook had read them.
     """
+    path, others = run.path("maps", "test.npz"), dict(others or {})
+    files = files_of(run.folder, others)
+    if (identity_of(path) or "") != run.explanations.identity:
+        raise Refusal(f"{path} was made again after this notebook had read it; run the notebook again from its start")
     boxes_only = view == "boxes"
     network = None if boxes_only else run.network
-    maps = {GRADCAM: run.explanations, **(others or {})}
-    browser = HeatmapBrowser(run.cohort, maps, network, TABS[0] if boxes_only else view, not boxes_only)
+    maps = {GRADCAM: run.explanations, **others}
+    tab = TABS[0] if boxes_only else view
+    browser = HeatmapBrowser(run.cohort, maps, network, tab, not boxes_only, files=files)
     display(browser)
-    caption = f"The surest true test study of every finding: {CAPTIONS[view]}."
+    caption = f"The surest true test study of every finding: {CAPTIONS[view]}. {STATIC}"
     run.save_figure(f"browser_{run.notebook[:2]}", contact_sheet(browser), caption)
 
 
@@ -76,7 +94,8 @@ def contact_sheet(browser: HeatmapBrowser) -> Figure:
     figure, axes = image_axes(-(-len(tiles) // columns), columns, bar=has_bar)
     for (picture, title), ax in zip(tiles, (ax for line in axes for ax in line), strict=False):
         ax.imshow(picture, vmin=0, vmax=255)
-        ax.set_title(title, fontsize=7)
+        lines = [part for line in title.splitlines() for part in textwrap.wrap(line, TITLE_WIDTH // columns)]
+        ax.set_title("\n".join(lines), fontsize=7)
     if has_bar:
         colour_bar(figure, [ax for line in axes for ax in line])
     return figure
@@ -89,14 +108,24 @@ def _heatmap(results: BrowsedRun, view: View, look: Look, name_method: bool) -> 
     p = results.probabilities.at[view.image_id, view.class_name]
     method = f"{view.method}: " if name_method else ""
     score = f"IoU {scores['IoU, all pairs']:.3f}" if scores else "nothing to compare"
-    return picture, f"{method}{view.class_name}\np = {p:.3f}, top {100 * view.share:g} %, {score}"
+    numbers = f"p = {p:.3f}, top {100 * view.share:g} %, {_lack(evidence) or score}"
+    return picture, f"{view.image_id}\n{method}{view.class_name}\n{numbers}"
 
 
 def _before_and_after(results: BrowsedRun, view: View) -> list[Tile]:
     replaced = replace_view(results, view, 0)
     before = results.probabilities.at[view.image_id, view.class_name]
     after = replaced.probabilities[results.classes.index(view.class_name)]
+    lack = _lack(results.evidence(view))
+    done = f"{lack}: nothing replaced" if lack else f"top {100 * view.share:g} % replaced: mean grey"
     return [
-        (replaced.before[0].cpu().numpy(), f"{view.class_name}\np = {before:.3f}"),
-        (replaced.after[0].cpu().numpy(), f"top {100 * view.share:g} % replaced: mean grey\np = {after:.3f}"),
+        (replaced.before[0].cpu().numpy(), f"{view.image_id}\n{view.class_name}\np = {before:.3f}"),
+        (replaced.after[0].cpu().numpy(), f"{done}\np = {after:.3f}"),
     ]
+
+
+def _lack(evidence: Evidence) -> str:
+    """What a heatmap lacks; empty where it lacks nothing."""
+    if evidence.heatmap is None:
+        return "no heatmap"
+    return "" if evidence.mask.any() else "the heatmap is zero"

@@ -1,21 +1,38 @@
 """The third tab: the same study under all methods, beside another study, or in another run."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import ipywidgets as widgets
 
+from cxrlib.runtime.errors import Refusal
 from cxrlib.show.browse.browsed import BrowsedRun, View, load_results
 from cxrlib.show.browse.numbers import localisation_text
 from cxrlib.show.browse.overlay import Look, render
-from cxrlib.show.browse.panel import describe, missing_map, offer, row, told_in_place
+from cxrlib.show.browse.panel import describe, map_note, offer, row
 from cxrlib.show.browse.picture import Picture
+from cxrlib.show.browse.shown import Content, Panel, told
 
 METHODS, STUDIES, RUNS = "all methods", "another study", "another run"
 
 
-class ComparePanel(widgets.VBox):
+@dataclass(frozen=True)
+class Compared:
+    """What is compared: a view in the look of the first tab, with the study or the run that the menus choose."""
+
+    view: View
+    look: Look
+    mode: str
+    study: str | None
+    run: str | None
+
+
+Shown = tuple[BrowsedRun, View, str]
+"""One small picture: its run, its view, and what its caption begins with."""
+
+
+class ComparePanel(Panel):
     """Small pictures side by side, each with its numbers.
 
     Args:
@@ -34,56 +51,61 @@ class ComparePanel(widgets.VBox):
         self.mode = widgets.Dropdown(description="compare with", options=[METHODS, STUDIES, RUNS], style=narrow)
         self.study = widgets.Dropdown(description="study", style=narrow, layout={"width": "345px"})
         self.run = widgets.Dropdown(description="run", options=list(runs), style=narrow)
-        self.pictures = [Picture("small", arrows=True)]
-        self.grid = row(*self.pictures)
-        self.view: View | None = None
-        for control in (self.mode, self.study, self.run):
-            control.observe(lambda _: self.view and self.show(self.view), names="value")
-        super().__init__([row(self.mode, self.study, self.run), self.grid])
+        pictures = [Picture("small", arrows=True), Picture("small")]
+        self.grid = row(pictures[0])
+        controls = [self.mode, self.study, self.run]
+        super().__init__([row(*controls), self.grid], pictures, {}, controls)
 
-    def show(self, view: View) -> None:
-        """Draw a view and the views that it is compared with."""
-        self.view = view
-        self.study.layout.display = "" if self.mode.value == STUDIES else "none"
-        self.run.layout.display = "" if self.mode.value == RUNS else "none"
-        with told_in_place(self.say):
-            pairs = {METHODS: self._all_methods, STUDIES: self._two_studies, RUNS: self._two_runs}[self.mode.value](
-                view
-            )
-            if isinstance(pairs, str):
-                self.say(pairs)
-                return
-            self._make_pictures(len(pairs))
-            for picture, (results, shown, prefix) in zip(self.pictures, pairs, strict=False):
-                picture.show(*_drawn(results, shown, self.look(), prefix))
+    def choice(self, view: View) -> Compared:
+        """The view and what it is compared with; the menu of studies offers all others that pass the filters."""
+        mode = self.mode.value
+        self.study.layout.display = "" if mode == STUDIES else "none"
+        self.run.layout.display = "" if mode == RUNS else "none"
+        others = [image_id for image_id in self.listed() if image_id != view.image_id]
+        if mode == STUDIES and list(self.study.options) != others:
+            offer(self.study, others, self.study.value)
+        return Compared(view, self.look(), mode, self.study.value, self.run.value)
 
-    def say(self, text: str) -> None:
-        """Show a sentence instead of pictures."""
-        self.pictures[0].say(text)
-        self.grid.children = self.pictures[:1]
+    def wait_for(self, choice: Compared) -> str:
+        """Another run is opened in the background."""
+        return f"opening the run {choice.run} ..." if choice.mode == RUNS and self._is_closed(choice.run) else ""
 
-    def _all_methods(self, view: View) -> list[tuple[BrowsedRun, View, str]]:
+    def content(self, choice: Compared) -> Content:
+        """One small picture of each view, with its caption."""
+        compared = {METHODS: self._all_methods, STUDIES: self._two_studies, RUNS: self._two_runs}[choice.mode](choice)
+        if isinstance(compared, str):
+            return told(compared)
+        return Content([_drawn(results, view, choice.look, prefix) for results, view, prefix in compared])
+
+    def put(self, content: Content) -> None:
+        """Fill as many places as the content has pictures."""
+        count = max(1, len(content.pictures))
+        while len(self.pictures) < count:
+            self.pictures.append(Picture("small"))
+        super().put(content)
+        if len(self.grid.children) != count:
+            self.grid.children = self.pictures[:count]
+
+    def _all_methods(self, choice: Compared) -> list[Shown]:
         return [
-            (self.results, replace(view, method=method, layer=layer), "")
+            (self.results, replace(choice.view, method=method, layer=layer), "")
             for method, layers in self.results.methods.items()
             for layer in layers
         ]
 
-    def _two_studies(self, view: View) -> list[tuple[BrowsedRun, View, str]] | str:
-        others = [image_id for image_id in self.listed() if image_id != view.image_id]
-        if not others:
+    def _two_studies(self, choice: Compared) -> list[Shown] | str:
+        if choice.study is None:
             return "No other study passes the filters."
-        if list(self.study.options) != others:
-            offer(self.study, others, self.study.value)
-        return [(self.results, view, ""), (self.results, replace(view, image_id=self.study.value), "")]
+        return [(self.results, choice.view, ""), (self.results, replace(choice.view, image_id=choice.study), "")]
 
-    def _two_runs(self, view: View) -> list[tuple[BrowsedRun, View, str]] | str:
-        name = self.run.value
+    def _two_runs(self, choice: Compared) -> list[Shown] | str:
+        name, view = choice.run, choice.view
         if name is None:
             return "There is no other run to compare with; run_all.py --out makes one."
-        if name not in self._opened:
-            self._opened[name] = load_results(self.runs[name], with_network=False)
-        other = self._opened[name]
+        try:
+            other = self._open(name)
+        except Refusal as refusal:
+            return f"The run {name} cannot be opened: {refusal}"
         if view.image_id not in other.probabilities.index:
             return f"The run {name} does not hold the study {view.image_id} in its test split."
         if view.class_name not in other.classes:
@@ -93,11 +115,21 @@ class ComparePanel(widgets.VBox):
         there = same if other.raw_map(same) is not None else first
         return [(self.results, view, "this run: "), (other, there, f"{name}: ")]
 
-    def _make_pictures(self, count: int) -> None:
-        while len(self.pictures) < count:
-            self.pictures.append(Picture("small"))
-        if len(self.grid.children) != count:
-            self.grid.children = self.pictures[:count]
+    def _open(self, name: str) -> BrowsedRun:
+        """A run as it is on the disk now."""
+        if self._is_closed(name):
+            self._opened[name] = load_results(self.runs[name], with_network=False)
+        return self._opened[name]
+
+    def _is_closed(self, name: str | None) -> bool:
+        """Whether a run is not opened yet, or was changed after it had been opened."""
+        if name not in self._opened:
+            return name is not None
+        try:
+            self._opened[name].check_files()
+        except Refusal:
+            return True
+        return False
 
 
 def _drawn(results: BrowsedRun, view: View, look: Look, prefix: str) -> tuple[bytes, str, str]:
@@ -106,5 +138,5 @@ def _drawn(results: BrowsedRun, view: View, look: Look, prefix: str) -> tuple[by
     image = render(results.cohort.images([view.image_id])[0], evidence, look, 384)
     texts = localisation_text(evidence, results.cohort.size, view.class_name)
     scores = [f"{name}: {texts[name]}" for name in ("IoU, all pairs", "hit") if name in texts]
-    caption = "; ".join(filter(None, [prefix + describe(results, view), *scores, missing_map(results, view)]))
+    caption = "; ".join(filter(None, [prefix + describe(results, view), *scores, map_note(results, view)]))
     return image, caption, caption
