@@ -1,0 +1,72 @@
+"""All explanation methods by name."""
+
+import importlib
+from difflib import get_close_matches
+
+import torch
+from torch import nn
+
+from cxrlib.explain.method import Method
+
+MODULES = {
+    "gradcam": "cam",
+}
+"""Name of each method -> the module of this folder whose list METHODS holds it."""
+
+
+def find(name: str) -> Method:
+    """The explanation method of that name.
+
+    Raises:
+        ValueError: there is none; names the nearest.
+
+    >>> find("gradcam").title
+    'Grad-CAM'
+    >>> find("gradcan")
+    Traceback (most recent call last):
+    ValueError: no method 'gradcan'; did you mean gradcam?
+    """
+    if name not in MODULES:
+        near = get_close_matches(name, MODULES, n=3, cutoff=0.0)
+        raise ValueError(f"no method {name!r}; did you mean {', '.join(near)}?")
+    module = importlib.import_module(f"cxrlib.explain.{MODULES[name]}")
+    return next(one for one in module.METHODS if one.name == name)
+
+
+def methods() -> list[str]:
+    """Names of all methods, in the order of the tables.
+
+    >>> "gradcam" in methods()
+    True
+    """
+    return list(MODULES)
+
+
+def explain(
+    network: nn.Module,
+    images: torch.Tensor,
+    method: str = "gradcam",
+    classes: list[int] | None = None,
+    **parameters: object,
+) -> torch.Tensor:
+    """Raw maps of any network and images by any method.
+
+    Args:
+        network: logits (n, classes); its mode and gradient flags return as they were.
+        images: float32 (n, c, h, w) as the network takes them.
+        method: name of the method, one of `methods()`.
+        classes: columns of the logits; all when None.
+        parameters: of the method; `find(name).info()` names them.
+
+    Returns:
+        float32 (n, len(classes), rows, columns) on the device of the images.
+
+    Raises:
+        ValueError: there is no such method, or it cannot explain the network.
+
+    >>> head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)]
+    >>> network = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), *head)
+    >>> explain(network, torch.rand(2, 1, 16, 16), method="gradcam", classes=[0, 3]).shape
+    torch.Size([2, 2, 16, 16])
+    """
+    return find(method)(network, images, classes, **parameters)

@@ -1,0 +1,66 @@
+"""Every method of the registry: the same signature, the same rules."""
+
+import pytest
+import torch
+from torch import nn
+
+from cxrlib.explain.methods import MODULES, explain, find, methods
+
+
+class Foreign(nn.Module):
+    """A network of somebody else: one channel, a functional ReLU that is used twice, a head of its own."""
+
+    def __init__(self):
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.stem, self.body = nn.Conv2d(1, 6, 3, stride=2, padding=1), nn.Conv2d(6, 8, 3, padding=1)
+            self.norm, self.score = nn.BatchNorm2d(6), nn.Linear(8, 4)
+
+    def forward(self, images):
+        features = nn.functional.relu(self.norm(self.stem(images)))
+        return self.score(nn.functional.relu(self.body(features)).mean((2, 3)))
+
+
+@pytest.fixture
+def images():
+    return torch.rand(3, 1, 24, 16, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("name", methods())
+def test_a_method_explains_a_foreign_network_and_leaves_it_as_it_was(name, images):
+    network = Foreign().train()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    maps = explain(network, images, method=name, classes=[0, 3])
+    rows, columns = (24, 16) if find(name).resolution == "input" else maps.shape[2:]
+    assert maps.shape == (3, 2, rows, columns) and maps.dtype == torch.float32 and not maps.requires_grad
+    assert maps.isfinite().all() and maps.abs().amax((1, 2, 3)).gt(0).all()
+    assert find(name).signed or (maps >= 0).all()
+    assert network.training and all(parameter.requires_grad for parameter in network.parameters())
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("name", methods())
+def test_neither_other_images_nor_other_classes_nor_the_batch_change_a_map(name, images):
+    network = Foreign()
+    maps = explain(network, images, method=name)
+    torch.testing.assert_close(explain(network, images[1:], method=name, classes=[2]), maps[1:, [2]])
+    torch.testing.assert_close(explain(network, images, method=name, batch_size=2), maps)
+
+
+@pytest.mark.parametrize("name", methods())
+def test_a_method_says_what_it_is(name):
+    method = find(name)
+    assert method.name == name and method.paper and method.formula
+    assert "forward" in method.info(classes=7) and method.parameters["batch_size"]
+
+
+def test_an_unknown_method_names_the_nearest():
+    with pytest.raises(ValueError, match="no method 'grad-cam'; did you mean gradcam"):
+        find("grad-cam")
+
+
+def test_every_module_holds_its_methods_and_no_other():
+    for module in set(MODULES.values()):
+        listed = [name for name, where in MODULES.items() if where == module]
+        assert [one.name for one in __import__(f"cxrlib.explain.{module}", fromlist=["METHODS"]).METHODS] == listed
