@@ -134,6 +134,10 @@ def test_a_face_holds_a_docstring_and_the_names_that_it_lends(face):
     assert isinstance(docstring.value, ast.Constant)
     if not rest:
         return
+    if face == "cxrlib.explain":  # the one room that can be called
+        *_, room, assigned = rest
+        assert room.name == "_Room" and ast.unparse(assigned) == "sys.modules[__name__].__class__ = _Room"
+        rest = [node for node in rest[:-2] if ast.unparse(node) not in ("import sys", "from types import ModuleType")]
     imported, attached = rest
     assert ast.unparse(imported) == "from lazy_loader import attach"
     assert ast.unparse(attached.targets[0]) == "(__getattr__, __dir__, __all__)"

@@ -33,10 +33,10 @@ def find(name: str) -> Method:
     return next(one for one in module.METHODS if one.name == name)
 
 
-def methods() -> list[str]:
+def names() -> list[str]:
     """Names of all methods, in the order of the tables.
 
-    >>> "gradcam" in methods()
+    >>> "gradcam" in names()
     True
     """
     return list(MODULES)
@@ -54,7 +54,7 @@ def explain(
     Args:
         network: logits (n, classes); its mode and gradient flags return as they were.
         images: float32 (n, c, h, w) as the network takes them.
-        method: name of the method, one of `methods()`.
+        method: name of the method, one of `names()`.
         classes: columns of the logits; all when None.
         parameters: of the method; `find(name).info()` names them.
 

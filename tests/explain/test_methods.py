@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from cxrlib.explain.methods import MODULES, explain, find, methods
+from cxrlib.explain.methods import MODULES, explain, find, names
 
 
 class Foreign(nn.Module):
@@ -27,7 +27,7 @@ def images():
     return torch.rand(3, 1, 24, 16, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("name", methods())
+@pytest.mark.parametrize("name", names())
 def test_a_method_explains_a_foreign_network_and_leaves_it_as_it_was(name, images):
     network = Foreign().train()
     before = {key: value.clone() for key, value in network.state_dict().items()}
@@ -40,7 +40,7 @@ def test_a_method_explains_a_foreign_network_and_leaves_it_as_it_was(name, image
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 
 
-@pytest.mark.parametrize("name", methods())
+@pytest.mark.parametrize("name", names())
 def test_neither_other_images_nor_other_classes_nor_the_batch_change_a_map(name, images):
     network = Foreign()
     maps = explain(network, images, method=name)
@@ -48,7 +48,7 @@ def test_neither_other_images_nor_other_classes_nor_the_batch_change_a_map(name,
     torch.testing.assert_close(explain(network, images, method=name, batch_size=2), maps)
 
 
-@pytest.mark.parametrize("name", methods())
+@pytest.mark.parametrize("name", names())
 def test_a_method_says_what_it_is(name):
     method = find(name)
     assert method.name == name and method.paper and method.formula
