@@ -93,10 +93,10 @@ def test_workers_do_not_change_a_byte_and_a_second_call_reads_nothing(tmp_path, 
 def test_an_interrupted_conversion_goes_on_where_it_stopped(tmp_path, images, in_process, monkeypatch, torn):
     real = convert.read_square
 
-    def interrupted(path, size):
+    def interrupted(path, **parameters):
         if len(in_process) == 4:
             raise KeyboardInterrupt
-        return real(path, size=size)
+        return real(path, **parameters)
 
     monkeypatch.setattr(convert, "read_square", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -107,7 +107,7 @@ def test_an_interrupted_conversion_goes_on_where_it_stopped(tmp_path, images, in
 
     in_process.clear()
     with pytest.raises(KeyboardInterrupt):  # once more, with nothing done: the torn line must not grow into another
-        monkeypatch.setattr(convert, "read_square", lambda path, size: (_ for _ in ()).throw(KeyboardInterrupt))
+        monkeypatch.setattr(convert, "read_square", lambda path, **_: (_ for _ in ()).throw(KeyboardInterrupt))
         convert_images(images, tmp_path / "out", SIDE, 1)
     in_process.clear()
     monkeypatch.setattr(convert, "read_square", real)

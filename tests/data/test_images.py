@@ -5,7 +5,8 @@ import pydicom
 import pytest
 from fixtures import write_dicom
 
-from cxrlib.data.images import ImageError, read_grey, resize_square, to_uint8
+from cxrlib.data.greys import to_uint8
+from cxrlib.data.images import ImageError, read_grey, resize_square
 
 RANDOM = np.random.default_rng(0)
 STORED = RANDOM.integers(0, 4096, (12, 16)).astype(np.uint16)

@@ -46,8 +46,9 @@ def opened(source, root):
 
 def pictures(folder, names, side=20, suffix=".png"):
     folder.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(0).integers(0, 256, (side, side)).astype(np.uint8)
     for name in names:
-        cv2.imwrite(str(folder / f"{name}{suffix}"), np.full((side, side), 100, np.uint8))
+        cv2.imwrite(str(folder / f"{name}{suffix}"), noise)
 
 
 def zipped(folder, path, top=""):

@@ -139,6 +139,10 @@ UNUSABLE = {
     "a report": test_file("reportsi.dcm"),
     "contours": test_file("rtstruct.dcm"),
     "pydicom's truncated": test_file("MR_truncated.dcm"),
+    "constant": lambda path: write_dicom(path, np.full((8, 8), 7, np.uint16)),
+    "constant, inverted": lambda path: write_dicom(path, np.full((8, 8), 7, np.uint16), "MONOCHROME1"),
+    "1 x 1": lambda path: write_dicom(path, np.zeros((1, 1), np.uint8)),
+    "a palette": test_file("examples_palette.dcm"),
 }
 
 
@@ -166,20 +170,6 @@ def test_images_that_cannot_be_used_are_listed_and_the_others_converted(tmp_path
         assert reason.startswith(str(path)) and "\n" not in reason if name in UNUSABLE else reason == ""
     pixels = np.load(tmp_path / "data" / "pixels.npy")
     assert pixels[-1].any() and not pixels[:-1].any()
-
-
-@pytest.mark.parametrize(
-    ("write", "expected"),
-    [
-        (lambda path: write_dicom(path, np.full((8, 8), 7, np.uint16)), 0),
-        (lambda path: write_dicom(path, np.full((8, 8), 7, np.uint16), "MONOCHROME1"), 0),
-        (lambda path: write_dicom(path, np.zeros((1, 1), np.uint8)), 0),
-    ],
-    ids=["constant", "constant, inverted", "1 x 1"],
-)
-def test_an_image_that_is_odd_but_whole_is_read(tmp_path, write, expected):
-    write(tmp_path / "a.dicom")
-    assert read_grey(str(tmp_path / "a.dicom")).max() == expected
 
 
 def test_a_study_whose_id_leaves_the_folder_is_never_opened(tmp_path):
