@@ -1,12 +1,12 @@
 """DICOM files in every transfer syntax that radiographs come in, against dcmtk, an independent reader."""
 
 import shutil
-import subprocess
 
 import cv2
 import numpy as np
 import pydicom
 import pytest
+from dicoms import DEEP, needs_dcmtk, run, seen_by_dcmtk
 from fixtures import write_dicom
 
 from cxrlib.data.greys import by_table
@@ -14,7 +14,6 @@ from cxrlib.data.images import ImageError, read_grey
 
 RANDOM = np.random.default_rng(0)
 SMOOTH = cv2.resize(RANDOM.random((5, 6)), (56, 40), interpolation=cv2.INTER_CUBIC).clip(0, 1)
-DEEP = {"BitsStored": 12, "HighBit": 11}
 KINDS = {
     "8 bit": ((SMOOTH * 255).astype(np.uint8), "MONOCHROME2", {}),
     "12 bit": ((SMOOTH * 4095).astype(np.uint16), "MONOCHROME2", DEEP),
@@ -42,21 +41,6 @@ SYNTAXES = {
     "JPEGLossless": (["dcmcjpeg", "+el"], "dcmj2pnm"),
     "JPEGLSLossless": (["dcmcjpls"], "dcml2pnm"),
 }
-
-
-needs_dcmtk = pytest.mark.skipif(shutil.which("dcmcjpeg") is None, reason="apt-get install dcmtk")
-
-
-def run(*command):
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
-def seen_by_dcmtk(program, path, windowed):
-    """Grey values as dcmtk shows the image: through its first window, or stretched from minimum to maximum."""
-    picture = path.with_suffix(".pgm")
-    run(program, *(["+Wi", "1"] if windowed else ["+Wm"]), path, picture)
-    return cv2.imread(str(picture), cv2.IMREAD_UNCHANGED).astype(int)
 
 
 @needs_dcmtk

@@ -1,14 +1,11 @@
 """What the tags of a DICOM file say about its values: followed as the standard has it, or refused by name."""
 
-import subprocess
-
 import cv2
 import numpy as np
 import pydicom
 import pytest
+from dicoms import DEEP, linear_window, needs_dcmtk, run, seen_by_dcmtk, stretched
 from fixtures import write_dicom
-from test_dicom_syntaxes import DEEP, needs_dcmtk, seen_by_dcmtk
-from test_images import linear_window, stretched
 
 from cxrlib.data.images import ImageError, read_grey
 
@@ -50,7 +47,7 @@ def test_bits_above_and_below_a_value_do_not_count(tmp_path, below, packed):
     cells = (STORED << below) | others | ((GARBAGE << 12) << below)
     path = write_dicom(tmp_path / "a.dicom", cells, BitsStored=12, HighBit=high)
     if packed:
-        subprocess.run(["dcmcrle", path, path], check=True)
+        run("dcmcrle", path, path)
     expect(path, STORED)
 
 

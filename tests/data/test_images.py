@@ -9,6 +9,7 @@ import gdcm
 import numpy as np
 import pydicom
 import pytest
+from dicoms import linear_window, stretched
 from fixtures import write_dicom
 from PIL import Image
 
@@ -21,24 +22,6 @@ NIH_COPY = Path(__file__).resolve().parents[3] / "shared" / "nih-cxr"
 RANDOM = np.random.default_rng(0)
 STORED = RANDOM.integers(0, 4096, (12, 16)).astype(np.uint16)
 SIGNED = RANDOM.integers(-2048, 2048, (12, 16)).astype(np.int16)
-
-
-def stretched(values: np.ndarray) -> np.ndarray:
-    """Minimum to 0, maximum to 255, written with np.interp."""
-    return np.interp(values, [values.min(), values.max()], [0, 255])
-
-
-def linear_window(values: np.ndarray, center: float, width: float) -> np.ndarray:
-    """The VOI LUT function LINEAR of DICOM PS3.3, C.11.2.1.2.1, for an output of 0 to 1, pixel by pixel."""
-    result = np.empty(values.shape)
-    for index, x in np.ndenumerate(values):
-        if x <= center - 0.5 - (width - 1) / 2:
-            result[index] = 0
-        elif x > center - 0.5 + (width - 1) / 2:
-            result[index] = 1
-        else:
-            result[index] = (x - (center - 0.5)) / (width - 1) + 0.5
-    return result
 
 
 @pytest.mark.parametrize(
