@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pydicom
 from pydicom.encaps import generate_frames
+from pydicom.errors import InvalidDicomError
 from pydicom.uid import JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes, JPEGTransferSyntaxes
 
 from cxrlib.data.greys import PixelError, by_table, require_size, to_uint8
@@ -61,7 +62,12 @@ def grey_of_dicom(content: bytes, max_pixels: int) -> np.ndarray:
         PixelError: its tags contradict each other or describe something else than one grey image, or its pixels do not
             fit them; pydicom and its decoders raise errors of many other types on damaged files.
     """
-    dataset = pydicom.dcmread(BytesIO(content))
+    try:
+        dataset = pydicom.dcmread(BytesIO(content))
+    except InvalidDicomError:
+        raise PixelError(
+            f"it begins with {content[:16]!r}, without the header of a DICOM file; convert or copy it again"
+        ) from None
     _require_one_grey_image(dataset)
     require_size(dataset.Columns, dataset.Rows, max_pixels)
     syntax = dataset.file_meta.TransferSyntaxUID
@@ -112,7 +118,10 @@ def _require_whole_frame(dataset: pydicom.Dataset) -> None:
     Decoders fill the rest with grey, or take the memory that the frame asks for.
     """
     syntax = dataset.file_meta.TransferSyntaxUID
-    (frame,) = generate_frames(dataset.PixelData, number_of_frames=1)
+    frames = list(generate_frames(dataset.PixelData, number_of_frames=1))
+    if len(frames) != 1:
+        raise PixelError(f"expected one grey frame, found {len(frames)}")
+    frame = frames[0]
     if syntax in JPEG2000TransferSyntaxes:
         start = frame.find(JPEG2000_BEGIN)
         if start < 0:
@@ -160,9 +169,10 @@ def values_of_cells(cells: np.ndarray, bits: Bits) -> np.ndarray:
     others = 8 * cells.dtype.itemsize - bits.stored
     if not bits.in_codestream:
         return cells << (others - bits.below) >> others
-    if cells.max() >= 2**bits.stored or cells.min() < -(2 ** (bits.stored - 1)):
+    low, high = (-(2 ** (bits.stored - 1)), 2 ** (bits.stored - 1)) if bits.signed else (0, 2**bits.stored)
+    if cells.min() < low or cells.max() >= high:
         raise PixelError(f"its values reach from {cells.min()} to {cells.max()}, but BitsStored is {bits.stored}")
-    return cells << others >> others if bits.signed else cells
+    return cells
 
 
 def _is_padding(cells: np.ndarray, stored: np.ndarray, dataset: pydicom.Dataset, bits: Bits | None) -> np.ndarray:
@@ -255,7 +265,7 @@ def looked_up(values: np.ndarray, table: pydicom.Dataset, dataset: pydicom.Datas
         signed: whether `values` may be negative; a first value that was written unsigned is one of them.
     """
     length, first, _ = table.LUTDescriptor
-    length = length % 2**16 or 2**16
+    length = length or 2**16
     first = first - 2**16 if signed and first >= 2**15 else first
     entries = table.LUTData
     if isinstance(entries, bytes):

@@ -138,6 +138,16 @@ def test_a_compressed_frame_must_end_and_have_the_size_of_the_tags(tmp_path, wri
         read_grey(whole)
 
 
+def test_two_compressed_frames_are_refused_even_where_no_tag_says_so(tmp_path):
+    dataset = pydicom.dcmread(write_dicom(tmp_path / "a.dicom", (SMOOTH * 65535).astype(np.uint16)))
+    dataset.compress(pydicom.uid.JPEG2000Lossless, encoding_plugin="pylibjpeg")
+    (frame,) = pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=1)
+    dataset.PixelData = pydicom.encaps.encapsulate([frame, frame])
+    dataset.save_as(tmp_path / "a.dicom")
+    with pytest.raises(ImageError, match="expected one grey frame, found 2"):
+        read_grey(tmp_path / "a.dicom")
+
+
 def test_values_of_more_bits_than_the_tags_say_are_refused(tmp_path):
     dataset = pydicom.dcmread(write_dicom(tmp_path / "a.dicom", (SMOOTH * 65535).astype(np.uint16)))
     dataset.compress(pydicom.uid.JPEG2000Lossless, encoding_plugin="pylibjpeg")

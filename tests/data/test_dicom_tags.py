@@ -94,6 +94,8 @@ def test_float_pixels_are_read_and_padding_among_them_is_black(tmp_path, name, d
     found = read_grey(rewritten(path, **tags))
     assert not found[0].any()
     np.testing.assert_allclose(found[1:], stretched(values[1:].astype(float)), atol=0.51)
+    values[1, 1] = np.nan
+    refused(rewritten(path, **{f"{name}FloatPixelData": (vr, values.tobytes())}), "not finite numbers")
 
 
 # what is no single grey image
@@ -245,6 +247,14 @@ def test_the_first_value_of_a_table_may_be_written_unsigned(tmp_path, first):
     path = write_dicom(tmp_path / "a.dicom", SIGNED, **DEEP)
     rewritten(path, VOILUTSequence=("SQ", look_up_table(first, entries, "US", 16)))
     expect(path, entries[np.clip(SIGNED.astype(int) + 2000, 0, 3999)])
+
+
+def test_a_table_of_no_length_has_65536_entries(tmp_path):
+    entries = np.arange(65536, dtype=np.uint16)[::-1] // 3
+    path = write_dicom(tmp_path / "a.dicom", STORED * np.uint16(16))
+    expect(
+        rewritten(path, VOILUTSequence=("SQ", look_up_table(0, entries, "OW", 16))), entries[STORED.astype(int) * 16]
+    )
 
 
 def test_a_table_that_lacks_entries_is_refused(tmp_path):

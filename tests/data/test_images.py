@@ -93,7 +93,7 @@ def without_pixels(path):
 
 DAMAGE = {
     "no such file": lambda path: path.unlink(),
-    "InvalidDicomError": lambda path: path.write_text("not a radiograph"),
+    "begins with b'not a radiograph', without the header": lambda path: path.write_text("not a radiograph"),
     "not a readable DICOM": lambda path: path.write_bytes(path.read_bytes()[:-100]),
     "pixel data": without_pixels,
     "Width": lambda path: write_dicom(path, STORED, WindowCenter=10, WindowWidth=0),
@@ -294,6 +294,10 @@ def test_real_radiographs_are_read():
         np.testing.assert_array_equal(read_grey(path), cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))
 
 
+SHORTAGE = cv2.error("Failed to allocate")
+SHORTAGE.code = cv2.Error.StsNoMem
+
+
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
@@ -302,6 +306,7 @@ def test_real_radiographs_are_read():
         (Image.DecompressionBombError("huge"), ImageError),
         (AssertionError(), ImageError),
         (MemoryError(), Refusal),
+        (SHORTAGE, Refusal),
         (OSError(errno.EIO, "Input/output error"), Refusal),
     ],
     ids=lambda value: type(value).__name__,
