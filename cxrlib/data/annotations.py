@@ -1,6 +1,6 @@
 """Radiologists' annotations: one row per box (or per finding without a box) and reader."""
 
-import zlib
+import gzip
 from importlib import metadata
 from pathlib import Path
 
@@ -107,6 +107,7 @@ def read_rows(path: Root, columns: list[str]) -> pd.DataFrame:
         AnnotationError: the file is empty, lacks a column, or has text where a number must be.
     """
     try:
+        _require_no_nul(path)
         with path.open("rb") as file:
             frame = pd.read_csv(
                 file,
@@ -117,8 +118,10 @@ def read_rows(path: Root, columns: list[str]) -> pd.DataFrame:
         raise AnnotationError(f"{path} is empty; expected a CSV with the columns {', '.join(columns)}") from None
     except UnicodeDecodeError as error:
         raise AnnotationError(f"{path} is not UTF-8 text ({error}); save it as CSV in UTF-8") from None
-    except (pd.errors.ParserError, EOFError, OSError, zlib.error) as error:
-        raise AnnotationError(f"{path} is not a readable CSV ({error}); save it as CSV in UTF-8") from None
+    except AnnotationError:
+        raise
+    except Exception as error:  # pandas, and what reads a zip or gzip, raise many types
+        raise AnnotationError(f"{path} is not a readable CSV ({error}); save it as CSV in UTF-8") from error
     missing = [column for column in columns if column not in frame.columns]
     if missing:
         raise AnnotationError(
@@ -133,6 +136,15 @@ def read_rows(path: Root, columns: list[str]) -> pd.DataFrame:
     for column in [column for column in BOX_COLUMNS if column in columns]:
         frame[column] = numbers_of(frame, column, path)
     return frame
+
+
+def _require_no_nul(path: Root) -> None:
+    """Refuse a CSV that holds a NUL character: pandas before 3.1 ends the field there, and the id is another one."""
+    with path.open("rb") as file:
+        lines = gzip.GzipFile(fileobj=file) if path.name.endswith(".gz") else file
+        for row, line in enumerate(lines, start=1):
+            if b"\0" in line:
+                raise AnnotationError(f"{path}, row {row}: holds a NUL character; save it as CSV in UTF-8")
 
 
 def numbers_of(frame: pd.DataFrame, column: str, path: Root) -> pd.Series:

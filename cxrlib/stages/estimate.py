@@ -70,16 +70,16 @@ def _look(source: Source, data: Data) -> tuple[int, str, float, int]:
     if len(source.skipped):
         reasons = source.skipped["reason"].value_counts()
         found += "; sets aside " + ", ".join(f"{count:,} x {reason}" for reason, count in reasons.items())
-    return len(source.images), found, _seconds_per_image(source.images, data.image_size), 0
+    return len(source.images), found, _seconds_per_image(source.images, data), 0
 
 
-def _seconds_per_image(images: pd.DataFrame, size: int) -> float:
+def _seconds_per_image(images: pd.DataFrame, data: Data) -> float:
     """Reading and resizing on one core, measured on a few images."""
     durations = []
     for path in images["path"].iloc[:: max(1, len(images) // TIMED)].head(TIMED):
         begun = time.perf_counter()
         try:
-            resize_square(read_grey(path), size)
+            resize_square(read_grey(path, data.max_pixels), data.image_size)
         except ImageError:
             continue
         durations.append(time.perf_counter() - begun)

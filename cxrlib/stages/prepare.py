@@ -56,7 +56,7 @@ def prepare_cohort(source: Source, folder: Path, data: Data, labels: Labels, wor
     """
     _require_known(source.classes, labels)
     (folder / "cohort.json").unlink(missing_ok=True)  # the last thing written: nobody reads a cohort half changed
-    sizes = convert_images(source.images, folder, data.image_size, workers).set_index("image_id")
+    sizes = convert_images(source.images, folder, data.image_size, workers, data.max_pixels).set_index("image_id")
     unreadable = sizes.index[sizes["reason"] != ""]
     if len(unreadable) == len(sizes):
         raise Refusal(

@@ -46,8 +46,9 @@ def opened(source, root):
 
 def pictures(folder, names, side=20, suffix=".png"):
     folder.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(0).integers(0, 256, (side, side)).astype(np.uint8)
     for name in names:
-        cv2.imwrite(str(folder / f"{name}{suffix}"), np.full((side, side), 100, np.uint8))
+        cv2.imwrite(str(folder / f"{name}{suffix}"), noise)
 
 
 def zipped(folder, path, top=""):
@@ -141,6 +142,8 @@ def test_without_original_sizes_boxes_must_fit_the_images(tmp_path):
         SourceError, match=r"image a is 40 x 40 pixels, but a box of it reaches to \(64, 30\).*train_meta"
     ):
         opened("vinbigdata-resized", tmp_path)
+    (tmp_path / "train" / "a.png").write_bytes(b"broken")  # says nothing of the frame, and is listed later
+    assert opened("vinbigdata-resized", tmp_path).images["image_id"].tolist() == list("abc")
 
 
 def test_resized_images_without_train_csv_use_the_public_annotations(tmp_path):

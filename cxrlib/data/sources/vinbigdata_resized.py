@@ -14,7 +14,7 @@ from cxrlib.data.annotations import (
     read_rows,
 )
 from cxrlib.data.archive import Root
-from cxrlib.data.images import read_grey
+from cxrlib.data.images import ImageError, read_grey
 from cxrlib.data.sources.base import (
     PICTURES,
     Source,
@@ -97,10 +97,16 @@ def _require_sizes(frame: pd.DataFrame, annotations: pd.DataFrame, root: Root) -
 
 
 def _require_boxes_inside(annotations: pd.DataFrame, paths: dict[str, str]) -> None:
-    """Refuse boxes that reach outside the images, since such boxes are in pixels of the original images."""
+    """Refuse boxes that reach outside the images, since such boxes are in pixels of the original images.
+
+    An image that cannot be read says nothing of this; the conversion lists it.
+    """
     limits = annotations.groupby("image_id")[BOX_COLUMNS[2:]].max().dropna().head(PROBED)
     for image_id, (right, bottom) in limits.iterrows():
-        height, width = read_grey(paths[image_id]).shape
+        try:
+            height, width = read_grey(paths[image_id]).shape
+        except ImageError:
+            continue
         if right > width + 1 or bottom > height + 1:
             raise SourceError(
                 f"data.root: image {image_id} is {width} x {height} pixels, but a box of it reaches to "
