@@ -39,7 +39,8 @@ def read_grey(path: str) -> np.ndarray:
         raise ImageError(f"{path}: no such file") from None
     except Exception as error:  # a damaged zip raises many types
         raise _refusal(error, path, "cannot be read") from error
-    return _read_dicom(content, path) if str(path).lower().endswith(DICOM_SUFFIXES) else _read_picture(content, path)
+    is_dicom = content[128:132] == b"DICM" or str(path).lower().endswith(DICOM_SUFFIXES)
+    return _read_dicom(content, path) if is_dicom else _read_picture(content, path)
 
 
 def read_square(path: str, size: int) -> tuple[np.ndarray, int, int, str]:
