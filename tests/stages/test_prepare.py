@@ -122,6 +122,12 @@ def test_labels_without_positives_are_refused(prepared, root, classes, message):
         prepare_cohort(open_vinbigdata(root), prepared[0], data(root), labels, workers=1)
 
 
+def test_labels_in_another_spelling_are_stored_in_the_data_sets(root, tmp_path):
+    labels = Labels(experiments={"small": ["cardiomegaly ", "No Finding"]}, explained="small")
+    prepare_cohort(open_vinbigdata(root), tmp_path, data(root), labels, workers=1)
+    assert load_cohort(tmp_path).explained == ["Cardiomegaly", "No finding"]
+
+
 def test_other_pixels_are_other_data(root, tmp_path):
     prepare_cohort(open_vinbigdata(root), tmp_path / "first", data(root), LABELS, workers=1)
     copy = shutil.copytree(root, tmp_path / "copy")
