@@ -33,8 +33,7 @@ def name_key(text: str) -> str:
     >>> name_key("Pleural  Effusion ") == name_key("pleural effusion")
     True
     """
-    composed = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
-    return " ".join(composed.strip(BLANKS).split())
+    return " ".join(unicodedata.normalize("NFC", text.casefold()).strip(BLANKS).split())
 
 
 def without_suffix(name: str) -> str:

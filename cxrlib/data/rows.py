@@ -86,12 +86,14 @@ def read_rows(path: str | Path, columns: Sequence[str], optional: Iterable[str] 
     return pd.DataFrame(rows, index=lines, columns=names)
 
 
-def column_names(path: str | Path) -> list[str]:
-    """`column_key` of every column of a table; an empty list where the file is no table."""
-    try:
-        return [column_key(name) for name in _records(path, [], header_only=True)[0][1]]
-    except AnnotationError:
-        return []
+def columns_among(path: str | Path, columns: Sequence[str]) -> set[str]:
+    """Those of `columns` that a table has, in whatever spelling.
+
+    Raises:
+        AnnotationError: the file is empty or no CSV file in UTF-8.
+    """
+    _, header = _records(path, columns, header_only=True)[0]
+    return {column for column in columns if column_key(column) in map(column_key, header)}
 
 
 def column_key(name: str) -> str:

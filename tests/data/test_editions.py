@@ -121,6 +121,18 @@ def test_several_tables_none_of_which_has_the_columns(tmp_path):
         OPENERS["folder"](tmp_path)
 
 
+def test_a_table_that_cannot_be_read_is_named_unless_another_fits(tmp_path):
+    pictures(tmp_path, [PUBLIC])
+    (tmp_path / "labels.csv").write_bytes("image_id,class_name,rad_id\nx,Ödem,R1\n".encode("cp1252"))
+    (tmp_path / "ages.csv").write_text("patient,age\n1,2\n")
+    for source in ("folder", "vinbigdata-resized"):
+        with pytest.raises(AnnotationError, match=r"labels\.csv is not UTF-8 text"):
+            OPENERS[source](tmp_path)
+    annotation_rows((PUBLIC, "ILD", "R1", 1, 2, 10, 20)).to_csv(tmp_path / "own.csv", index=False)
+    for source in ("folder", "vinbigdata-resized"):
+        assert OPENERS[source](tmp_path).annotations["class_name"].tolist() == ["ILD"]
+
+
 # vinbigdata
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,9 +11,14 @@ import pandas as pd
 
 from cxrlib.data.archive import ArchiveError, is_packed, list_files, read_bytes
 from cxrlib.data.keys import IMAGE_SUFFIXES, image_key, name_key, without_suffix
+from cxrlib.data.rows import AnnotationError, columns_among
 from cxrlib.runtime.errors import Refusal, system_errors_refused
 
 PICTURES = (".png", ".jpg", ".jpeg")
+
+
+TABLES = r".*\.(csv|csv\.gz|tsv)"
+"""Names of tables."""
 
 
 SHOWN = 8
@@ -50,6 +56,22 @@ class DataSet:
         if not found:
             raise SourceError(f"data.root: {self.path} holds no {name}; expected {expected}, found {self.found}")
         return self.only(found)
+
+    def tables(self, columns: Sequence[str], least: int) -> list[str]:
+        """Names from the top of the tables that have at least `least` of `columns`.
+
+        Raises:
+            AnnotationError: none of those that can be read has them, and one cannot be read.
+        """
+        found, errors = [], []
+        for name in self.named(TABLES):
+            try:
+                found += [name] if len(columns_among(self.files[name], columns)) >= least else []
+            except AnnotationError as error:
+                errors.append(error)
+        if errors and not found:
+            raise errors[0]
+        return found
 
     def only(self, names: list[str]) -> str:
         """Path of the first of several files, if all have the same content.

@@ -6,12 +6,9 @@ import pandas as pd
 
 from cxrlib.data.annotations import COLUMNS, NO_FINDING, VINBIGDATA_CLASSES, check_annotations, require_names
 from cxrlib.data.keys import IMAGE_SUFFIXES, list_respelled, respell, respelled
-from cxrlib.data.rows import AnnotationError, column_key, column_names, read_rows
+from cxrlib.data.rows import AnnotationError, read_rows
 from cxrlib.data.sources.base import Source, images_of_patients
-from cxrlib.data.sources.data_set import DataSet, SourceError, match_images, open_data_set
-
-TABLES = r".*\.(csv|csv\.gz|tsv)"
-"""Names of tables."""
+from cxrlib.data.sources.data_set import TABLES, DataSet, SourceError, match_images, open_data_set
 
 
 def open_folder(path: Path) -> Source:
@@ -53,8 +50,7 @@ def open_folder(path: Path) -> Source:
 def _own_table(data_set: DataSet) -> str:
     """Path of the table that has the columns of annotations, or of the only table."""
     tables = data_set.named(TABLES)
-    wanted = {column_key(column) for column in COLUMNS}
-    fitting = [name for name in tables if wanted <= set(column_names(data_set.files[name]))]
+    fitting = data_set.tables(COLUMNS, least=len(COLUMNS))
     if not fitting and len(tables) != 1:
         raise SourceError(
             f"data.root: {data_set.path} must hold one CSV file with the columns {', '.join(COLUMNS)}; found "

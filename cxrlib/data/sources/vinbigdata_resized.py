@@ -14,18 +14,14 @@ from cxrlib.data.annotations import (
     require_names,
 )
 from cxrlib.data.images import ImageError, read_grey
-from cxrlib.data.rows import AnnotationError, column_key, column_names, numbers_of, read_rows
+from cxrlib.data.rows import AnnotationError, numbers_of, read_rows
 from cxrlib.data.sources.base import Source, images_of_patients
 from cxrlib.data.sources.data_set import PICTURES, DataSet, Matched, SourceError, match_images, open_data_set
 
 META = "train_meta.csv"
 
 
-TABLES = r".*\.(csv|csv\.gz|tsv)"
-"""Names of tables."""
-
-
-ANNOTATING = {column_key(name) for name in ("class_name", "class_id", "rad_id", *BOX_COLUMNS)}
+ANNOTATING = ["class_name", "class_id", "rad_id", *BOX_COLUMNS]
 """Columns by which a table is known to annotate images."""
 
 
@@ -80,9 +76,7 @@ def open_vinbigdata_resized(path: Path) -> Source:
 
 def _own_table(data_set: DataSet) -> str | None:
     """Path of the data set's own annotations; None where no table has a column of annotations."""
-    found = data_set.named(r"train\.csv(\.gz)?") or [
-        name for name in data_set.named(TABLES) if ANNOTATING & set(column_names(data_set.files[name]))
-    ]
+    found = data_set.named(r"train\.csv(\.gz)?") or data_set.tables(ANNOTATING, least=1)
     return data_set.only(found) if found else None
 
 
