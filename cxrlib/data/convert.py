@@ -21,6 +21,7 @@ from cxrlib.runtime.files import fingerprint, whole_file
 from cxrlib.runtime.fingerprints import code_fingerprint
 from cxrlib.runtime.progress import progress
 from cxrlib.runtime.store import is_kept, keep, work_on
+from cxrlib.runtime.stored_tables import read_stored
 from cxrlib.runtime.workers import worker_pool
 
 CODE = code_fingerprint("cxrlib.data.images")
@@ -66,7 +67,7 @@ def convert_images(
     request = fingerprint([size, max_pixels, images["image_id"].tolist(), sources, CODE, decoders])
     pixels_path, sizes_path = folder / "pixels.npy", folder / "sizes.csv"
     if is_kept(pixels_path, request):
-        return pd.read_csv(sizes_path, keep_default_na=False, dtype={"image_id": str})
+        return read_stored(sizes_path)
 
     work = work_on(pixels_path, request)
     pixels_path.unlink(missing_ok=True)  # the disk need not hold two arrays

@@ -35,7 +35,7 @@ def read_grey(path: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         raise ImageError(f"{path}: no such file") from None
     except Exception as error:  # a damaged zip raises many types
         raise _refusal(error, path, "cannot be read") from error
-    is_dicom = path.lower().endswith(DICOM_SUFFIXES)
+    is_dicom = content[128:132] == b"DICM" or path.lower().endswith(DICOM_SUFFIXES)
     try:
         grey = grey_of_dicom(content, max_pixels) if is_dicom else grey_of_picture(content, max_pixels)
     except Exception as error:  # decoders raise many types on damaged files

@@ -14,6 +14,10 @@ TIMED = 3
 """Images that are read to know how long one takes."""
 
 
+LISTED = 8
+"""Reasons for which something is set aside that are named."""
+
+
 RENDERED_BYTES, RENDERED_SECONDS = 0.3e6, 0.05
 """Of one rendered study on one core."""
 
@@ -69,7 +73,8 @@ def _look(source: Source, data: Data) -> tuple[int, str, float, int]:
     found = f"{len(source.images):,} images and {len(source.annotations):,} annotation rows of {source.description}"
     if len(source.skipped):
         reasons = source.skipped["reason"].value_counts()
-        found += "; sets aside " + ", ".join(f"{count:,} x {reason}" for reason, count in reasons.items())
+        found += "; sets aside " + ", ".join(f"{count:,} x {reason}" for reason, count in reasons[:LISTED].items())
+        found += f" and {len(reasons) - LISTED:,} further reasons" if len(reasons) > LISTED else ""
     return len(source.images), found, _seconds_per_image(source.images, data), 0
 
 

@@ -10,10 +10,11 @@ import pytest
 from fixtures import annotation_rows, kaggle_folder, write_dicom
 from pydicom.data import get_testdata_file
 
-from cxrlib.data.annotations import AnnotationError, read_annotations
+from cxrlib.data.annotations import read_annotations
 from cxrlib.data.convert import convert_images
 from cxrlib.data.images import ImageError, read_grey
-from cxrlib.data.sources.base import SourceError, open_data_set
+from cxrlib.data.rows import AnnotationError
+from cxrlib.data.sources.data_set import SourceError, open_data_set
 
 LONG_MESSAGE = 1200
 
@@ -36,7 +37,7 @@ GOOD = b"a,Cardiomegaly,3,R1,1,2,30,40\n"
         (HEADER + b"\xff\xfe,Cardiomegaly,3,R1,1,2,30,40\n", "UTF-8"),
         ("image_id,class_name\n".encode("utf-16"), "UTF-8"),
         (HEADER + GOOD + b'b,"Cardiomegaly,3,R1\n', "row"),
-        (HEADER + GOOD + b"b,Cardiomegaly,3,R1,1,2,30,40,50,60,70\n", "line 3"),
+        (HEADER + GOOD + b"b,Cardiomegaly,3,R1,1,2,30,40,50,60,70\n", "row 3: has 11 fields"),
         (HEADER + b"a,Cardiomegaly,0,R1,\0\0\0\0b,No finding,14,R2,,,,\n", "row 2"),  # found by fuzzing
         (HEADER + b"x" * 100_000_000 + b"\n", "row 2"),
         (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "rubbish.csv"),
@@ -201,4 +202,4 @@ def test_a_damaged_zip_is_refused(tmp_path):
     content = path.read_bytes()
     path.write_bytes(content.replace(b"PK\1\2", b"PK\7\7"))  # the list of members
     with pytest.raises(SourceError, match=r"data\.root: .*set\.zip is a damaged zip file .*; download or copy"):
-        open_data_set(path, [])
+        open_data_set(path)

@@ -113,13 +113,19 @@ def test_preparing_again_changes_nothing_and_the_fingerprint_follows_the_data(pr
     ("classes", "message"),
     [
         (["Cardiomegaly", "Pneumothorax"], r"labels.experiments\['x'\]: no positive training study for Pneumothorax"),
-        (["Cardiomegaly", "Effusion"], r"labels.experiments\['x'\]: unknown label 'Effusion'; known are Aortic"),
+        (["Cardiomegaly", "Effusion"], r"labels.experiments\['x'\]: unknown label 'Effusion'; did you mean 'Pl"),
     ],
 )
 def test_labels_without_positives_are_refused(prepared, root, classes, message):
     labels = Labels(experiments=EXPERIMENTS | {"x": classes}, explained="small")
     with pytest.raises(ParameterError, match=message):
         prepare_cohort(open_vinbigdata(root), prepared[0], data(root), labels, workers=1)
+
+
+def test_labels_in_another_spelling_are_stored_in_the_data_sets(root, tmp_path):
+    labels = Labels(experiments={"small": ["cardiomegaly ", "No Finding"]}, explained="small")
+    prepare_cohort(open_vinbigdata(root), tmp_path, data(root), labels, workers=1)
+    assert load_cohort(tmp_path).explained == ["Cardiomegaly", "No finding"]
 
 
 def test_other_pixels_are_other_data(root, tmp_path):
@@ -144,8 +150,8 @@ def test_a_refusal_leaves_no_cohort_behind(root, tmp_path):
 
 def test_no_readable_image_at_all(tmp_path):
     root = kaggle_folder(tmp_path / "kaggle", annotation_rows(("a", "ILD", "R1", 1, 2, 3, 4)))
-    (root / "train" / "a.dicom").unlink()
-    with pytest.raises(Refusal, match=r"none of the 1 images could be read; the first: .*a\.dicom: no such file"):
+    (root / "train" / "a.dicom").write_bytes(b"broken")
+    with pytest.raises(Refusal, match=r"none of the 1 images could be read; the first: .*a\.dicom: not a readable"):
         prepare_cohort(open_vinbigdata(root), tmp_path / "out", data(root), LABELS, workers=1)
 
 
