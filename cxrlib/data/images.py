@@ -16,6 +16,18 @@ class ImageError(Refusal):
     """An image file that cannot be used; the message names the file and what is wrong with it."""
 
 
+class BlankImage(ImageError):
+    """An image file that can be read and shows nothing (`cxrlib.data.greys.what_is_blank`).
+
+    Attributes:
+        grey: uint8 (height, width), what it holds.
+    """
+
+    def __init__(self, message: str, grey: np.ndarray) -> None:
+        super().__init__(message)
+        self.grey = grey
+
+
 def read_grey(path: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read a DICOM, PNG or JPEG radiograph as uint8 (height, width), bright bone on dark air.
 
@@ -24,8 +36,8 @@ def read_grey(path: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         max_pixels: a file that declares more is not decoded.
 
     Raises:
-        ImageError: the file is missing, unreadable, holds no single grey or colour image, declares too many pixels, or
-            shows nothing (`cxrlib.data.greys.what_is_blank`).
+        ImageError: the file is missing, unreadable, holds no single grey or colour image, or declares too many pixels.
+        BlankImage: it shows nothing.
         Refusal: the machine is to blame, not the file; another time it may be read.
     """
     path = str(path)
@@ -41,7 +53,7 @@ def read_grey(path: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     except Exception as error:  # decoders raise many types on damaged files
         raise _refusal(error, path, f"not a readable {'DICOM' if is_dicom else 'PNG or JPEG'} image") from error
     if problem := what_is_blank(grey):
-        raise ImageError(f"{path}: {problem}")
+        raise BlankImage(f"{path}: {problem}", grey)
     return grey
 
 
@@ -49,14 +61,17 @@ def read_square(path: str, size: int, max_pixels: int = MAX_PIXELS) -> tuple[np.
     """Read a radiograph and resize it.
 
     Returns:
-        uint8 (size, size); width and height of the file in pixels; and an empty string. An image that cannot be used
-        is black, of no width and height, and the string says why.
+        uint8 (size, size); width and height of the file in pixels; and an empty string. The string says why an image
+        shows nothing, or why it cannot be used; in the second case it is black, of no width and height.
     """
+    problem = ""
     try:
         image = read_grey(path, max_pixels)
+    except BlankImage as blank:
+        image, problem = blank.grey, str(blank)
     except ImageError as error:
         return unusable(size, str(error))
-    return resize_square(image, size), image.shape[1], image.shape[0], ""
+    return resize_square(image, size), image.shape[1], image.shape[0], problem
 
 
 def unusable(size: int, reason: str) -> tuple[np.ndarray, int, int, str]:

@@ -47,6 +47,8 @@ def planned_source(data: Data) -> Source:
 def prepare_cohort(source: Source, folder: Path, data: Data, labels: Labels, workers: int) -> pd.DataFrame:
     """Convert, rescale, split and store a source in `folder`.
 
+    An image that cannot be read is set aside, and so is one that shows nothing, unless none of all images shows more.
+
     Returns:
         Everything that was skipped or changed: columns image_id, row (line of the annotation file or NaN), reason.
 
@@ -58,7 +60,8 @@ def prepare_cohort(source: Source, folder: Path, data: Data, labels: Labels, wor
     labels = known_labels(source.classes, labels)
     (folder / "cohort.json").unlink(missing_ok=True)  # the last thing written: nobody reads a cohort half changed
     sizes = convert_images(source.images, folder, data.image_size, workers, data.max_pixels).set_index("image_id")
-    unreadable = sizes.index[sizes["reason"] != ""]
+    shown, readable = sizes["reason"] == "", sizes["width"] > 0
+    unreadable = sizes.index[~(shown if shown.any() else readable)]
     if len(unreadable) == len(sizes):
         raise Refusal(
             f"data.root: none of the {len(sizes)} images could be read; the first: {sizes['reason'].iloc[0]}; check "
@@ -91,7 +94,9 @@ def prepare_cohort(source: Source, folder: Path, data: Data, labels: Labels, wor
             frame.to_csv(temporary, index=name != "annotations")
     write_json(folder / "cohort.json", stored)
 
-    failed = pd.DataFrame({"image_id": unreadable, "row": np.nan, "reason": sizes.loc[unreadable, "reason"]})
+    reasons = sizes["reason"][~shown]
+    kept = np.where(reasons.index.isin(unreadable), "", "; kept, since no image shows more")
+    failed = pd.DataFrame({"image_id": reasons.index, "row": np.nan, "reason": reasons + kept})
     return pd.concat([source.skipped, clipped, failed], ignore_index=True)
 
 

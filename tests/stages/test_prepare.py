@@ -1,4 +1,5 @@
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -57,6 +58,20 @@ def test_everything_set_aside_is_listed_once(prepared, root):
     broken = skipped[skipped["reason"].str.contains("not a readable DICOM")]
     assert broken["image_id"].tolist() == ["0002"]
     assert len(skipped) == len(duplicated) + 2
+
+
+@pytest.mark.parametrize("all_blank", [False, True])
+def test_a_blank_image_is_set_aside_unless_all_are(root, tmp_path, all_blank):
+    folder = Path(shutil.copytree(root, tmp_path / "kaggle"))
+    for path in sorted((folder / "train").iterdir())[: None if all_blank else 1]:
+        write_dicom(path, np.full((40, 80), 7, np.uint16))
+    skipped = prepare_cohort(open_vinbigdata(folder), tmp_path / "data", data(folder), LABELS, workers=1)
+    listed = skipped[skipped["reason"].str.contains("shows nothing: 100.0 % of its pixels have one grey value")]
+    assert len(listed) == (40 if all_blank else 1)
+    assert listed["reason"].str.endswith("kept, since no image shows more").all() == all_blank
+    studies = load_cohort(tmp_path / "data").studies
+    assert (studies["split"] == "unreadable").sum() == (0 if all_blank else 2)
+    assert (studies["width"] > 0).sum() == (40 if all_blank else 39)
 
 
 def test_a_stored_cohort_is_what_the_files_say(prepared, root):
