@@ -91,6 +91,8 @@ class Data(Section):
     """demo: fraction of the drawn studies that are "No finding" (0.707 in the real annotations)."""
     image_size: Annotated[int, Field(ge=64)] = 512
     """Side of the stored square images in pixels; boxes are rescaled to this frame (thesis: 512)."""
+    max_pixels: Positive = 100_000_000
+    """An image file that declares more pixels is set aside before it is decoded; radiographs have about 10 million."""
     valid_share: Share = 0.1
     """Fraction of the studies for validation (thesis: 0.1)."""
     test_share: Share = 0.1

@@ -3,8 +3,11 @@
 import os
 import subprocess
 import sys
+import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pydicom
@@ -92,6 +95,24 @@ def kaggle_folder(root: Path, annotations: pd.DataFrame, side: int = 40) -> Path
         write_dicom(root / "train" / f"{image_id}.dicom", stored, BitsStored=12, HighBit=11)
     annotations.to_csv(root / "train.csv", index=False)
     return root
+
+
+def pictures(folder: Path, names: Iterable[str], side: int = 20, suffix: str = ".png") -> Path:
+    """Grey pictures of `side` x `side` pixels, called by `names`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(0).integers(0, 256, (side, side)).astype(np.uint8)
+    for name in names:
+        cv2.imwrite(str(folder / f"{name}{suffix}"), noise)
+    return folder
+
+
+def zipped(folder: Path, path: Path, top: str = "") -> Path:
+    """A zip of all files below a folder, with `top` before their names."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                archive.write(file, top + file.relative_to(folder).as_posix())
+    return path
 
 
 def chest_weights(folder: Path) -> Path:

@@ -64,7 +64,7 @@ def test_dead_links_are_found(tmp_path):
 
 @every_page
 def test_files_exist(page):
-    names = re.findall(r"\b(?:cxrlib|tests|benchmarks|docs|params)/[\w./]*\w", page.read_text(encoding="utf-8"))
+    names = re.findall(r"\b(?:cxrlib|tests|benchmarks|docs|params)/[\w./-]*\w", page.read_text(encoding="utf-8"))
     assert [name for name in names if not (PROJECT_ROOT / name).exists()] == []
 
 

@@ -7,6 +7,7 @@ import sys
 import tomllib
 from importlib.metadata import packages_distributions
 
+import pytest
 import yaml
 from packaging.specifiers import SpecifierSet
 
@@ -80,7 +81,15 @@ def test_citation_agrees_with_the_package():
     assert citation["references"][0]["authors"] == [{"family-names": "Chrysoula", "given-names": "Theodora"}]
 
 
-def test_ci_script_is_executable_and_parses():
-    script = PROJECT_ROOT / ".ci" / "run"
+@pytest.mark.parametrize("name", ["run", "lowest"])
+def test_ci_scripts_are_executable_and_parse(name):
+    script = PROJECT_ROOT / ".ci" / name
     assert os.access(script, os.X_OK)
     subprocess.run(["bash", "-n", script], check=True)
+
+
+def test_the_lowest_versions_that_are_tested_are_those_of_the_requirements():
+    script = (PROJECT_ROOT / ".ci" / "lowest").read_text()
+    tested = set("".join(re.findall(r"packages\+?='(.*)'", script)).split("|"))
+    bounded = {text.partition(">=")[0] for text in PROJECT["dependencies"] if re.fullmatch(r"[\w-]+>=[\d.]+", text)}
+    assert tested <= bounded and {"opencv-python-headless", "numpy", "pydicom"} <= tested

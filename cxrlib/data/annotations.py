@@ -1,14 +1,14 @@
 """Radiologists' annotations: one row per box (or per finding without a box) and reader."""
 
-import zlib
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from cxrlib.data.archive import Root
+from cxrlib.data.keys import did_you_mean, list_respelled, respell, respelled
 from cxrlib.data.provenance import Provenance
+from cxrlib.data.rows import AnnotationError, numbers_of, read_rows, require_filled
 from cxrlib.runtime.errors import Refusal
 
 NO_FINDING = "No finding"
@@ -46,19 +46,11 @@ COLUMNS = ["image_id", "class_name", "rad_id", *BOX_COLUMNS]
 """Columns of annotations: one row per box, or per label without a box, and reader."""
 
 
-TEXT = [*COLUMNS[:3], "patient_id", "Image Index", "Finding Labels", "Finding Label"]
-"""Columns that are text even where they hold nothing but digits, of all data sets."""
-
-
 PUBLIC_ANNOTATIONS = Provenance(
     "vinbigdata annotations",
     "train.csv of the VinBigData Chest X-ray Abnormalities Detection, as torchxrayvision carries it",
 )
 """Provenance of tables and figures that need the real annotations only, and no images."""
-
-
-class AnnotationError(Refusal):
-    """An annotation file that cannot be used; the message names the file, the row or column, and the remedy."""
 
 
 def public_annotations_path() -> Path:
@@ -83,7 +75,7 @@ def reader_order(rad_id: str) -> tuple[int, str]:
     return len(rad_id), rad_id
 
 
-def read_annotations(path: Root, classes: list[str] | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+def read_annotations(path: str | Path, classes: list[str] | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read a CSV in the columns of VinBigData's train.csv.
 
     Args:
@@ -100,92 +92,63 @@ def read_annotations(path: Root, classes: list[str] | None = None) -> tuple[pd.D
     return check_annotations(read_rows(path, COLUMNS), classes or VINBIGDATA_CLASSES, str(path))
 
 
-def read_rows(path: Root, columns: list[str]) -> pd.DataFrame:
-    """Read a CSV that has at least `columns`, ids as text and boxes as float64; the index is the line in the file.
+def require_names(frame: pd.DataFrame, name: str) -> None:
+    """Refuse rows without image, class or reader, and image ids that cannot be the name of a file.
 
-    Raises:
-        AnnotationError: the file is empty, lacks a column, or has text where a number must be.
+    Args:
+        frame: with the columns of `COLUMNS`; the index is the line in the file.
+        name: what error messages call the file.
     """
-    try:
-        with path.open("rb") as file:
-            frame = pd.read_csv(
-                file,
-                dtype=dict.fromkeys(TEXT, str),
-                compression="gzip" if path.name.endswith(".gz") else None,
-            )
-    except pd.errors.EmptyDataError:
-        raise AnnotationError(f"{path} is empty; expected a CSV with the columns {', '.join(columns)}") from None
-    except UnicodeDecodeError as error:
-        raise AnnotationError(f"{path} is not UTF-8 text ({error}); save it as CSV in UTF-8") from None
-    except (pd.errors.ParserError, EOFError, OSError, zlib.error) as error:
-        raise AnnotationError(f"{path} is not a readable CSV ({error}); save it as CSV in UTF-8") from None
-    missing = [column for column in columns if column not in frame.columns]
-    if missing:
+    require_filled(frame, COLUMNS[:3], name)
+    outside = frame["image_id"].str.contains(NO_FILE_NAME)
+    if outside.any():
+        wrong = frame["image_id"][outside].iloc[0][:80]
         raise AnnotationError(
-            f"{path} lacks the column(s) {', '.join(missing)}; it has {', '.join(frame.columns)}; rename or add them"
+            f"{name}, row {outside.idxmax()}, field image_id: {wrong!r} cannot be the name of a file; an id holds no "
+            "slash, backslash or NUL, and is not . or .."
         )
-    if frame.empty:
-        raise AnnotationError(f"{path} has a header but no rows; is the download complete?")
-    # pandas takes the first fields as index where a row has more fields than the header
-    if not isinstance(frame.index, pd.RangeIndex):
-        raise AnnotationError(f"{path}, row 2: has more fields than the header names; is a comma unquoted?")
-    frame.index += 2  # the line in the file, after the header
-    for column in [column for column in BOX_COLUMNS if column in columns]:
-        frame[column] = numbers_of(frame, column, path)
-    return frame
-
-
-def numbers_of(frame: pd.DataFrame, column: str, path: Root) -> pd.Series:
-    """A column as float64, NaN where it is empty.
-
-    Raises:
-        AnnotationError: it has text where a number must be; names `path` and the row, which is the frame's index.
-    """
-    numbers = pd.to_numeric(frame[column], errors="coerce")
-    wrong = frame[column].notna() & numbers.isna()
-    if wrong.any():
-        row, value = wrong.idxmax(), frame[column][wrong.idxmax()]
-        raise AnnotationError(f"{path}, row {row}, field {column}: {value!r} is not a number; correct it or empty it")
-    return numbers.astype("float64")
 
 
 def check_annotations(frame: pd.DataFrame, classes: list[str], name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Refuse unknown classes; set aside duplicated rows and impossible boxes, keeping the reader's label.
+    """Refuse what cannot be used, give every class and reader one spelling, and set aside impossible boxes.
 
     A box is impossible when it is inverted, has no area or lacks a coordinate. Its row stays as a label without a
-    box, since the reader gave the label.
+    box, since the reader gave the label. Duplicated rows are set aside.
 
     Args:
-        frame: rows with the columns of `COLUMNS`; the index is the row's line in its file.
+        frame: rows with the columns of `COLUMNS`, as `read_rows` returns them; box columns may be numbers already.
         classes: allowed class names.
         name: what error messages call the file.
 
     Returns:
-        Annotations and the list of what was set aside, as `read_annotations`.
+        Annotations and the list of what was set aside or read as another spelling, as `read_annotations`.
 
     Raises:
-        AnnotationError: a class name is not among `classes`, or an image id is missing.
+        AnnotationError: a class name is not among `classes`; an image id, class or reader is missing; a box has no
+            numbers; all boxes are fractions of their image; or two spellings could be two readers.
     """
+    require_names(frame, name)
+    as_known, as_one = respelled(frame["class_name"], classes), respelled(frame["rad_id"])
+    changes = [
+        list_respelled(frame["class_name"], as_known, "class"),
+        list_respelled(frame["rad_id"], as_one, "reader"),
+    ]
+    _require_one_reader(frame, as_one, name)
+    frame = frame[COLUMNS].assign(
+        class_name=respell(frame["class_name"], as_known), rad_id=respell(frame["rad_id"], as_one)
+    )
     unknown = ~frame["class_name"].isin(classes)
     if unknown.any():
+        wrong = frame["class_name"][unknown].iloc[0]
         raise AnnotationError(
-            f"{name}, row {unknown.idxmax()}, field class_name: "
-            f"unknown class {str(frame.loc[unknown, 'class_name'].iloc[0])!r}; "
-            f"known are {', '.join(classes)}; rename the class or drop the row"
+            f"{name}, row {unknown.idxmax()}, field class_name: unknown class {wrong[:80]!r}; "
+            f"{did_you_mean(wrong, classes)}known are {', '.join(classes)}; rename the class or drop the row"
         )
-    if frame["image_id"].isna().any():
-        raise AnnotationError(
-            f"{name}, row {frame['image_id'].isna().idxmax()}: image_id is empty; fill it in or drop the row"
-        )
-    outside = frame["image_id"].str.contains(NO_FILE_NAME)
-    if outside.any():
-        row = outside.idxmax()
-        raise AnnotationError(
-            f"{name}, row {row}, field image_id: {frame['image_id'][row][:80]!r} cannot be the name of a file; "
-            "an id holds no slash, backslash or NUL, and is not . or .."
-        )
+    for column in BOX_COLUMNS:
+        is_text = not pd.api.types.is_numeric_dtype(frame[column])
+        frame[column] = numbers_of(frame, column, name) if is_text else frame[column].astype("float64")
+    _require_pixels(frame[BOX_COLUMNS], name)
 
-    frame = frame[COLUMNS].copy()
     duplicated = frame.duplicated()
     boxes = frame[BOX_COLUMNS].replace([float("inf"), float("-inf")], float("nan"))
     frame[BOX_COLUMNS] = boxes
@@ -199,7 +162,33 @@ def check_annotations(frame: pd.DataFrame, classes: list[str], name: str) -> tup
     frame.loc[inverted | partial, BOX_COLUMNS] = float("nan")
 
     skipped = pd.DataFrame({"image_id": frame["image_id"], "row": frame.index, "reason": reasons})
-    return frame[~duplicated], skipped[reasons.notna()].reset_index(drop=True)
+    skipped = pd.concat([skipped[reasons.notna()], *changes], ignore_index=True)
+    return frame[~duplicated], skipped
+
+
+def _require_one_reader(frame: pd.DataFrame, as_one: dict[str, str], name: str) -> None:
+    """Refuse spellings of a reader who would then have read an image twice: these can be two people."""
+    if not as_one:
+        return
+    same = respell(frame["rad_id"], as_one)
+    spellings = frame["rad_id"].groupby([frame["image_id"], same]).unique()
+    doubtful = spellings[spellings.map(len) > 1]
+    if len(doubtful):
+        both = " and ".join(repr(spelling) for spelling in doubtful.iloc[0])
+        raise AnnotationError(
+            f"{name}, field rad_id: readers {both} both read image {doubtful.index[0][0]}; write one name if they are "
+            "one, and names that differ in more than case and blanks if they are not"
+        )
+
+
+def _require_pixels(boxes: pd.DataFrame, name: str) -> None:
+    """Refuse boxes that all lie within 0..1."""
+    given = boxes[boxes.notna().all(axis=1)]
+    if len(given) and given.min(axis=None) >= 0 and given.max(axis=None) <= 1:
+        raise AnnotationError(
+            f"{name}, row {given.index[0]}: the boxes look like fractions of the image, all lie within 0 and 1; "
+            "multiply x by the width and y by the height of the image in pixels"
+        )
 
 
 def box_centres(boxes: np.ndarray) -> np.ndarray:

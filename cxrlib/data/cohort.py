@@ -11,6 +11,7 @@ from cxrlib.data.annotations import BOX_COLUMNS, NO_FINDING, reader_order
 from cxrlib.data.provenance import NO_DATA, Provenance
 from cxrlib.runtime.errors import Missing, Refusal
 from cxrlib.runtime.files import read_json
+from cxrlib.runtime.stored_tables import read_stored
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class Cohort:
 
 def read_studies(folder: Path) -> pd.DataFrame:
     """`Cohort.studies` alone, of a cohort stored in `folder`."""
-    return pd.read_csv(folder / "studies.csv", index_col="image_id", dtype={"image_id": str, "patient_id": str})
+    return read_stored(folder / "studies.csv", index="image_id")
 
 
 def read_provenance(folder: Path) -> Provenance:
@@ -143,8 +144,8 @@ def load_cohort(folder: Path) -> Cohort:
     try:
         return Cohort(
             studies=read_studies(folder),
-            annotations=pd.read_csv(folder / "annotations.csv", dtype={"image_id": str, "rad_id": str}),
-            labels=pd.read_csv(folder / "labels.csv", index_col="image_id", dtype={"image_id": str}).astype("uint8"),
+            annotations=read_stored(folder / "annotations.csv"),
+            labels=read_stored(folder / "labels.csv", index="image_id").astype("uint8"),
             pixels=np.load(folder / "pixels.npy", mmap_mode="r"),
             folder=folder,
             provenance=_provenance(stored),

@@ -3,6 +3,8 @@
 import contextlib
 import json
 import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 
@@ -11,17 +13,26 @@ import numpy as np
 import pandas as pd
 
 from cxrlib.data.archive import identity
-from cxrlib.data.images import read_square
+from cxrlib.data.greys import MAX_PIXELS
+from cxrlib.data.images import read_square, unusable
 from cxrlib.runtime.environment import environment
 from cxrlib.runtime.errors import Refusal, system_errors_refused
 from cxrlib.runtime.files import fingerprint, whole_file
 from cxrlib.runtime.fingerprints import code_fingerprint
 from cxrlib.runtime.progress import progress
 from cxrlib.runtime.store import is_kept, keep, work_on
+from cxrlib.runtime.stored_tables import read_stored
 from cxrlib.runtime.workers import worker_pool
 
 CODE = code_fingerprint("cxrlib.data.images")
 """What reads and resizes a file."""
+
+
+CHUNK = 4
+"""Files that a process takes at once."""
+
+
+CRASHED = "the process that read it ended; the decoder crashed, or it took too much memory"
 
 
 DECODERS = ("pillow", "pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "python-gdcm")
@@ -29,7 +40,9 @@ DECODERS = ("pillow", "pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "p
 
 
 @system_errors_refused()
-def convert_images(images: pd.DataFrame, folder: Path, size: int, workers: int) -> pd.DataFrame:
+def convert_images(
+    images: pd.DataFrame, folder: Path, size: int, workers: int, max_pixels: int = MAX_PIXELS
+) -> pd.DataFrame:
     """Convert image files into `folder`/pixels.npy, uint8 (rows of `images`, size, size).
 
     The same request returns at once what is kept (`cxrlib.runtime.store`). An interrupted conversion goes on where it
@@ -40,20 +53,21 @@ def convert_images(images: pd.DataFrame, folder: Path, size: int, workers: int) 
         folder: where pixels.npy and sizes.csv are written.
         size: side of the stored images in pixels.
         workers: processes that read and resize.
+        max_pixels: an image that declares more is not decoded.
 
     Returns:
         One row per image, in the order of `images`: image_id, width, height (pixels of the file) and reason, which
-        is empty or says why the image could not be read; such an image's pixels are zero.
+        is empty or says why the image cannot be used; such an image's pixels are zero.
 
     Raises:
         Refusal: the disk is too small, and nothing has been written; or it fails on the way, and the next call goes on.
     """
     sources = [identity(path) for path in images["path"]]
     decoders = [environment().get(name) for name in DECODERS]
-    request = fingerprint([size, images["image_id"].tolist(), sources, CODE, decoders])
+    request = fingerprint([size, max_pixels, images["image_id"].tolist(), sources, CODE, decoders])
     pixels_path, sizes_path = folder / "pixels.npy", folder / "sizes.csv"
     if is_kept(pixels_path, request):
-        return pd.read_csv(sizes_path, keep_default_na=False, dtype={"image_id": str})
+        return read_stored(sizes_path)
 
     work = work_on(pixels_path, request)
     pixels_path.unlink(missing_ok=True)  # the disk need not hold two arrays
@@ -64,7 +78,8 @@ def convert_images(images: pd.DataFrame, folder: Path, size: int, workers: int) 
     done = _read_journal(journal)
     mode = "r+" if done else "w+"
     pixels = np.lib.format.open_memmap(partial_pixels, mode, np.uint8, (len(images), size, size))
-    _convert(images["path"].tolist(), pixels, done, journal, workers)
+    read = partial(read_square, size=size, max_pixels=max_pixels)
+    _convert(images["path"].tolist(), read, pixels, done, journal, workers)
     pixels.flush()
     sizes = pd.DataFrame([done[i] for i in range(len(images))], columns=["width", "height", "reason"])
     sizes.insert(0, "image_id", images["image_id"].to_numpy())
@@ -74,13 +89,12 @@ def convert_images(images: pd.DataFrame, folder: Path, size: int, workers: int) 
     return sizes
 
 
-def _convert(paths: list[str], pixels: np.ndarray, done: dict, journal: Path, workers: int) -> None:
+def _convert(paths: list[str], read: Callable, pixels: np.ndarray, done: dict, journal: Path, workers: int) -> None:
     """Fill the rows of `pixels` that are not in `done`, in order, and note each in both `done` and the journal."""
     waiting = [position for position in range(len(paths)) if position not in done]
-    with journal.open("a") as log, worker_pool(workers, cv2.setNumThreads, (1,)) as pool:
+    reading = _read_all([paths[position] for position in waiting], read, pixels.shape[-1], workers)
+    with journal.open("a") as log, contextlib.closing(reading) as results:
         log.write("\n")  # ends a line that an interruption cut short
-        read = partial(read_square, size=pixels.shape[-1])
-        results = pool.map(read, [paths[position] for position in waiting], chunksize=4)
         for position, (picture, width, height, reason) in zip(
             waiting, progress(results, "converting", "image", len(waiting)), strict=True
         ):
@@ -88,6 +102,47 @@ def _convert(paths: list[str], pixels: np.ndarray, done: dict, journal: Path, wo
             done[position] = (width, height, reason)
             log.write(json.dumps([position, width, height, reason]) + "\n")
             log.flush()
+
+
+def _read_all(paths: list[str], read: Callable, size: int, workers: int) -> Iterator[tuple]:
+    """`read` of every path, in order, by worker processes.
+
+    A decoder can crash and end its process, and with it the pool. Each of the next files then gets a process of its
+    own, until one ends again: the file that it read is set aside, and a new pool reads the others.
+    """
+    begun = 0
+    while begun < len(paths):
+        try:
+            with worker_pool(workers, cv2.setNumThreads, (1,)) as pool:
+                for found in pool.map(read, paths[begun:], chunksize=CHUNK):
+                    begun += 1
+                    yield found
+        except BrokenProcessPool:
+            for path in paths[begun : begun + CHUNK * (workers + 1)]:
+                found = _read_alone(path, read)
+                begun += 1
+                yield found or unusable(size, f"{path}: {CRASHED}")
+                if not found:
+                    break
+
+
+def _read_alone(path: str, read: Callable) -> tuple | None:
+    """What `read` gives in a process of its own; None where the process ends.
+
+    Raises:
+        Refusal: processes end whatever they read.
+    """
+    with worker_pool(1, cv2.setNumThreads, (1,)) as pool:
+        try:
+            pool.submit(int).result()
+        except BrokenProcessPool:
+            raise Refusal(
+                "the processes that convert images end as soon as they start; free memory, or lower compute.workers"
+            ) from None
+        try:
+            return pool.submit(read, path).result()
+        except BrokenProcessPool:
+            return None
 
 
 def _require_space(folder: Path, partial_pixels: Path, needed: int) -> None:

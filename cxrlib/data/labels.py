@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from cxrlib.data.annotations import VINBIGDATA_CLASSES
+from cxrlib.data.keys import list_respelled, respell, respelled
 
 RENAMED = {"Other disease": "Other diseases"}
 """Second spellings of a label that has no counterpart in the suite: spelling -> the label's name."""
@@ -34,9 +35,21 @@ def without_counterpart(source: str) -> tuple[list[str], list[str]]:
     return sorted(names - set(VINBIGDATA_CLASSES)), [name for name in VINBIGDATA_CLASSES if name not in names]
 
 
-def rename(labels: pd.Series, source: str) -> pd.Series:
-    """Label names of `source` replaced by the suite's names. Unknown names stay; `check_annotations` refuses them."""
-    return labels.replace(suite_names(source))
+def rename(labels: pd.Series, source: str) -> tuple[pd.Series, pd.DataFrame]:
+    """Label names of `source` replaced by the suite's names.
+
+    Names may differ in case and blanks from those of the table. Unknown names stay; `check_annotations` refuses them.
+
+    Returns:
+        The suite's names; and which names were read as another spelling, as `list_respelled` lists them.
+
+    >>> names, listed = rename(pd.Series(["effusion", "Mass"]), "nih")
+    >>> names.tolist(), listed["reason"].tolist()
+    (['Pleural effusion', 'Nodule/Mass'], ["class 'effusion' read as 'Effusion' (rows: 1)"])
+    """
+    known = suite_names(source)
+    changed = respelled(labels, [*known, *VINBIGDATA_CLASSES])
+    return respell(respell(labels, changed), known), list_respelled(labels, changed, "class")
 
 
 def label_map() -> pd.DataFrame:

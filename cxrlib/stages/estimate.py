@@ -14,6 +14,10 @@ TIMED = 3
 """Images that are read to know how long one takes."""
 
 
+LISTED = 8
+"""Reasons for which something is set aside that are named."""
+
+
 RENDERED_BYTES, RENDERED_SECONDS = 0.3e6, 0.05
 """Of one rendered study on one core."""
 
@@ -69,17 +73,18 @@ def _look(source: Source, data: Data) -> tuple[int, str, float, int]:
     found = f"{len(source.images):,} images and {len(source.annotations):,} annotation rows of {source.description}"
     if len(source.skipped):
         reasons = source.skipped["reason"].value_counts()
-        found += "; sets aside " + ", ".join(f"{count:,} x {reason}" for reason, count in reasons.items())
-    return len(source.images), found, _seconds_per_image(source.images, data.image_size), 0
+        found += "; sets aside " + ", ".join(f"{count:,} x {reason}" for reason, count in reasons[:LISTED].items())
+        found += f" and {len(reasons) - LISTED:,} further reasons" if len(reasons) > LISTED else ""
+    return len(source.images), found, _seconds_per_image(source.images, data), 0
 
 
-def _seconds_per_image(images: pd.DataFrame, size: int) -> float:
+def _seconds_per_image(images: pd.DataFrame, data: Data) -> float:
     """Reading and resizing on one core, measured on a few images."""
     durations = []
     for path in images["path"].iloc[:: max(1, len(images) // TIMED)].head(TIMED):
         begun = time.perf_counter()
         try:
-            resize_square(read_grey(path), size)
+            resize_square(read_grey(path, data.max_pixels), data.image_size)
         except ImageError:
             continue
         durations.append(time.perf_counter() - begun)

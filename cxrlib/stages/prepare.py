@@ -7,6 +7,7 @@ import pandas as pd
 
 from cxrlib.data.annotations import BOX_COLUMNS, clip_boxes, union_labels
 from cxrlib.data.convert import convert_images
+from cxrlib.data.keys import did_you_mean, name_key
 from cxrlib.data.sources.base import Source
 from cxrlib.data.sources.demo import drawn_demo
 from cxrlib.data.sources.registry import open_source
@@ -46,6 +47,8 @@ def planned_source(data: Data) -> Source:
 def prepare_cohort(source: Source, folder: Path, data: Data, labels: Labels, workers: int) -> pd.DataFrame:
     """Convert, rescale, split and store a source in `folder`.
 
+    An image that cannot be read is set aside, and so is one that shows nothing, unless none of all images shows more.
+
     Returns:
         Everything that was skipped or changed: columns image_id, row (line of the annotation file or NaN), reason.
 
@@ -54,10 +57,11 @@ def prepare_cohort(source: Source, folder: Path, data: Data, labels: Labels, wor
         ParameterError: a split has no study of an experiment, or a label of an experiment has no positives in the
             training split.
     """
-    _require_known(source.classes, labels)
+    labels = known_labels(source.classes, labels)
     (folder / "cohort.json").unlink(missing_ok=True)  # the last thing written: nobody reads a cohort half changed
-    sizes = convert_images(source.images, folder, data.image_size, workers).set_index("image_id")
-    unreadable = sizes.index[sizes["reason"] != ""]
+    sizes = convert_images(source.images, folder, data.image_size, workers, data.max_pixels).set_index("image_id")
+    shown, readable = sizes["reason"] == "", sizes["width"] > 0
+    unreadable = sizes.index[~(shown if shown.any() else readable)]
     if len(unreadable) == len(sizes):
         raise Refusal(
             f"data.root: none of the {len(sizes)} images could be read; the first: {sizes['reason'].iloc[0]}; check "
@@ -90,7 +94,9 @@ def prepare_cohort(source: Source, folder: Path, data: Data, labels: Labels, wor
             frame.to_csv(temporary, index=name != "annotations")
     write_json(folder / "cohort.json", stored)
 
-    failed = pd.DataFrame({"image_id": unreadable, "row": np.nan, "reason": sizes.loc[unreadable, "reason"]})
+    reasons = sizes["reason"][~shown]
+    kept = np.where(reasons.index.isin(unreadable), "", "; kept, since no image shows more")
+    failed = pd.DataFrame({"image_id": reasons.index, "row": np.nan, "reason": reasons + kept})
     return pd.concat([source.skipped, clipped, failed], ignore_index=True)
 
 
@@ -100,7 +106,7 @@ def check_source(source: Source, data: Data, labels: Labels) -> None:
     Raises:
         ParameterError: as `prepare_cohort`, if all images can be read.
     """
-    _require_known(source.classes, labels)
+    labels = known_labels(source.classes, labels)
     patients = source.images.set_index("image_id")["patient_id"]
     table = union_labels(source.annotations, source.classes).reindex(patients.index, fill_value=0)
     _split(table, patients, source.official_test, data, labels)
@@ -146,15 +152,30 @@ def rescale(
     return clipped, changed
 
 
-def _require_known(classes: list[str], labels: Labels) -> None:
-    """Refuse unknown labels before hours of conversion."""
+def known_labels(classes: list[str], labels: Labels) -> Labels:
+    """The same experiments with their labels in the data set's spelling, from which they may differ in case and blanks.
+
+    Args:
+        classes: of the data set.
+        labels: the labels section.
+
+    Raises:
+        ParameterError: a label is none of `classes`, or an experiment names one twice. Hours of conversion come later.
+    """
+    spelling = {name_key(name): name for name in classes}
+    experiments = {}
     for name, wanted in labels.experiments.items():
-        unknown = [label for label in wanted if label not in classes]
-        if unknown:
-            known = ", ".join(classes)
-            raise ParameterError(
-                f"labels.experiments[{name!r}]: unknown label {unknown[0]!r}; known are {known}; choose from these"
-            )
+        for label in wanted:
+            if name_key(label) not in spelling:
+                raise ParameterError(
+                    f"labels.experiments[{name!r}]: unknown label {label!r}; {did_you_mean(label, classes)}known are "
+                    f"{', '.join(classes)}; choose from these"
+                )
+        experiments[name] = [spelling[name_key(label)] for label in wanted]
+        if len(set(experiments[name])) < len(wanted):
+            twice = next(label for label in wanted if experiments[name].count(spelling[name_key(label)]) > 1)
+            raise ParameterError(f"labels.experiments[{name!r}]: names {twice!r} twice, in two spellings; take one out")
+    return labels.model_copy(update={"experiments": experiments})
 
 
 def _require_studies(table: pd.DataFrame, split: pd.Series, labels: Labels, more: str) -> None:

@@ -13,6 +13,7 @@ from cxrlib.evaluate.boxes import with_union
 from cxrlib.evaluate.classification import auroc_samples, f1_samples
 from cxrlib.runtime.errors import Missing
 from cxrlib.runtime.files import read_json
+from cxrlib.runtime.stored_tables import read_stored
 
 
 class Undecidable(Exception):
@@ -160,8 +161,8 @@ TABLES = {  # attribute of CaseTables -> name of the table
 }
 
 
-def read_table(folder: Path, name: str, **options: object) -> pd.DataFrame:
-    """One of the tables in a run's folder; `options` are those of pandas.
+def read_table(folder: Path, name: str) -> pd.DataFrame:
+    """One of the tables in a run's folder, its names as text (`read_stored`).
 
     Raises:
         Missing: the notebook that makes it has not run yet.
@@ -169,7 +170,7 @@ def read_table(folder: Path, name: str, **options: object) -> pd.DataFrame:
     path = folder / "tables" / f"{name}.csv"
     if not path.exists():
         raise Missing(f"{path.name} is missing; a notebook has not run yet")
-    return pd.read_csv(path, **options)
+    return read_stored(path)
 
 
 def load_results(folder: Path) -> CaseTables:
@@ -179,10 +180,7 @@ def load_results(folder: Path) -> CaseTables:
         Missing: a notebook has not run yet.
     """
     sections = read_json(folder / "params.json")["parameters"]
-    tables = {
-        field: read_table(folder, name, dtype={"image_id": str}).drop(columns="images", errors="ignore")
-        for field, name in TABLES.items()
-    }
+    tables = {field: read_table(folder, name).drop(columns="images", errors="ignore") for field, name in TABLES.items()}
     return CaseTables(
         **tables,
         patients=read_studies(folder / "data")["patient_id"],

@@ -19,6 +19,7 @@ from cxrlib.data.annotations import (
 from cxrlib.data.split import split_sizes
 from cxrlib.evaluate.perturbation import gaussian_sigma
 from cxrlib.runtime.files import existing
+from cxrlib.runtime.stored_tables import read_stored
 from cxrlib.thesis.case_tables import read_table
 from cxrlib.thesis.reported import thesis_iou, thesis_values
 from cxrlib.thesis.unions import union_evidence
@@ -50,7 +51,7 @@ class Ground:
 
     def table(self, name: str) -> pd.DataFrame:
         """One of the run's tables."""
-        return read_table(self.folder, name, dtype={"image_id": str})
+        return read_table(self.folder, name)
 
     def file(self, *parts: str) -> Path:
         """One of the run's other files.
@@ -178,7 +179,7 @@ def printed_row(ground: Ground) -> str:
 
 def sides(ground: Ground) -> str:
     """Point 13: on which side heart and aorta lie."""
-    boxes = pd.read_csv(ground.file("data", "annotations.csv")).dropna(subset=["x_min"])
+    boxes = read_stored(ground.file("data", "annotations.csv")).dropna(subset=["x_min"])
     size = np.load(ground.file("data", "pixels.npy"), mmap_mode="r").shape[1]
     parts = []
     for name in ("Aortic enlargement", HEART):

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
+from cxrlib.runtime.stored_tables import read_stored
 from cxrlib.workflow.manifest import Manifest
 
 NOT_COMPARED = ("notebooks/", "report.html", "source/render.json")
@@ -89,7 +89,7 @@ def _numeric_difference(name: str, own: np.ndarray, other: np.ndarray) -> str | 
 
 
 def _table(path: Path) -> dict[str, np.ndarray]:
-    frame = pd.read_csv(path)
+    frame = read_stored(path)
     return {f"column {name}": frame[name].to_numpy() for name in frame}
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from cxrlib.params import PATHS, effective
 from cxrlib.runtime.environment import environment
 from cxrlib.runtime.files import PROJECT_ROOT, fingerprint
+from cxrlib.runtime.walk import files_below
 from cxrlib.workflow.manifest import DONE, EDITED, FAILED, Manifest
 from cxrlib.workflow.notebooks import code_of, text_fingerprint
 from cxrlib.workflow.used import code_behind
@@ -31,15 +32,10 @@ def input_files(parameters: dict[str, object]) -> dict[str, str]:
 def _identities(path: Path) -> Iterable[tuple]:
     if path.is_file():
         yield path.name, path.stat().st_size, path.stat().st_mtime_ns
-    seen = set()
-    for folder, subfolders, names in os.walk(path, followlinks=True):
-        real = os.path.realpath(folder)
-        subfolders[:] = [] if real in seen else sorted(subfolders)  # links may form a circle
-        seen.add(real)
-        for name in sorted(names):
-            file = os.path.join(folder, name)
-            facts = os.stat(file) if os.path.exists(file) else os.lstat(file)  # the target of a link may be missing
-            yield os.path.relpath(file, path), facts.st_size, facts.st_mtime_ns
+    for name in files_below(path):
+        file = path / name
+        facts = os.stat(file) if os.path.exists(file) else os.lstat(file)  # the target of a link may be missing
+        yield name, facts.st_size, facts.st_mtime_ns
 
 
 NEVER_RUN = "not run yet"

@@ -6,7 +6,6 @@ from fixtures import SEVEN, annotation_rows
 from cxrlib.data.annotations import (
     BOX_COLUMNS,
     VINBIGDATA_CLASSES,
-    AnnotationError,
     box_centres,
     clip_boxes,
     public_annotations_path,
@@ -15,6 +14,7 @@ from cxrlib.data.annotations import (
     unanimous_shares,
     union_labels,
 )
+from cxrlib.data.rows import AnnotationError
 
 GOOD = ("a", "Cardiomegaly", "R1", 10, 20, 30, 40)
 IMAGES_PER_CLASS = {  # counted on the public train.csv, independently of this code
@@ -119,9 +119,12 @@ def test_unusable_files_are_refused(write, text, message):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        (("b", "Cardiomegali", "R1"), r"row 3, field class_name: unknown class 'Cardiomegali'; known are Aortic enl"),
+        (
+            ("b", "Cardiomegali", "R1"),
+            r"row 3, field class_name: unknown class 'Cardiomegali'; did you mean 'Cardiomegaly'\? known are Aor",
+        ),
         (("b", "ILD", "R1", 1, 2, "wide", 4), r"row 3, field x_max: 'wide' is not a number"),
-        ((None, "ILD", "R1"), r"row 3: image_id is empty"),
+        ((None, "ILD", "R1"), r"row 3, field image_id: is empty; fill it in or drop the row"),
     ],
 )
 def test_errors_name_file_row_and_field(write, row, message):

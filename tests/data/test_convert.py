@@ -93,10 +93,10 @@ def test_workers_do_not_change_a_byte_and_a_second_call_reads_nothing(tmp_path, 
 def test_an_interrupted_conversion_goes_on_where_it_stopped(tmp_path, images, in_process, monkeypatch, torn):
     real = convert.read_square
 
-    def interrupted(path, size):
+    def interrupted(path, **parameters):
         if len(in_process) == 4:
             raise KeyboardInterrupt
-        return real(path, size=size)
+        return real(path, **parameters)
 
     monkeypatch.setattr(convert, "read_square", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -107,7 +107,7 @@ def test_an_interrupted_conversion_goes_on_where_it_stopped(tmp_path, images, in
 
     in_process.clear()
     with pytest.raises(KeyboardInterrupt):  # once more, with nothing done: the torn line must not grow into another
-        monkeypatch.setattr(convert, "read_square", lambda path, size: (_ for _ in ()).throw(KeyboardInterrupt))
+        monkeypatch.setattr(convert, "read_square", lambda path, **_: (_ for _ in ()).throw(KeyboardInterrupt))
         convert_images(images, tmp_path / "out", SIDE, 1)
     in_process.clear()
     monkeypatch.setattr(convert, "read_square", real)
@@ -205,6 +205,36 @@ def test_a_failing_machine_stops_the_conversion_and_condemns_no_image(
         convert_images(images, tmp_path / "out", SIDE, 1)
     monkeypatch.setattr(image_files, "read_bytes", real)
     check(convert_images(images, tmp_path / "out", SIDE, 1), images, tmp_path / "out")
+
+
+def test_too_many_pixels_are_one_row_and_allowing_them_converts_anew(tmp_path, images, in_process):
+    folder = tmp_path / "out"
+    reasons = convert_images(images, folder, SIDE, 1, max_pixels=SIDE * SIDE * 6)["reason"]
+    assert (reasons != "").tolist() == [False, False, False, True, True]
+    assert "declares 160 x 64 pixels, data.max_pixels allows 6144" in reasons[4]
+    check(convert_images(images, folder, SIDE, 1), images, folder)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_file_that_kills_its_process_costs_no_other_file(workers):
+    """As a decoder that crashes; `eval` stands for what reads, and the paths for what it does."""
+    dies = "__import__('os').abort()"
+    paths = ["'0'", "'1'", dies, "'3'", "'4'", dies, "'6'"]
+    found = list(convert._read_all(paths, eval, SIDE, workers))
+    for path, result in zip(paths, found, strict=True):
+        if path == dies:
+            pixels, *size, reason = result
+            assert pixels.shape == (SIDE, SIDE) and not pixels.any() and size == [0, 0]
+            assert reason.startswith(f"{path}: the process that read it ended")
+        else:
+            assert result == path.strip("'")
+
+
+def test_processes_that_end_as_they_start_are_refused(monkeypatch):
+    real = convert.worker_pool
+    monkeypatch.setattr(convert, "worker_pool", lambda workers, *_: real(workers, os._exit, (1,)))
+    with pytest.raises(Refusal, match=r"end as soon as they start; free memory, or lower compute\.workers"):
+        list(convert._read_all(["1"], eval, SIDE, 1))
 
 
 @pytest.mark.parametrize("name", ["pixels.npy", "sizes.csv"])

@@ -1,23 +1,24 @@
 """DICOM files in every transfer syntax that radiographs come in, against dcmtk, an independent reader."""
 
 import shutil
-import subprocess
 
 import cv2
 import numpy as np
 import pydicom
 import pytest
+from dicoms import DEEP, needs_dcmtk, run, seen_by_dcmtk
 from fixtures import write_dicom
 
-from cxrlib.data.images import ImageError, by_table, read_grey
+from cxrlib.data.greys import by_table
+from cxrlib.data.images import ImageError, read_grey
 
 RANDOM = np.random.default_rng(0)
 SMOOTH = cv2.resize(RANDOM.random((5, 6)), (56, 40), interpolation=cv2.INTER_CUBIC).clip(0, 1)
-DEEP = {"BitsStored": 12, "HighBit": 11}
 KINDS = {
     "8 bit": ((SMOOTH * 255).astype(np.uint8), "MONOCHROME2", {}),
     "12 bit": ((SMOOTH * 4095).astype(np.uint16), "MONOCHROME2", DEEP),
     "16 bit": ((SMOOTH * 65535).astype(np.uint16), "MONOCHROME2", {}),
+    "12 bit, signed": ((SMOOTH * 4095 - 2048).astype(np.int16), "MONOCHROME2", DEEP),
     "signed, rescaled": (
         (SMOOTH * 3000 - 1500).astype(np.int16),
         "MONOCHROME2",
@@ -42,19 +43,7 @@ SYNTAXES = {
 }
 
 
-def run(*command):
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
-def seen_by_dcmtk(program, path, windowed):
-    """Grey values as dcmtk shows the image: through its first window, or stretched from minimum to maximum."""
-    picture = path.with_suffix(".pgm")
-    run(program, *(["+Wi", "1"] if windowed else ["+Wm"]), path, picture)
-    return cv2.imread(str(picture), cv2.IMREAD_UNCHANGED).astype(int)
-
-
-@pytest.mark.skipif(shutil.which("dcmcjpeg") is None, reason="dcmtk is not installed: apt-get install dcmtk")
+@needs_dcmtk
 @pytest.mark.parametrize("syntax", SYNTAXES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_syntax_looks_as_dcmtk_shows_it(tmp_path, syntax, kind):
@@ -114,9 +103,58 @@ def test_padding_is_black_and_does_not_move_the_other_greys(tmp_path, tags, is_p
     np.testing.assert_allclose(found[~padding], expected, atol=0.51)
 
 
-def test_an_image_of_padding_alone_is_black(tmp_path):
+def test_an_image_of_padding_alone_shows_nothing(tmp_path):
     stored = np.full((4, 4), 7, np.uint16)
-    assert not read_grey(write_dicom(tmp_path / "a.dicom", stored, PixelPaddingValue=7)).any()
+    with pytest.raises(ImageError, match="shows nothing: 100.0 %"):
+        read_grey(write_dicom(tmp_path / "a.dicom", stored, PixelPaddingValue=7))
+
+
+def recompressed(path, change):
+    """A compressed file whose one frame is changed."""
+    dataset = pydicom.dcmread(path)
+    (frame,) = pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=1)
+    dataset.PixelData = pydicom.encaps.encapsulate([change(frame)])
+    dataset.save_as(path)
+    return path
+
+
+@needs_dcmtk
+@pytest.mark.parametrize(
+    "write", [["dcmcjpeg", "+eb"], ["dcmcjpeg", "+e1"], ["dcmcjpeg", "+el"], ["dcmcjpls"], ["dcmcjpls", "+en"]]
+)
+def test_a_compressed_frame_must_end_and_have_the_size_of_the_tags(tmp_path, write):
+    """GDCM fills up what is missing of a JPEG, and no tag says so."""
+    stored = (SMOOTH * 255).astype(np.uint8)
+    whole = tmp_path / "whole.dicom"
+    run(*write, write_dicom(tmp_path / "plain.dicom", stored), whole)
+    assert np.abs(read_grey(whole).astype(int) - read_grey(tmp_path / "plain.dicom")).max() <= 8
+    half = recompressed(shutil.copy(whole, tmp_path / "half.dicom"), lambda frame: frame[: len(frame) // 4 * 2])
+    with pytest.raises(ImageError, match=r"half\.dicom: not a readable DICOM image \(the file ends too early"):
+        read_grey(half)
+    dataset = pydicom.dcmread(whole)
+    dataset.Rows = 20
+    dataset.save_as(whole)
+    with pytest.raises(ImageError, match="its tags say 56 x 20 pixels, its compressed data 56 x 40"):
+        read_grey(whole)
+
+
+def test_two_compressed_frames_are_refused_even_where_no_tag_says_so(tmp_path):
+    dataset = pydicom.dcmread(write_dicom(tmp_path / "a.dicom", (SMOOTH * 65535).astype(np.uint16)))
+    dataset.compress(pydicom.uid.JPEG2000Lossless, encoding_plugin="pylibjpeg")
+    (frame,) = pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=1)
+    dataset.PixelData = pydicom.encaps.encapsulate([frame, frame])
+    dataset.save_as(tmp_path / "a.dicom")
+    with pytest.raises(ImageError, match="expected one grey frame, found 2"):
+        read_grey(tmp_path / "a.dicom")
+
+
+def test_values_of_more_bits_than_the_tags_say_are_refused(tmp_path):
+    dataset = pydicom.dcmread(write_dicom(tmp_path / "a.dicom", (SMOOTH * 65535).astype(np.uint16)))
+    dataset.compress(pydicom.uid.JPEG2000Lossless, encoding_plugin="pylibjpeg")
+    dataset.BitsStored, dataset.HighBit = 12, 11
+    dataset.save_as(tmp_path / "a.dicom")
+    with pytest.raises(ImageError, match=r"its values reach from \d+ to 65535, but BitsStored is 12"):
+        read_grey(tmp_path / "a.dicom")
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int16, np.int32, np.float32])

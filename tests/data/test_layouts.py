@@ -2,17 +2,17 @@
 
 import zipfile
 
-import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from fixtures import annotation_rows, kaggle_folder, write_dicom
+from fixtures import annotation_rows, kaggle_folder, pictures, write_dicom, zipped
 
-from cxrlib.data.annotations import BOX_COLUMNS, NO_FINDING, VINBIGDATA_CLASSES, AnnotationError
-from cxrlib.data.archive import files_below, identity, open_root, read_bytes
+from cxrlib.data.annotations import BOX_COLUMNS, NO_FINDING, VINBIGDATA_CLASSES
+from cxrlib.data.archive import identity, list_files, read_bytes
 from cxrlib.data.convert import convert_images
 from cxrlib.data.labels import label_map, suite_classes, suite_names, without_counterpart
-from cxrlib.data.sources.base import SourceError
+from cxrlib.data.rows import AnnotationError
+from cxrlib.data.sources.data_set import SourceError
 from cxrlib.data.sources.registry import OPENERS
 from cxrlib.params import Data, Labels, ParameterError
 from cxrlib.stages.prepare import open_data, prepare_cohort, rescale
@@ -44,20 +44,6 @@ def opened(source, root):
     return open_data(data(source, root), root, workers=1)
 
 
-def pictures(folder, names, side=20, suffix=".png"):
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in names:
-        cv2.imwrite(str(folder / f"{name}{suffix}"), np.full((side, side), 100, np.uint8))
-
-
-def zipped(folder, path, top=""):
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in sorted(folder.rglob("*")):
-            if file.is_file():
-                archive.write(file, top + file.relative_to(folder).as_posix())
-    return path
-
-
 # zip
 
 
@@ -86,10 +72,11 @@ def test_a_member_that_is_missing_or_damaged_is_listed(tmp_path):
         start = opened_zip.getinfo("train/b.dicom").header_offset
     content[start + 200 : start + 260] = bytes(60)
     archive.write_bytes(content)
-    sizes = convert_images(opened("vinbigdata", archive).images, tmp_path / "out", 64, workers=1)
-    assert "a.dicom: no such file" in sizes["reason"][0]
-    assert "b.dicom: cannot be read" in sizes["reason"][1]
-    assert sizes["reason"][2] == ""
+    source = opened("vinbigdata", archive)
+    assert source.skipped.to_numpy().tolist() == [["a", 2, "no image file"]]
+    sizes = convert_images(source.images, tmp_path / "out", 64, workers=1)
+    assert "b.dicom: cannot be read" in sizes["reason"][0]
+    assert sizes["reason"][1] == ""
 
 
 def test_members_of_a_zip_are_told_apart_by_their_content(tmp_path):
@@ -102,7 +89,7 @@ def test_members_of_a_zip_are_told_apart_by_their_content(tmp_path):
     assert [read_bytes(path) for path in paths] == [b"one", b"two", b"one"]
     assert identity(paths[0]) == identity(paths[2]) != identity(paths[1])
     assert identity(paths[0] + ".absent") == ["file.txt.absent"]
-    assert files_below(open_root(tmp_path / "0.zip")) == ["folder/file.txt"]
+    assert list_files(tmp_path / "0.zip") == {"folder/file.txt": paths[0]}
     with pytest.raises(FileNotFoundError, match=r"no folder/none\.txt in .*0\.zip"):
         read_bytes(f"{tmp_path / '0.zip'}/folder/none.txt")
 
@@ -141,6 +128,8 @@ def test_without_original_sizes_boxes_must_fit_the_images(tmp_path):
         SourceError, match=r"image a is 40 x 40 pixels, but a box of it reaches to \(64, 30\).*train_meta"
     ):
         opened("vinbigdata-resized", tmp_path)
+    (tmp_path / "train" / "a.png").write_bytes(b"broken")  # says nothing of the frame, and is listed later
+    assert opened("vinbigdata-resized", tmp_path).images["image_id"].tolist() == list("abc")
 
 
 def test_resized_images_without_train_csv_use_the_public_annotations(tmp_path):
@@ -219,14 +208,16 @@ def test_the_official_test_part_is_the_test_split(vindr_folder, tmp_path):
 def test_vindr_says_what_is_missing(vindr_folder):
     (table,) = vindr_folder.rglob("image_labels_test.csv")
     table.unlink()
-    with pytest.raises(SourceError, match=r"lacks image_labels_test\.csv; expected annotations_train\.csv, .*, found "):
+    with pytest.raises(
+        SourceError, match=r"holds no image_labels_test\.csv; expected annotations_train\.csv, .*found "
+    ):
         opened("vindr-cxr", vindr_folder)
 
 
 def test_labels_that_the_data_lack_are_refused_before_the_conversion(vindr_folder, tmp_path):
     labels = Labels(experiments={"two": ["Cardiomegaly", "Efusion"]}, explained="two")
     with pytest.raises(
-        ParameterError, match=r"experiments\['two'\]: unknown label 'Efusion'; known are Aortic enlargement, "
+        ParameterError, match=r"experiments\['two'\]: unknown label 'Efusion'; did you mean 'Pleural effusion'\? known"
     ):
         prepare_cohort(opened("vindr-cxr", vindr_folder), tmp_path / "out", data("vindr-cxr", "x"), labels, workers=1)
     assert not (tmp_path / "out").exists()
@@ -297,7 +288,7 @@ def test_any_folder_with_one_csv(tmp_path, packed):
 
 def test_a_folder_without_its_csv_or_images_is_refused(tmp_path):
     pictures(tmp_path, ["a"])
-    with pytest.raises(SourceError, match=r"must hold one CSV file beside its images; found a\.png"):
+    with pytest.raises(SourceError, match=r"must hold one CSV file with the columns image_id, .*; found a\.png"):
         opened("folder", tmp_path)
     ROWS.replace({"image_id": {"a": "z"}}).to_csv(tmp_path / "labels.csv", index=False)
     with pytest.raises(
@@ -320,7 +311,7 @@ def test_two_images_of_one_name_are_refused(tmp_path):
 @pytest.mark.parametrize("source", OPENERS)
 def test_each_source_refuses_another_folder_by_what_it_found(tmp_path, source):
     (tmp_path / "holiday.txt").touch()
-    with pytest.raises(SourceError, match=r"data\.root: .*(lacks|holds|must hold) .*found holiday\.txt"):
+    with pytest.raises(SourceError, match=r"data\.root: .*(holds no|must hold) .*found holiday\.txt"):
         opened(source, tmp_path)
     with pytest.raises(SourceError, match="holiday.txt is neither a folder nor a zip file"):
         opened(source, tmp_path / "holiday.txt")

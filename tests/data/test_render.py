@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cxrlib.data.annotations import box_centres, public_annotations_path
+from cxrlib.data.images import read_grey
 from cxrlib.data.render import studies as studies_module
 from cxrlib.data.render.anatomy import sample_anatomy
 from cxrlib.data.render.anchors import TYPICAL, anchors_of, complete_anchors, find_donors
@@ -215,6 +216,8 @@ def test_the_cohort_has_kaggles_layout(cohort, annotations):
     drawn = draw_studies(annotations, N_STUDIES, 0.3, seed=4)
     same = [column for column in table.columns if column not in BOX_COLUMNS]
     pd.testing.assert_frame_equal(table[same], drawn[same])
+    for image_id in files:
+        assert read_grey(cohort / "train" / f"{image_id}.dicom").any()  # none is set aside as blank
     for image_id, rows in table.dropna().groupby("image_id"):
         header = pydicom.dcmread(cohort / "train" / f"{image_id}.dicom", stop_before_pixels=True)
         assert (rows[["x_min", "y_min"]] >= 0).all(axis=None)

@@ -10,10 +10,11 @@ import pytest
 from fixtures import annotation_rows, kaggle_folder, write_dicom
 from pydicom.data import get_testdata_file
 
-from cxrlib.data.annotations import AnnotationError, read_annotations
+from cxrlib.data.annotations import read_annotations
 from cxrlib.data.convert import convert_images
 from cxrlib.data.images import ImageError, read_grey
-from cxrlib.data.sources.base import SourceError, open_data_set
+from cxrlib.data.rows import AnnotationError
+from cxrlib.data.sources.data_set import SourceError, open_data_set
 
 LONG_MESSAGE = 1200
 
@@ -36,7 +37,7 @@ GOOD = b"a,Cardiomegaly,3,R1,1,2,30,40\n"
         (HEADER + b"\xff\xfe,Cardiomegaly,3,R1,1,2,30,40\n", "UTF-8"),
         ("image_id,class_name\n".encode("utf-16"), "UTF-8"),
         (HEADER + GOOD + b'b,"Cardiomegaly,3,R1\n', "row"),
-        (HEADER + GOOD + b"b,Cardiomegaly,3,R1,1,2,30,40,50,60,70\n", "line 3"),
+        (HEADER + GOOD + b"b,Cardiomegaly,3,R1,1,2,30,40,50,60,70\n", "row 3: has 11 fields"),
         (HEADER + b"a,Cardiomegaly,0,R1,\0\0\0\0b,No finding,14,R2,,,,\n", "row 2"),  # found by fuzzing
         (HEADER + b"x" * 100_000_000 + b"\n", "row 2"),
         (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "rubbish.csv"),
@@ -44,7 +45,7 @@ GOOD = b"a,Cardiomegaly,3,R1,1,2,30,40\n"
         (HEADER + b"/etc/passwd,Cardiomegaly,3,R1,1,2,30,40\n", "row 2, field image_id"),
         (HEADER + b"..,Cardiomegaly,3,R1,1,2,30,40\n", "row 2, field image_id"),
         (HEADER + b"a\\..\\b,Cardiomegaly,3,R1,1,2,30,40\n", "row 2, field image_id"),
-        (HEADER + b"a\x00b,Cardiomegaly,3,R1,1,2,30,40\n", "row 2, field image_id"),
+        (HEADER + b"a\x00b,Cardiomegaly,3,R1,1,2,30,40\n", "row 2: holds a NUL"),
     ],
 )
 def test_annotations_that_are_refused(tmp_path, content, named):
@@ -139,6 +140,10 @@ UNUSABLE = {
     "a report": test_file("reportsi.dcm"),
     "contours": test_file("rtstruct.dcm"),
     "pydicom's truncated": test_file("MR_truncated.dcm"),
+    "constant": lambda path: write_dicom(path, np.full((8, 8), 7, np.uint16)),
+    "constant, inverted": lambda path: write_dicom(path, np.full((8, 8), 7, np.uint16), "MONOCHROME1"),
+    "1 x 1": lambda path: write_dicom(path, np.zeros((1, 1), np.uint8)),
+    "a palette": lambda path: write_dicom(path, np.arange(64, dtype=np.uint8).reshape(8, 8), "PALETTE COLOR"),
 }
 
 
@@ -168,20 +173,6 @@ def test_images_that_cannot_be_used_are_listed_and_the_others_converted(tmp_path
     assert pixels[-1].any() and not pixels[:-1].any()
 
 
-@pytest.mark.parametrize(
-    ("write", "expected"),
-    [
-        (lambda path: write_dicom(path, np.full((8, 8), 7, np.uint16)), 0),
-        (lambda path: write_dicom(path, np.full((8, 8), 7, np.uint16), "MONOCHROME1"), 0),
-        (lambda path: write_dicom(path, np.zeros((1, 1), np.uint8)), 0),
-    ],
-    ids=["constant", "constant, inverted", "1 x 1"],
-)
-def test_an_image_that_is_odd_but_whole_is_read(tmp_path, write, expected):
-    write(tmp_path / "a.dicom")
-    assert read_grey(str(tmp_path / "a.dicom")).max() == expected
-
-
 def test_a_study_whose_id_leaves_the_folder_is_never_opened(tmp_path):
     root = kaggle_folder(tmp_path / "root", annotation_rows(("good", "Cardiomegaly", "R1", 1, 2, 3, 4)))
     write_dicom(tmp_path / "outside.dicom", np.zeros((8, 8), np.uint16))
@@ -191,6 +182,19 @@ def test_a_study_whose_id_leaves_the_folder_is_never_opened(tmp_path):
         read_annotations(root / "train.csv")
 
 
+@pytest.mark.parametrize("flag", [1, 64], ids=["encrypted", "strongly encrypted"])
+def test_annotations_in_a_zip_that_cannot_be_opened_are_refused(tmp_path, flag):
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("train.csv", HEADER + GOOD)
+    content = bytearray(path.read_bytes())
+    content[6] |= flag
+    content[content.index(b"PK\1\2") + 8] |= flag
+    path.write_bytes(content)
+    with pytest.raises(AnnotationError, match=r"set\.zip/train\.csv is not a readable CSV \(.*encrypt"):
+        read_annotations(zipfile.Path(path) / "train.csv")
+
+
 def test_a_damaged_zip_is_refused(tmp_path):
     path = tmp_path / "set.zip"
     with zipfile.ZipFile(path, "w") as archive:
@@ -198,4 +202,4 @@ def test_a_damaged_zip_is_refused(tmp_path):
     content = path.read_bytes()
     path.write_bytes(content.replace(b"PK\1\2", b"PK\7\7"))  # the list of members
     with pytest.raises(SourceError, match=r"data\.root: .*set\.zip is a damaged zip file .*; download or copy"):
-        open_data_set(path, [])
+        open_data_set(path)

@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 from fixtures import annotation_rows, kaggle_folder
 
-from cxrlib.data.annotations import NO_FINDING, AnnotationError
-from cxrlib.data.sources.base import SourceError
+from cxrlib.data.annotations import NO_FINDING
+from cxrlib.data.rows import AnnotationError
+from cxrlib.data.sources.data_set import SourceError
 from cxrlib.data.sources.nih import open_nih
 from cxrlib.data.sources.vinbigdata import open_vinbigdata
 from cxrlib.stages.prepare import rescale
@@ -68,7 +69,7 @@ def test_nih_lists_what_it_leaves_out(nih_folder):
 @pytest.mark.parametrize(
     ("name", "content", "error", "message"),
     [
-        ("BBox_List_2017.csv", None, SourceError, r"lacks BBox_List_2017\.csv; expected .*, found Data_Entry"),
+        ("BBox_List_2017.csv", None, SourceError, r"holds no BBox_List_2017\.csv; expected .*, found Data_Entry"),
         (
             "BBox_List_2017.csv",
             BOXES.splitlines()[0] + "\n",
@@ -162,9 +163,14 @@ def test_vinbigdata_locates_every_image_and_takes_each_for_a_patient(tmp_path):
 def test_vinbigdata_says_what_a_wrong_folder_holds(tmp_path):
     with pytest.raises(SourceError, match=r"nowhere is neither a folder nor a zip file"):
         open_vinbigdata(tmp_path / "nowhere")
-    with pytest.raises(SourceError, match=r"lacks train\.csv, train; expected train\.csv, train, found nothing"):
+    with pytest.raises(SourceError, match=r"holds no train\.csv; expected train\.csv and train/.*, found nothing"):
         open_vinbigdata(tmp_path)
-    (tmp_path / "test").mkdir()
     (tmp_path / "train").mkdir()
-    with pytest.raises(SourceError, match=r"lacks train\.csv; expected train\.csv, train, found test, train"):
+    (tmp_path / "train" / "a.png").touch()
+    with pytest.raises(SourceError, match=r"holds no train\.csv; expected .*, found train$"):
+        open_vinbigdata(tmp_path)
+    annotation_rows(("a", "ILD", "R1")).to_csv(tmp_path / "train.csv", index=False)
+    with pytest.raises(
+        SourceError, match=r"no DICOM file of the images in train\.csv; .* found train, train\.csv; .*res"
+    ):
         open_vinbigdata(tmp_path)

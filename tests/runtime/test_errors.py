@@ -8,9 +8,9 @@ import sys
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from cxrlib.data.annotations import AnnotationError
 from cxrlib.data.images import ImageError
-from cxrlib.data.sources.base import SourceError
+from cxrlib.data.rows import AnnotationError
+from cxrlib.data.sources.data_set import SourceError
 from cxrlib.params import ParameterError
 from cxrlib.runtime.errors import Missing, Refusal, refusal_of, refusal_shown, system_errors_refused
 from cxrlib.runtime.files import PROJECT_ROOT, existing, whole_file

@@ -76,7 +76,8 @@ def test_tables_for_reading_have_one_interval_column_and_equal_decimals():
     assert cells["rows"] == [["A", "−0.500", "0.100 to 0.250", "12,000"], ["3 B", "0.000", "", "0"]]
     assert table_cells(table)["header"][1] == "difference"
     assert table_cells(pd.DataFrame({"year": ["2017"]}))["rows"] == [["2017"]]
-    assert table_cells(pd.DataFrame({"image_id": ["0012", "1002"]}))["rows"] == [["0012"], ["1002"]]
+    for name in ("image_id", "class_name", "label"):
+        assert table_cells(pd.DataFrame({name: ["0012", "1e5"]}))["rows"] == [["0012"], ["1e5"]]
 
 
 def test_formulas_become_mathml_and_prices_do_not():

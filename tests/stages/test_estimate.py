@@ -39,7 +39,7 @@ def test_the_demo_is_drawn_but_not_rendered(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("root", "message"), [("nowhere", "nowhere is neither a folder nor a zip"), ("", r"lacks train\.csv, train")]
+    ("root", "message"), [("nowhere", "nowhere is neither a folder nor a zip"), ("", r"holds no train\.csv; expected")]
 )
 def test_data_that_cannot_be_read_are_refused_before_anything_runs(tmp_path, root, message):
     with pytest.raises(Refusal, match=message):

@@ -1,4 +1,5 @@
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -59,6 +60,20 @@ def test_everything_set_aside_is_listed_once(prepared, root):
     assert len(skipped) == len(duplicated) + 2
 
 
+@pytest.mark.parametrize("all_blank", [False, True])
+def test_a_blank_image_is_set_aside_unless_all_are(root, tmp_path, all_blank):
+    folder = Path(shutil.copytree(root, tmp_path / "kaggle"))
+    for path in sorted((folder / "train").iterdir())[: None if all_blank else 1]:
+        write_dicom(path, np.full((40, 80), 7, np.uint16))
+    skipped = prepare_cohort(open_vinbigdata(folder), tmp_path / "data", data(folder), LABELS, workers=1)
+    listed = skipped[skipped["reason"].str.contains("shows nothing: 100.0 % of its pixels have one grey value")]
+    assert len(listed) == (40 if all_blank else 1)
+    assert listed["reason"].str.endswith("kept, since no image shows more").all() == all_blank
+    studies = load_cohort(tmp_path / "data").studies
+    assert (studies["split"] == "unreadable").sum() == (0 if all_blank else 2)
+    assert (studies["width"] > 0).sum() == (40 if all_blank else 39)
+
+
 def test_a_stored_cohort_is_what_the_files_say(prepared, root):
     cohort = load_cohort(prepared[0])
     assert cohort.studies.index.tolist() == [f"{i:04}" for i in range(40)]
@@ -113,7 +128,7 @@ def test_preparing_again_changes_nothing_and_the_fingerprint_follows_the_data(pr
     ("classes", "message"),
     [
         (["Cardiomegaly", "Pneumothorax"], r"labels.experiments\['x'\]: no positive training study for Pneumothorax"),
-        (["Cardiomegaly", "Effusion"], r"labels.experiments\['x'\]: unknown label 'Effusion'; known are Aortic"),
+        (["Cardiomegaly", "Effusion"], r"labels.experiments\['x'\]: unknown label 'Effusion'; did you mean 'Pl"),
     ],
 )
 def test_labels_without_positives_are_refused(prepared, root, classes, message):
@@ -122,10 +137,16 @@ def test_labels_without_positives_are_refused(prepared, root, classes, message):
         prepare_cohort(open_vinbigdata(root), prepared[0], data(root), labels, workers=1)
 
 
+def test_labels_in_another_spelling_are_stored_in_the_data_sets(root, tmp_path):
+    labels = Labels(experiments={"small": ["cardiomegaly ", "No Finding"]}, explained="small")
+    prepare_cohort(open_vinbigdata(root), tmp_path, data(root), labels, workers=1)
+    assert load_cohort(tmp_path).explained == ["Cardiomegaly", "No finding"]
+
+
 def test_other_pixels_are_other_data(root, tmp_path):
     prepare_cohort(open_vinbigdata(root), tmp_path / "first", data(root), LABELS, workers=1)
     copy = shutil.copytree(root, tmp_path / "copy")
-    write_dicom(copy / "train" / "0000.dicom", np.eye(40, 80, dtype=np.uint8))
+    write_dicom(copy / "train" / "0000.dicom", np.tile(np.arange(80, dtype=np.uint8), (40, 1)))
     prepare_cohort(open_vinbigdata(copy), tmp_path / "second", data(copy), LABELS, workers=1)
     first, second = load_cohort(tmp_path / "first"), load_cohort(tmp_path / "second")
     assert first.studies.equals(second.studies) and first.annotations.equals(second.annotations)
@@ -144,8 +165,8 @@ def test_a_refusal_leaves_no_cohort_behind(root, tmp_path):
 
 def test_no_readable_image_at_all(tmp_path):
     root = kaggle_folder(tmp_path / "kaggle", annotation_rows(("a", "ILD", "R1", 1, 2, 3, 4)))
-    (root / "train" / "a.dicom").unlink()
-    with pytest.raises(Refusal, match=r"none of the 1 images could be read; the first: .*a\.dicom: no such file"):
+    (root / "train" / "a.dicom").write_bytes(b"broken")
+    with pytest.raises(Refusal, match=r"none of the 1 images could be read; the first: .*a\.dicom: not a readable"):
         prepare_cohort(open_vinbigdata(root), tmp_path / "out", data(root), LABELS, workers=1)
 
 

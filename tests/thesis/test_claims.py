@@ -8,7 +8,7 @@ import pytest
 from fixtures import FINDINGS, SEVEN
 from scipy.stats import norm
 
-from cxrlib.thesis.case_tables import CaseTables
+from cxrlib.thesis.case_tables import CaseTables, read_table
 from cxrlib.thesis.claims import CHECKS, FAILS, HOLDS, OPEN, check, check_all, thesis_claims, verdict_of
 
 AORTA, HEART, OPACITY, EFFUSION, THICKENING, FIBROSIS, HEALTHY = SEVEN
@@ -288,3 +288,11 @@ def test_the_iou_of_claims_is_that_of_the_table(results):
     by_sum = results.iou.assign(all_pairs_sum=results.iou["all_pairs"] / (1 + results.iou["all_pairs"]))
     expected = by_sum[(by_sum["class_name"] == AORTA) & (by_sum["share"] == 0.02)]["all_pairs_sum"].mean()
     assert replace(results, iou=by_sum, union="sum").mean_iou(AORTA)[0.02][0] == pytest.approx(expected)
+
+
+def test_names_in_tables_of_cases_are_text(tmp_path):
+    (tmp_path / "tables").mkdir()
+    text = "experiment,image_id,label,heatmap_class,truth\n010,007,NA,None,1\n1e5,NA,TRUE,nan,0\n"
+    (tmp_path / "tables" / "predictions.csv").write_text(text)
+    rows = read_table(tmp_path, "predictions").to_numpy().tolist()
+    assert rows == [["010", "007", "NA", "None", 1], ["1e5", "NA", "TRUE", "nan", 0]]

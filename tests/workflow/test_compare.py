@@ -134,6 +134,12 @@ def test_names_and_records_of_earlier_versions_are_no_difference_and_what_they_n
     assert len(compare(ours, theirs).differences) == 2  # only these names are known to hold a fingerprint
 
 
+def test_names_that_are_numbers_to_pandas_alone_differ(tmp_path):
+    for name, text in (("own.csv", "rad_id,n\n007,1\nNA,2\n"), ("other.csv", "rad_id,n\n7,1\nnan,2\n")):
+        (tmp_path / name).write_text(text)
+    assert difference(tmp_path / "own.csv", tmp_path / "other.csv") == "column rad_id differs in 2 of 2"
+
+
 def test_the_command_counts_what_differs_in_provenance_only(tmp_path, capsys):
     for name in ("1", "2", "3"):
         caption = "other" if name == "3" else "same"

@@ -22,6 +22,5 @@ def drawn_demo(n_studies: int, no_finding_share: float, seed: int) -> Source:
     """The same studies as `open_demo`, not rendered: the images have no path, the boxes are in the real pixels."""
     annotations, skipped = read_annotations(public_annotations_path())
     rows = draw_studies(annotations, n_studies, no_finding_share, seed)
-    image_ids = rows["image_id"].drop_duplicates()
-    images = images_of_patients(image_ids, [""] * len(image_ids))
+    images = images_of_patients(dict.fromkeys(rows["image_id"], ""))
     return Source("demo", DESCRIPTION, True, VINBIGDATA_CLASSES, rows, images, skipped[:0])

@@ -11,6 +11,7 @@ import pandas as pd
 from cxrlib.data.cohort import read_provenance
 from cxrlib.runtime.errors import Missing
 from cxrlib.runtime.files import read_json, whole_file
+from cxrlib.runtime.stored_tables import NAMES
 from cxrlib.show.report.coverage import coverage, others
 from cxrlib.show.report.notebook_pages import write_notebook_pages
 from cxrlib.show.report.summary import not_comparable, summary
@@ -153,8 +154,8 @@ def table_cells(table: pd.DataFrame, caution: str = "") -> dict[str, list]:
 
 
 def _readable(column: pd.Series) -> pd.Series:
-    """A column of numbers as text with equal decimals; a column of other text unchanged."""
-    if column.name.endswith("_id"):
+    """A column of numbers as text with equal decimals; a column of names or other text unchanged."""
+    if column.name in NAMES:
         return column
     numbers = pd.to_numeric(column, errors="coerce")
     if numbers.isna().sum() > (column == "").sum():
