@@ -44,6 +44,15 @@ def test_maps_may_be_worked_on_with_gradients(name, values, images):
     assert not maps.is_inference() and not maps.requires_grad
 
 
+@pytest.mark.parametrize("name", sorted(SMALL.keys() - {"gradientshap"}))
+def test_a_pass_without_a_gradient_is_one_of_inference_in_evaluation_mode(name, images):
+    network, modes = SmallNet().train(), []
+    network.register_forward_pre_hook(lambda *_: modes.append((torch.is_inference_mode_enabled(), network.training)))
+    explain(network, images, name, **SMALL[name])
+    activations = 1 if name == "scorecam" else 0  # taken without a gradient, by a hook that asks for one
+    assert set(modes[activations:]) == {(True, False)}
+
+
 @each
 def test_a_network_that_begins_in_place_changes_no_image(name, values, images):
     before = images.clone()
