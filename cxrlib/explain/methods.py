@@ -10,6 +10,7 @@ from cxrlib.explain.method import Method
 
 MODULES = {
     "gradcam": "cam",
+    "lrp": "lrp",
 }
 """Name of each method -> the module of this folder whose list METHODS holds it."""
 
@@ -24,7 +25,7 @@ def find(name: str) -> Method:
     'Grad-CAM'
     >>> find("gradcan")
     Traceback (most recent call last):
-    ValueError: no method 'gradcan'; did you mean gradcam?
+    ValueError: no method 'gradcan'; did you mean gradcam...
     """
     if name not in MODULES:
         near = get_close_matches(name, MODULES, n=3, cutoff=0.0)
