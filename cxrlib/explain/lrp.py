@@ -87,8 +87,9 @@ def lrp_maps(
     The composite follows Montavon et al. 2019: epsilon for linear layers and the later half of the convolutions, gamma
     for the earlier half (in VGG16 the same seven). Their rule for pixels, z^B, needs the range of the pixels, which a
     network does not tell; the first convolutions follow flat, as Kohlbrenner et al. 2020 recommend. With a large first
-    kernel flat blurs the map to its size. The other rules hold for all layers with weights, the first included:
-    epsilon is LRP-0, which is input x gradient in a ReLU network without biases, as epsilon goes to 0.
+    kernel flat blurs the map to its size. The other rules hold for all layers with weights, the first included.
+    Without ReLU6, epsilon alone comes close to input x gradient as epsilon goes to 0 (Ancona et al. 2018,
+    arXiv:1711.06104); the others do not.
 
     All classes share the forward pass, also those with changed weights.
 
