@@ -229,7 +229,7 @@ def propagated(
 def _first_run(network: nn.Module, graph: fx.GraphModule, images: torch.Tensor) -> Recording:
     """A run of the operations; they must give the logits that the network itself gives."""
     with torch.no_grad():
-        logits, recording = network(images), Recording(graph)
+        logits, recording = network(images.clone()), Recording(graph)
         again = recording.run(images.detach())
     if not (isinstance(again, torch.Tensor) and again.ndim == 2):
         raise RuleError("LRP starts at logits of shape (n, classes), and the network gives something else")

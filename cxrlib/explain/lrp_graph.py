@@ -1,6 +1,7 @@
 """The operations of a network, one by one, as layer-wise relevance propagation needs them."""
 
 import operator
+from collections.abc import Callable
 
 import torch
 from torch import fx, nn
@@ -32,7 +33,7 @@ class RuleError(ValueError):
 
 
 def operations(network: nn.Module) -> fx.GraphModule:
-    """The operations of a network in evaluation mode: batch norm folded, nothing overwritten, modules called once.
+    """The operations of a network: batch norm folded, no operation overwrites its input.
 
     A batch norm is folded into the convolution before it if nothing else takes that convolution's output.
 
@@ -40,19 +41,21 @@ def operations(network: nn.Module) -> fx.GraphModule:
         network: in evaluation mode; it is left as it is, and its other weights are shared.
 
     Raises:
-        RuleError: torch.fx cannot trace the network.
+        RuleError: torch.fx cannot trace the network, a batch norm has no running statistics, or an operation without a
+            rule overwrites its input.
 
     >>> network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(inplace=True)).eval()
     >>> [node.name for node in operations(network).graph.nodes]
     ['input_1', '_0', '_2', 'output']
     """
+    tracer = _NamingTracer()
     try:
-        graph = fx.GraphModule(network, fx.Tracer().trace(network))
+        graph = fx.GraphModule(network, tracer.trace(network))
     except Exception as error:  # noqa: BLE001 - tracing runs the network's own code, which may raise anything
         reason = " ".join(str(error).split())
         raise RuleError(
-            f"LRP cannot read the operations of {type(network).__name__}: torch.fx says {reason!r}; "
-            "explain it with another method"
+            f"LRP cannot read the operations of {tracer.failed or type(network).__name__}: torch.fx says {reason!r}; "
+            "explain the network with another method"
         ) from None
     _overwrite_nothing(graph)
     _fold_batch_norms(graph)
@@ -128,13 +131,26 @@ class Recording(fx.Interpreter):
         with torch.enable_grad():
             value = getattr(self, node.op)(node.target, *arguments)
         if isinstance(value, (tuple, list)) and any(getattr(part, "requires_grad", False) for part in value):
-            raise no_rule(graph=self.module, node=node)
+            raise no_rule(self.module, node)
         if not isinstance(value, torch.Tensor):
             return value
         if node.op == "placeholder" or value.requires_grad:
             layer = self.module.get_submodule(node.target) if node.op == "call_module" else None
             self.steps[node], self.sources[node] = Step(tuple(leaves.values()), value, layer), sources
         return value.detach()
+
+
+class _NamingTracer(fx.Tracer):
+    """Traces a network; after an error `failed` is the innermost module in which it arose."""
+
+    failed = ""
+
+    def call_module(self, module: nn.Module, forward: Callable, args: tuple, kwargs: dict) -> object:
+        try:
+            return super().call_module(module, forward, args, kwargs)
+        except Exception:
+            self.failed = self.failed or f"{type(module).__name__} (module {self.path_of_module(module)!r})"
+            raise
 
 
 def _overwrite_nothing(graph: fx.GraphModule) -> None:
@@ -166,9 +182,10 @@ def _overwrites(graph: fx.GraphModule, node: fx.Node) -> bool:
         return getattr(graph.get_submodule(node.target), "inplace", False)
     if target in (functional.relu, functional.relu6):
         return node.kwargs.get("inplace", node.args[1:2] == (True,))
-    name = getattr(target, "__name__", target)
-    overwriting_name = name.endswith("_") and not name.endswith("__") and target.__class__ is not type(operator.and_)
-    return target in PURE or overwriting_name or node.kwargs.get("inplace", False)
+    # names of torch that end in _ overwrite; operator.and_ does not
+    name = getattr(target, "__name__", str(target))
+    named = name.endswith("_") and not name.endswith("__") and getattr(target, "__module__", "") != "_operator"
+    return target in PURE or named or node.kwargs.get("inplace", False)
 
 
 def _fold_batch_norms(graph: fx.GraphModule) -> None:

@@ -389,8 +389,9 @@ class SqueezeExcitation(nn.Module):
         return features * self.squeeze(features.mean((2, 3))).sigmoid()[:, :, None, None]
 
 
-def branching(features):
-    return features if features.sum() > 0 else -features
+class Branching(nn.Module):
+    def forward(self, features):
+        return features if features.sum() > 0 else -features
 
 
 @pytest.mark.parametrize(
@@ -409,6 +410,7 @@ def branching(features):
         (lambda features: 1 / (features + 9), "truediv"),
         (lambda features: torch.cat(features.chunk(2, 1), 1), "chunk"),
         (lambda features: features.clamp_(min=0), "clamp_"),
+        (lambda features: torch.sigmoid_(features), "sigmoid_"),
         (lambda features: functional.leaky_relu(features, inplace=True), "leaky_relu"),
         (nn.BatchNorm2d(4, track_running_stats=False), "BatchNorm2d .* without running statistics"),
         (nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 4, 1)), "ParametrizedConv2d|_WeightNorm"),
@@ -425,8 +427,12 @@ def test_an_operation_without_a_rule_is_named(operation, named):
 
 
 def test_a_network_that_cannot_be_traced_is_refused():
-    with pytest.raises(RuleError, match="cannot read the operations of Applied: torch.fx says .*control flow"):
-        lrp_maps(Applied(branching), IMAGES)
+    with pytest.raises(
+        RuleError, match=r"operations of Branching \(module 'operation'\): torch.fx says .*control flow"
+    ):
+        lrp_maps(Applied(Branching()), IMAGES)
+    with pytest.raises(RuleError, match="operations of Branching: torch.fx says .*control flow"):
+        lrp_maps(Branching(), IMAGES)
 
 
 def test_a_random_network_is_refused():
