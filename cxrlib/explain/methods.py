@@ -16,6 +16,7 @@ MODULES = {
     "lime": "lime",
     "kernelshap": "kernelshap",
     "gradientshap": "gradientshap",
+    "lrp": "lrp",
 }
 """Name of each method -> the module of this folder whose list METHODS holds it."""
 
