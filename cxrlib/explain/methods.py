@@ -10,6 +10,19 @@ from cxrlib.explain.method import Method
 
 MODULES = {
     "gradcam": "cam",
+    "gradcam_plus_plus": "cam",
+    "layercam": "cam",
+    "hirescam": "cam",
+    "xgradcam": "cam",
+    "cam": "cam",
+    "gradient": "gradients",
+    "input_x_gradient": "gradients",
+    "smoothgrad": "gradients",
+    "smooth_gradcam": "gradients",
+    "integrated_gradients": "integrated",
+    "deconvnet": "guided",
+    "guided_backprop": "guided",
+    "guided_gradcam": "guided",
 }
 """Name of each method -> the module of this folder whose list METHODS holds it."""
 
@@ -24,7 +37,7 @@ def find(name: str) -> Method:
     'Grad-CAM'
     >>> find("gradcan")
     Traceback (most recent call last):
-    ValueError: no method 'gradcan'; did you mean gradcam?
+    ValueError: no method 'gradcan'; did you mean gradcam...?
     """
     if name not in MODULES:
         near = get_close_matches(name, MODULES, n=3, cutoff=0.0)
