@@ -152,6 +152,13 @@ class SmallNet(nn.Module):
         return self.fc(features.mean(dim=(2, 3)))
 
 
+def assert_same_maps(found: torch.Tensor, expected: torch.Tensor) -> None:
+    """Maps differ by no more than 1e-5 of the largest value: gradients are small numbers, and zero is no match."""
+    scale = float(expected.abs().max())
+    assert scale > 0, "empty maps show nothing"
+    torch.testing.assert_close(found, expected, atol=1e-5 * scale, rtol=1e-4)
+
+
 class CountedForwards:
     """Counts the forward passes of a network and the images in them, while used as a context manager."""
 

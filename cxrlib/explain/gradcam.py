@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
+from cxrlib.explain.class_gradients import class_gradients
 from cxrlib.model.pooling import PooledNetwork, pooled_at
 
 
@@ -65,7 +66,10 @@ def explained_activations(network: nn.Module, layer: str) -> Iterator[list[torch
         raise LayerError(f"the network has no module {layer!r}; its parts are {names}, choose one of them") from None
     recorded: list[torch.Tensor] = []
 
-    def record(_module: nn.Module, _inputs: tuple, output: torch.Tensor) -> torch.Tensor:
+    def record(_module: nn.Module, _inputs: tuple, output: object) -> object:
+        if not isinstance(output, torch.Tensor):
+            recorded[:] = [output]
+            return output
         recorded[:] = [output.detach().requires_grad_()]
         # a copy: an in-place operation may follow, which torch forbids on a leaf
         return recorded[0].clone()
@@ -75,6 +79,35 @@ def explained_activations(network: nn.Module, layer: str) -> Iterator[list[torch
         yield recorded
     finally:
         handle.remove()
+
+
+def feature_map(recorded: list, layer: str) -> torch.Tensor:
+    """The activations of a layer, which must be a feature map.
+
+    Args:
+        recorded: the output of the layer, or nothing where the layer did not run.
+        layer: its name.
+
+    Returns:
+        (n, k, rows, columns).
+
+    Raises:
+        LayerError: the output is none.
+
+    >>> feature_map([torch.zeros(1, 8)], "fc")
+    Traceback (most recent call last):
+    cxrlib.explain.gradcam.LayerError: fc has output of shape (1, 8), no feature map; choose one before pooling
+    """
+    if not recorded:
+        raise LayerError(f"the network does not use its module {layer}; choose another one before pooling")
+    output = recorded[0]
+    if not isinstance(output, torch.Tensor):
+        raise LayerError(f"{layer} gives a {type(output).__name__}, no feature map; choose one before pooling")
+    if output.ndim != 4:
+        raise LayerError(
+            f"{layer} has output of shape {tuple(output.shape)}, no feature map; choose one before pooling"
+        )
+    return output
 
 
 def gradcam(
@@ -171,9 +204,7 @@ def closed_form_weights(
     [[[2.0, -1.0, 0.0]]]
     """
     with torch.no_grad():
-        activations = network.features(inputs)
-        if activations.ndim != 4:
-            raise LayerError(_no_feature_map(network.layer, activations))
+        activations = feature_map([network.features(inputs)], network.layer)
         logits = network.classify(activations)
         chosen = network.linear.weight if classes is None else network.linear.weight[classes]
         passing = (activations > 0).float() if network.rectified else torch.ones_like(activations[:, :, :1, :1])
@@ -195,19 +226,9 @@ def gradient_weights(
     """
     with explained_activations(network, layer) as recorded, torch.enable_grad():
         logits = network(inputs)
-        activations = recorded[0]
-        if activations.ndim != 4:
-            raise LayerError(_no_feature_map(layer, activations))
-        chosen = logits.sum(0) if classes is None else logits.sum(0)[classes]
-        try:
-            (gradients,) = torch.autograd.grad(
-                chosen, activations, torch.eye(len(chosen)).to(chosen), retain_graph=True, is_grads_batched=True
-            )
-            weights = gradients.mean((3, 4))
-        except RuntimeError:  # too little memory for all classes, or an operation that cannot be batched: one by one
-            each = [torch.autograd.grad(logit, activations, retain_graph=True)[0].mean((2, 3)) for logit in chosen]
-            weights = torch.stack(each)
-    return activations.detach(), weights.transpose(0, 1), logits.detach()
+        activations = feature_map(recorded, layer)
+        weights = class_gradients(logits, activations, classes, reduce=lambda gradients: gradients.mean((-2, -1)))
+    return activations.detach(), weights, logits.detach()
 
 
 def weighted_sum(activations: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -224,8 +245,3 @@ def weighted_sum(activations: torch.Tensor, weights: torch.Tensor) -> torch.Tens
     [[[[2.0, 0.0]]]]
     """
     return (weights @ activations.flatten(2)).relu().unflatten(2, activations.shape[2:])
-
-
-def _no_feature_map(layer: str, output: torch.Tensor) -> str:
-    shape = tuple(output.shape)
-    return f"{layer} has output of shape {shape}, no feature map; choose one before pooling, e.g. layer4"

@@ -10,13 +10,26 @@ from cxrlib.explain.method import Method
 
 MODULES = {
     "gradcam": "cam",
+    "gradcam_plus_plus": "cam",
+    "layercam": "cam",
+    "hirescam": "cam",
+    "xgradcam": "cam",
+    "cam": "cam",
     "scorecam": "scorecam",
+    "gradient": "gradients",
+    "input_x_gradient": "gradients",
+    "smoothgrad": "gradients",
+    "smooth_gradcam": "gradients",
+    "integrated_gradients": "integrated",
+    "gradientshap": "gradientshap",
+    "deconvnet": "guided",
+    "guided_backprop": "guided",
+    "guided_gradcam": "guided",
+    "lrp": "lrp",
     "occlusion": "occlusion",
     "rise": "rise",
     "lime": "lime",
     "kernelshap": "kernelshap",
-    "gradientshap": "gradientshap",
-    "lrp": "lrp",
 }
 """Name of each method -> the module of this folder whose list METHODS holds it."""
 
@@ -31,7 +44,7 @@ def find(name: str) -> Method:
     'Grad-CAM'
     >>> find("gradcan")
     Traceback (most recent call last):
-    ValueError: no method 'gradcan'; did you mean gradcam...
+    ValueError: no method 'gradcan'; did you mean gradcam...?
     """
     if name not in MODULES:
         near = get_close_matches(name, MODULES, n=3, cutoff=0.0)

@@ -34,6 +34,7 @@ def smaller_batches(function: Callable) -> Callable:
     @functools.wraps(function)
     def patient(*positional: object, **named: object) -> object:
         call = signature.bind(*positional, **named)
+        call.apply_defaults()
         while True:
             try:
                 return function(*call.args, **call.kwargs)

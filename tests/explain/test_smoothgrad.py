@@ -1,12 +1,13 @@
 import pytest
 import torch
-from captum.attr import LayerGradCam, Saliency
-from fixtures import CountedForwards, SmallNet
+from captum.attr import LayerGradCam
+from fixtures import CountedForwards, SmallNet, assert_same_maps
+from torch import nn
 
 from cxrlib.evaluate.stability import lit_pixels, map_agreement
 from cxrlib.explain.batched import explain_smooth
 from cxrlib.explain.gradcam import gradcam
-from cxrlib.explain.gradients import smooth_gradient, vanilla_gradient
+from cxrlib.explain.gradients import smooth_gradcam
 from cxrlib.explain.smoothgrad import smoothgrad
 from cxrlib.model.networks import normalise
 
@@ -109,21 +110,19 @@ def test_an_empty_map_lights_nothing():
     assert lit_pixels(torch.tensor([[1.0, 2.0], [0.0, 0.9]])).tolist() == [[True, True], [False, False]]
 
 
-def test_vanilla_gradients_equal_captums_saliency(network, image):
-    inputs = torch.stack([image, -image])
-    network.train()
-    found = vanilla_gradient(network, inputs, 1)
-    assert network.training
-    assert all(parameter.grad is None for parameter in network.parameters())
-    network.eval()
-    expected = Saliency(network).attribute(inputs.requires_grad_(), target=1, abs=True).amax(1)
-    torch.testing.assert_close(found, expected)
-    assert found.shape == (2, 20, 20)
+def test_the_method_explains_each_image_and_class_with_the_same_noise(network, image):
+    images = torch.stack([image, image.flip(2) * 3])
+    for average in ("raw", "normalised"):
+        found = smooth_gradcam(network, images, [2, 0], LAYER, 0.2, SAMPLES, seed=5, average=average, batch_size=3)
+        expected = [smoothgrad(network, one, 0.2, SAMPLES, 5, LAYER, average=average)[[2, 0]] for one in images]
+        assert_same_maps(found, torch.stack(expected))
 
 
-@pytest.mark.parametrize("batch_size", [2, 32])
-def test_smooth_gradient_is_the_mean_saliency(network, image, batch_size):
-    found = smooth_gradient(network, image, 2, 0.1, SAMPLES, seed=5, batch_size=batch_size)
-    copies = torch.stack(noisy_copies(image, 0.1, seed=5))
-    expected = Saliency(network).attribute(copies.requires_grad_(), target=2, abs=True).amax(1).mean(0)
-    torch.testing.assert_close(found, expected)
+def test_the_method_smooths_a_network_in_training_mode_as_in_evaluation(image):
+    class Dropping(SmallNet):
+        def forward(self, inputs):
+            return super().forward(nn.functional.dropout(inputs, 0.9, self.training))
+
+    parameters = {"layer": LAYER, "noise_level": 0.0, "samples": 1}
+    found = smooth_gradcam(Dropping().train(), image[None], **parameters)
+    assert_same_maps(found, smooth_gradcam(SmallNet(), image[None], **parameters))

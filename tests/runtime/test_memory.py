@@ -31,6 +31,17 @@ def test_batches_shrink_until_they_fit_and_say_so():
     torch.testing.assert_close(found, predict(SmallNet(), images, 2))
 
 
+def test_a_batch_size_that_was_not_given_shrinks_too():
+    @smaller_batches
+    def work(batch_size=32):
+        if batch_size > 8:
+            raise torch.OutOfMemoryError
+        return batch_size
+
+    with pytest.warns(UserWarning, match="32 images at once do not fit"):
+        assert work() == 8
+
+
 def test_other_errors_stand_and_a_batch_of_one_is_refused():
     @smaller_batches
     def work(error, batch_size):
