@@ -125,7 +125,7 @@ def _split(
     test_share = data.test_share if official_test is None else 0.0
     drawn = split_studies(table[~is_test], patients[~is_test], explained, data.valid_share, test_share, data.seed)
     split = pd.concat([drawn, pd.Series("test", table.index[is_test])]).reindex(table.index).rename("split")
-    more = "raise data.n_studies" if data.source == "demo" else f"the data set has {patients.nunique():,} patients"
+    more = "raise data.n_studies" if data.source == "demo" else f"patients in the data set: {patients.nunique():,}"
     _require_studies(table, split, labels, more)
     _require_positives(table[split == "train"], labels, more)
     return split

@@ -59,9 +59,9 @@ def test_what_could_not_be_used_is_refused(overrides, message):
 
 
 def test_the_remedy_fits_the_data_set(root):
-    with pytest.raises(Refusal, match="no test study .* data.test_share, .*the data set has 12 patients"):
+    with pytest.raises(Refusal, match="no test study .* data.test_share, .*patients in the data set: 12"):
         check_before(real(root, "data.test_share=0.01"), ALL)
-    with pytest.raises(Refusal, match="no positive training study for ILD; .*the data set has 12 patients"):
+    with pytest.raises(Refusal, match="no positive training study for ILD; .*patients in the data set: 12"):
         check_before(real(root, "labels.experiments={two: [Cardiomegaly, ILD, No finding]}"), ALL)
 
 
