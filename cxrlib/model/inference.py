@@ -51,8 +51,9 @@ def inference_copy(
             Pooling, logits and maps are always float32.
         size: side of the network's input in pixels; "auto" looks at the feature maps of such an image.
 
-    >>> inference_copy(build_network("resnet18", 2), size=64).layer
-    'layer4'
+    >>> head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2)]
+    >>> inference_copy(nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU(), *head), size=64).layer
+    '1'
     """
     copied = copy.deepcopy(network).eval().requires_grad_(False).to(memory_format=torch.channels_last)
     pooled = split_at_pooling(copied, chosen_layer(copied, layer, size))
