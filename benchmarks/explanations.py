@@ -20,7 +20,7 @@ from cxrlib.evaluate.perturbation import perturb
 from cxrlib.explain.gradcam import gradcam
 from cxrlib.explain.smoothgrad import smoothgrad
 from cxrlib.model.inference import inference_copy
-from cxrlib.model.networks import build_resnet, normalise
+from cxrlib.model.networks import build_network, normalise
 
 CLASSES, SIZE, IMAGES, SAMPLES, NOISE = 7, 224, 16, 50, 0.1
 FEW = 4  # images of a measurement that is repeated more often
@@ -32,10 +32,10 @@ SHARES = [0.02, 0.05, 0.1, 0.2, 0.5]
 FORWARD_RATIO = "from benchmarks.explanations import forward_ratio; print(forward_ratio())"
 
 
-def build_network() -> nn.Module:
+def resnet_with_statistics() -> nn.Module:
     """A ResNet50 with random weights and batch statistics that do something."""
     torch.manual_seed(0)
-    network = build_resnet("resnet50", CLASSES)
+    network = build_network("resnet50", CLASSES)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_var.uniform_(0.5, 2)
@@ -77,7 +77,7 @@ def forward_passes(network: nn.Module, fast: nn.Module) -> dict[str, dict]:
 
 def forward_ratio() -> float:
     """How many times faster than torchvision's the forward pass of the inference copy is."""
-    network, inputs = build_network(), normalise(grey_images(IMAGES))
+    network, inputs = resnet_with_statistics(), normalise(grey_images(IMAGES))
     fast = inference_copy(network)
     with torch.inference_mode():
         return speedup(by_turns(lambda: fast(inputs), lambda: network(inputs)), IMAGES, "", "")["ratio"]
@@ -199,7 +199,7 @@ def _check_flipping(network: nn.Module, inputs: torch.Tensor, heat: np.ndarray, 
 
 def measure() -> Iterator[tuple[str, dict]]:
     """All entries of this module, as they are measured."""
-    network = build_network()
+    network = resnet_with_statistics()
     fast = inference_copy(copy.deepcopy(network))
     for part in (forward_passes, gradcam_maps, smoothgrad_maps, perturbations):
         yield from part(network, fast).items()

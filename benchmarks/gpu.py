@@ -27,7 +27,7 @@ from cxrlib.explain.batched import explain
 from cxrlib.explain.gradcam import gradcam
 from cxrlib.explain.smoothgrad import smoothgrad
 from cxrlib.model.inference import inference_copy
-from cxrlib.model.networks import build_resnet, normalise
+from cxrlib.model.networks import build_network, normalise
 from cxrlib.model.training import Recipe, train
 from cxrlib.runtime.device import pick_device, use_device
 from cxrlib.runtime.files import PROJECT_ROOT, read_json, write_json
@@ -58,7 +58,7 @@ SIZES = {
 def build(size: Size) -> nn.Module:
     """A network with random weights, and batch statistics that do something."""
     torch.manual_seed(0)
-    network = build_resnet(size.architecture, CLASSES)
+    network = build_network(size.architecture, CLASSES)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_var.uniform_(0.5, 2)

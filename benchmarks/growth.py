@@ -16,7 +16,7 @@ from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
-from benchmarks.explanations import CLASSES, NOISE, SIZE, build_network, grey_images
+from benchmarks.explanations import CLASSES, NOISE, SIZE, grey_images, resnet_with_statistics
 from benchmarks.resources import ALL_PASSES, peak_memory, run_fresh
 from benchmarks.timing import seconds
 from cxrlib.evaluate.perturbation import perturb
@@ -42,7 +42,7 @@ def measure() -> dict[str, dict[str, dict[int, list[float]]]]:
 
     A panel's name is its title, a colon, and what is counted.
     """
-    network = build_network()
+    network = resnet_with_statistics()
     fast = inference_copy(network)
     images = {n: normalise(grey_images(n)) for n in (1, 2, 4, 8, 16)}
     cam, layer = GradCAM(network, [network.layer4]), LayerGradCam(network, network.layer4)
@@ -100,14 +100,14 @@ def measure() -> dict[str, dict[str, dict[int, list[float]]]]:
 
 def our_samples(samples: int) -> None:
     """Print the peak memory in MiB of SmoothGrad over so many samples."""
-    network = inference_copy(build_network())
+    network = inference_copy(resnet_with_statistics())
     smoothgrad(network, normalise(grey_images(1))[0], NOISE, samples, seed=0)
     print(peak_memory())
 
 
 def captum_samples(samples: int) -> None:
     """The same for captum's NoiseTunnel as it comes: all samples in one batch."""
-    network = build_network()
+    network = resnet_with_statistics()
     tunnel = NoiseTunnel(LayerGradCam(network, network.layer4))
     tunnel.attribute(normalise(grey_images(1)), target=0, nt_type="smoothgrad", nt_samples=samples, stdevs=NOISE)
     print(peak_memory())

@@ -30,10 +30,10 @@ def passes(path: str, count: int) -> None:
     from cxrlib.explain.batched import explain
     from cxrlib.model.batches import StoredInputs
     from cxrlib.model.inference import inference_copy
-    from cxrlib.model.networks import build_resnet
+    from cxrlib.model.networks import build_network
 
     torch.manual_seed(0)
-    network = inference_copy(build_resnet("resnet18", 7).eval())
+    network = inference_copy(build_network("resnet18", 7).eval())
     images = StoredInputs(Path(path), np.arange(count))
     maps, probabilities = explain(network, images, "layer4", batch_size=32)
     perturb(network, images, maps, probabilities.softmax(1).ge(1 / 7).float(), 1.0, [0.1], [], batch_size=32)

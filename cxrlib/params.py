@@ -181,23 +181,26 @@ WEIGHTS = ("imagenet", "torchxrayvision")
 class Model(Section):
     """The network."""
 
-    architecture: Literal["resnet18", "resnet34", "resnet50", "resnet50-xrv"] = "resnet50"
-    """torchvision's name (thesis: resnet50); resnet50-xrv is torchxrayvision's, which reads one grey channel."""
+    architecture: Annotated[str, Field(pattern=r"^(timm/[a-z][\w.]*|[a-z]\w*(-xrv)?)$", max_length=100)] = "resnet50"
+    """A classifier of torchvision (thesis: resnet50), "timm/" and the name of one of timm's, or resnet50-xrv or
+    densenet121-xrv, torchxrayvision's, which read one grey channel."""
     weights: OptionalText = "imagenet"
-    """None: from scratch; "imagenet": torchvision's; "torchxrayvision": resnet50-res512-all, which has outputs for most
-    findings; else the path, counted from the working folder, of a safetensors or PyTorch file with the architecture's
-    weights, their head excepted."""
+    """None: from scratch; "imagenet": torchvision's or timm's; "torchxrayvision": resnet50-res512-all or
+    densenet121-res224-all, which have outputs for most findings; else the path, counted from the working folder, of a
+    safetensors or PyTorch file with the architecture's weights, their head excepted."""
     input_size: Annotated[int, Field(ge=32)] = 224
     """Side of the network's input in pixels (thesis: 224)."""
     output_stride: Annotated[Literal[16, 32], BeforeValidator(_whole_number)] = 32
-    """Input pixels per cell of the last feature map (thesis: 32, 7x7 cells at 224 px); 16 drops the last stride."""
+    """32 leaves the network as it is (thesis: 7x7 cells at 224 px); 16 drops its last stride, so that the last feature
+    map has twice as many rows and columns."""
 
     @model_validator(mode="after")
     def _weights_fit(self) -> "Model":
-        one_channel = self.architecture == "resnet50-xrv"
+        one_channel = self.architecture.endswith("-xrv")
         if self.weights in WEIGHTS and one_channel != (self.weights == "torchxrayvision"):
             raise ValueError(
-                f"weights {self.weights} do not fit {self.architecture}; torchxrayvision needs resnet50-xrv"
+                f"weights {self.weights} do not fit {self.architecture}; torchxrayvision needs resnet50-xrv or "
+                "densenet121-xrv"
             )
         return self
 
@@ -231,8 +234,8 @@ class Training(Section):
 class Gradcam(Section):
     """Grad-CAM and which of its maps are looked at."""
 
-    layer: str = "layer4"
-    """Module whose output is explained; layer4 is the last convolutional block."""
+    layer: str = "auto"
+    """Module whose output is explained, e.g. layer4 of a ResNet; "auto" is the last feature map, which that is."""
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.7
     """A class is explained where its probability reaches this (thesis: 0.7)."""
 

@@ -12,7 +12,7 @@ from fixtures import annotation_rows
 from cxrlib.data.cohort import load_cohort
 from cxrlib.explain.explanations import Explanations
 from cxrlib.model.checkpoint import Checkpoint, checkpoint_path, save_checkpoint
-from cxrlib.model.networks import build_resnet
+from cxrlib.model.networks import build_network
 from cxrlib.params import load_params
 from cxrlib.runtime.files import write_json
 from cxrlib.show.browse.browsed import BrowsedRun
@@ -52,7 +52,7 @@ def browsable_run(folder: Path, seed: int = 0) -> Path:
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = build_resnet("resnet18", len(CLASSES), 16)
+        network = build_network("resnet18", len(CLASSES), 16)
     torch.nn.init.normal_(network.fc.weight, std=0.05, generator=torch.Generator().manual_seed(seed))
     checkpoint = Checkpoint("resnet18", CLASSES, INPUT_SIZE, 16, epoch=0, valid_loss=1.0)
     save_checkpoint(network, checkpoint, checkpoint_path(folder / "models", "3 labels"))

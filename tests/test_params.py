@@ -81,7 +81,9 @@ def test_thesis_profile_has_the_numbers_of_the_thesis():
         ("data", "n_studies", 12.5),
         ("data", "no_finding_share", 1.0),
         ("data", "seed", None),
-        ("model", "architecture", "resnet101"),
+        ("model", "architecture", "../resnet18"),
+        ("model", "architecture", "timm/hub:a"),
+        ("model", "architecture", "ResNet18"),
         ("model", "output_stride", 8),
         ("training", "learning_rate", "1e-3"),  # a number must be a number where it can be one
         ("iou", "shares", [0.1, 0.1]),

@@ -5,7 +5,7 @@ from lazy_loader import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     submod_attrs={
-        "networks": ["build_resnet", "feature_map_shape", "normalise"],
+        "networks": ["build_network", "feature_map_shape", "normalise"],
         "training": ["positive_weights"],
     },
 )

@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import nn
 
-from cxrlib.model.networks import build_resnet
+from cxrlib.model.networks import build_network
 from cxrlib.model.weight_files import read_safetensors
 from cxrlib.runtime.distributed import rank
 from cxrlib.runtime.errors import Missing, Refusal
@@ -22,7 +22,7 @@ class Checkpoint:
     """What a stored model is, beside its weights.
 
     Attributes:
-        architecture, output_stride: as in `cxrlib.model.networks.build_resnet`.
+        architecture, output_stride: as in `cxrlib.model.networks.build_network`.
         classes: names of the outputs, in order.
         input_size: side of the network's input in pixels.
         epoch: the epoch after which the weights were stored, counted from 1; 0 before any training.
@@ -80,8 +80,10 @@ def load_checkpoint(path: Path, device: torch.device) -> tuple[nn.Module, Checkp
     except (ValueError, TypeError) as error:
         raise Refusal(f"{path}: its description is damaged ({error}); run notebook 02_training again") from None
     try:
-        network = build_resnet(checkpoint.architecture, len(checkpoint.classes), checkpoint.output_stride)
+        network = build_network(checkpoint.architecture, len(checkpoint.classes), checkpoint.output_stride)
         network.load_state_dict(state)
+    except Refusal as refusal:
+        raise Refusal(f"{path}: its network cannot be built: {refusal}") from None
     except (ValueError, RuntimeError):
         raise Refusal(
             f"{path}: the weights do not fit a {checkpoint.architecture} with {len(checkpoint.classes)} labels, which "

@@ -3,8 +3,29 @@
 import torch
 from torch import nn
 
+from cxrlib.model.weight_names import outline_of
+
 NO_LAYERS = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.AvgPool2d, nn.Dropout, nn.Identity)
 """Modules that add no features: the map before them is the one to explain."""
+
+
+AUTO = "auto"
+"""Stands for the last feature map where the name of a layer is asked for."""
+
+
+def chosen_layer(network: nn.Module, layer: str, size: int) -> str:
+    """`layer` itself, or where it is "auto" the last feature map of an image of `size` pixels with three channels.
+
+    Raises:
+        ValueError: as `last_feature_map`.
+
+    >>> network = nn.Sequential(nn.Conv2d(3, 8, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
+    >>> chosen_layer(network, "auto", 8), chosen_layer(network, "1", 8)
+    ('0', '1')
+    """
+    if layer != AUTO:
+        return layer
+    return last_feature_map(outline_of(network), torch.zeros(1, 3, size, size, device="meta"))
 
 
 def last_feature_map(network: nn.Module, images: torch.Tensor) -> str:

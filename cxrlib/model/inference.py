@@ -4,12 +4,13 @@ import copy
 import math
 
 import torch
-from torch import nn
+from torch import fx, nn
 from torch.fx.experimental.optimization import fuse
 
 from cxrlib.model.batches import StoredInputs, load_batches
+from cxrlib.model.feature_maps import chosen_layer
 from cxrlib.model.networks import device_of, normalise
-from cxrlib.model.pooling import split_at_pooling
+from cxrlib.model.pooling import ConvolutionTracer, split_at_pooling
 from cxrlib.runtime.memory import smaller_batches
 
 CHUNK_PIXELS = 8 * 224 * 224
@@ -32,29 +33,45 @@ class _Features(nn.Module):
         return torch.cat([self.extractor(part) for part in parts]).float()
 
 
-def inference_copy(network: nn.Module, layer: str = "layer4", dtype: torch.dtype = torch.float32) -> nn.Module:
+def inference_copy(
+    network: nn.Module, layer: str = "auto", dtype: torch.dtype = torch.float32, size: int = 224
+) -> nn.Module:
     """A copy that gives the same logits faster and whose `layer` can be explained, but that cannot be trained.
 
     A network with global average pooling and a linear layer after `layer` (every torchvision ResNet, DenseNet and
-    EfficientNet) becomes a `PooledNetwork`: batch norms are folded into convolutions, memory runs channels last and, on
-    a CPU, a few images are computed at a time. Any other is copied as it is. Fusing the additions and ReLUs into the
-    convolutions as well was measured and left out: it made ResNet50 at 224 px 4 to 10 % faster and ResNet18 at 72 px
-    1 to 3 % slower.
+    EfficientNet, and most of timm's) becomes a `PooledNetwork`: batch norms are folded into convolutions, memory runs
+    channels last and, on a CPU, a few images are computed at a time. Any other is copied as it is. Fusing the additions
+    and ReLUs into the convolutions as well was measured and left out: it made ResNet50 at 224 px 4 to 10 % faster and
+    ResNet18 at 72 px 1 to 3 % slower.
 
     Args:
         network: on its device.
-        layer: name of the module to explain.
+        layer: name of the module to explain; "auto" is the last feature map.
         dtype: number format of the features; torch.bfloat16 halves memory and doubles speed where a device has it.
             Pooling, logits and maps are always float32.
+        size: side of the network's input in pixels; "auto" looks at the feature maps of such an image.
+
+    >>> head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2)]
+    >>> inference_copy(nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU(), *head), size=64).layer
+    '1'
     """
     copied = copy.deepcopy(network).eval().requires_grad_(False).to(memory_format=torch.channels_last)
-    pooled = split_at_pooling(copied, layer)
+    pooled = split_at_pooling(copied, chosen_layer(copied, layer, size))
     if pooled is None:
         return copied
     on_cpu = device_of(network).type == "cpu"
-    extractor = fuse(pooled.features).to(dtype, memory_format=torch.channels_last)
+    extractor = _folded(pooled.features).to(dtype, memory_format=torch.channels_last)
     pooled.features = _Features(extractor, dtype, CHUNK_PIXELS if on_cpu else None)
     return pooled.requires_grad_(False)
+
+
+def _folded(features: nn.Module) -> nn.Module:
+    """The same with batch norms folded into the convolutions before them; as it is where torch.fx cannot trace it."""
+    try:
+        graph = ConvolutionTracer().trace(features)
+    except Exception:  # noqa: BLE001 - tracing runs the network's own code, which may raise anything
+        return features
+    return fuse(fx.GraphModule(features, graph), no_trace=True)
 
 
 @smaller_batches

@@ -1,64 +1,110 @@
-"""The classifier: a torchvision ResNet with a new head, and its input."""
-
-import copy
+"""The classifier: a network of torchvision, timm or torchxrayvision's form with a new head, and its input."""
 
 import numpy as np
 import torch
 from torch import nn
-from torchvision import models
 from torchvision.transforms import v2
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
+from cxrlib.model.architectures import IMAGENET, Normalisation, own_input, published_form
+from cxrlib.model.strides import drop_last_stride
+from cxrlib.model.weight_names import head_of, outline_of, replace_module
+from cxrlib.runtime.errors import Refusal
 
 
-IMAGENET_STD = (0.229, 0.224, 0.225)
+class OwnInput:
+    """Before the first layer of a network: what `normalise` made, in the normalisation of the network's own weights.
 
+        (g - mean) / std, where g in 0..1 is the channel after `denormalise`; for one channel, the mean of the three
 
-ARCHITECTURES = ("resnet18", "resnet34", "resnet50", "resnet50-xrv")
-"""What `build_resnet` is asked for; the choices of the parameter model.architecture."""
+    Such a network takes the same batches as any other. Hangs on the layer as a forward pre-hook, so that names of
+    layers and weights stay.
 
-
-class GreyConv2d(nn.Conv2d):
-    """The first convolution of a network that reads one channel in -1024..1024.
-
-        channel = (2 g - 1) * 1024, where g in 0..1 is the mean of the three channels after `denormalise`
-
-    Its input is what `normalise` makes, so that such a network takes the same batches as any other.
+    >>> first = nn.Identity()
+    >>> handle = first.register_forward_pre_hook(OwnInput(Normalisation((0.5,), (0.25,))))
+    >>> white = normalise(torch.tensor([[[[255]]]], dtype=torch.uint8))
+    >>> first(white).flatten().tolist()
+    [2.0]
     """
 
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Feature map of inputs (n, 3, h, w)."""
-        grey = denormalise(inputs).mean(1, keepdim=True)
-        return super().forward((2 * grey - 1) * 1024)
+    def __init__(self, own: Normalisation) -> None:
+        self.own = own
+
+    def __call__(self, _layer: nn.Module, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        """The input of the layer, (n, channels, h, w), from inputs (n, 3, h, w)."""
+        channels = denormalise(inputs[0])
+        if len(self.own.mean) == 1:
+            channels = channels.mean(1, keepdim=True)
+        mean, std = (channels.new_tensor(values).view(1, -1, 1, 1) for values in self.own)
+        return (channels - mean) / std
 
 
-def build_resnet(architecture: str, n_classes: int, output_stride: int = 32) -> nn.Module:
-    """A torchvision ResNet (He et al. 2015) without weights, its `fc` replaced by a linear layer of `n_classes` logits.
+def build_network(architecture: str, n_classes: int, output_stride: int = 32) -> nn.Module:
+    """A network of torchvision, timm or torchxrayvision's form without weights, with a head of `n_classes` logits.
 
     Args:
-        architecture: "resnet18", "resnet34", "resnet50", or "resnet50-xrv", torchxrayvision's with one input channel.
+        architecture: torchvision's name of a classifier, e.g. "resnet50" or "densenet121"; "timm/NAME" for timm's; or
+            "resnet50-xrv" and "densenet121-xrv", torchxrayvision's with one input channel.
         n_classes: number of labels.
-        output_stride: input pixels per cell of the last feature map. 16 drops the stride of the last block, so that
-            112 px give the 7x7 map that 224 px give at 32.
+        output_stride: input pixels per cell of the last feature map. 32 leaves the network as it is; 16 drops its last
+            stride, so that a ResNet makes of 112 px the 7x7 map that it makes of 224 px at 32.
 
     Returns:
-        In training mode; float32 (n, 3, h, w) to logits (n, n_classes).
+        In training mode; float32 (n, 3, h, w), as `normalise` makes them, to logits (n, n_classes).
 
     Raises:
-        ValueError: torchvision has no such architecture.
+        Refusal: there is no such network, it has no linear head, or its last stride cannot be dropped.
 
-    >>> build_resnet("resnet18", 7)(torch.zeros(2, 3, 64, 64)).shape
+    >>> build_network("resnet18", 7)(torch.zeros(2, 3, 64, 64)).shape
     torch.Size([2, 7])
     """
-    network = models.get_model(architecture.removesuffix("-xrv"), weights=None)
-    if architecture.endswith("-xrv"):
-        network.conv1 = GreyConv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
-    network.fc = nn.Linear(network.fc.in_features, n_classes)
+    network = published_form(architecture)
+    own, size = own_input(architecture)
+    head = head_of(network)
+    replace_module(network, head, nn.Linear(network.get_submodule(head).in_features, n_classes))
+    if own != IMAGENET:
+        for name in _readers(network, architecture, size):
+            if len(own.mean) == 1:
+                replace_module(network, name, _for_one_channel(network.get_submodule(name)))
+            network.get_submodule(name).register_forward_pre_hook(OwnInput(own))
     if output_stride == 16:
-        for module in network.layer4[0].modules():
-            if isinstance(module, nn.Conv2d):
-                module.stride = (1, 1)
+        drop_last_stride(network, architecture, size)
     return network
+
+
+def network_outline(architecture: str, n_classes: int, output_stride: int = 32) -> nn.Module:
+    """`build_network` with shapes and no values, on the meta device.
+
+    >>> network_outline("resnet18", 7).fc.weight.device
+    device(type='meta')
+    """
+    try:
+        with torch.device("meta"):
+            return build_network(architecture, n_classes, output_stride)
+    except (NotImplementedError, RuntimeError):  # the builder looks at values, as torchvision's RegNet does
+        return outline_of(build_network(architecture, n_classes, output_stride))
+
+
+def _readers(network: nn.Module, architecture: str, size: int) -> list[str]:
+    """Names of the innermost modules that take the network's images of `size` pixels themselves."""
+    outline, images, names = outline_of(network).eval(), torch.zeros(1, 3, size, size, device="meta"), []
+
+    def noting(name: str):
+        return lambda _module, inputs: names.append(name) if inputs and inputs[0] is images else None
+
+    for name, module in outline.named_modules():
+        module.register_forward_pre_hook(noting(name))
+    with torch.no_grad():
+        outline(images)
+    names = [name for name in names if name and not any(other.startswith(f"{name}.") for other in names)]
+    if not names:
+        raise Refusal(f"model.architecture: no layer of {architecture} takes the images as they are; choose another")
+    return names
+
+
+def _for_one_channel(convolution: nn.Conv2d) -> nn.Conv2d:
+    """A convolution like another one for images with one channel."""
+    same = {name: getattr(convolution, name) for name in ("kernel_size", "stride", "padding", "dilation")}
+    return nn.Conv2d(1, convolution.out_channels, **same, bias=convolution.bias is not None)
 
 
 def to_input(images: np.ndarray | torch.Tensor, size: int) -> torch.Tensor:
@@ -93,7 +139,7 @@ def normalise(images: torch.Tensor) -> torch.Tensor:
     array([2.249, 2.429, 2.64 ], dtype=float32)
     """
     scaled = v2.functional.to_dtype(images, torch.float32, scale=True).expand(-1, 3, -1, -1)
-    return v2.functional.normalize(scaled, list(IMAGENET_MEAN), list(IMAGENET_STD))
+    return v2.functional.normalize(scaled, list(IMAGENET.mean), list(IMAGENET.std))
 
 
 def denormalise(inputs: torch.Tensor) -> torch.Tensor:
@@ -108,7 +154,7 @@ def denormalise(inputs: torch.Tensor) -> torch.Tensor:
     >>> denormalise(normalise(torch.tensor([[[[51]]]], dtype=torch.uint8))).flatten().numpy().round(3)
     array([0.2, 0.2, 0.2], dtype=float32)
     """
-    mean, std = (inputs.new_tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    mean, std = (inputs.new_tensor(values).view(1, 3, 1, 1) for values in IMAGENET)
     return inputs * std + mean
 
 
@@ -127,16 +173,14 @@ def device_of(network: nn.Module) -> torch.device:
 def feature_map_shape(network: nn.Module, layer: str, size: int) -> tuple[int, ...]:
     """Shape (k, rows, columns) of what the module `layer` gives for an image of `size` pixels.
 
-    The network is in evaluation mode afterwards.
-
     Raises:
         AttributeError: the network has no such module.
 
-    >>> feature_map_shape(build_resnet("resnet18", 2), "layer4", 64)
+    >>> feature_map_shape(build_network("resnet18", 2), "layer4", 64)
     (512, 2, 2)
     """
-    copied, shapes = copy.deepcopy(network).eval(), []
-    copied.get_submodule(layer).register_forward_hook(lambda _, __, output: shapes.append(output.shape[1:]))
+    outline, shapes = outline_of(network).eval(), []
+    outline.get_submodule(layer).register_forward_hook(lambda _, __, output: shapes.append(output.shape[1:]))
     with torch.no_grad():
-        copied(torch.zeros(1, 3, size, size, device=device_of(network)))
+        outline(torch.zeros(1, 3, size, size, device="meta"))
     return tuple(shapes[0])

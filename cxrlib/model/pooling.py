@@ -62,7 +62,7 @@ def split_at_pooling(network: nn.Module, layer: str) -> PooledNetwork | None:
     True
     """
     try:
-        graph = _LeafTracer(layer).trace(network)
+        graph = ConvolutionTracer(layer).trace(network)
     except Exception:  # noqa: BLE001 - tracing runs the network's own code, which may raise anything
         return None
     modules = dict(network.named_modules())
@@ -81,15 +81,20 @@ def split_at_pooling(network: nn.Module, layer: str) -> PooledNetwork | None:
     return PooledNetwork(features, rectified, linear, layer)
 
 
-class _LeafTracer(fx.Tracer):
-    """Traces a network without looking into the module called `leaf`."""
+class ConvolutionTracer(fx.Tracer):
+    """Traces a network without looking into any convolution or batch norm, nor into the module called `leaf`.
 
-    def __init__(self, leaf: str) -> None:
+    timm's convolutions look at the shape of their input, which a traced input has not.
+    """
+
+    def __init__(self, leaf: str | None = None) -> None:
         super().__init__()
         self.leaf = leaf
 
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        return name == self.leaf or super().is_leaf_module(module, name)
+        """Whether the module becomes one step of the graph."""
+        own = isinstance(module, nn.Conv2d | nn.BatchNorm2d)
+        return own or name == self.leaf or super().is_leaf_module(module, name)
 
 
 def _following(graph: fx.Graph, layer: str) -> list[fx.Node]:
@@ -116,6 +121,8 @@ def _kind(node: fx.Node, modules: dict[str, nn.Module]) -> str:
         return "relu"
     if node.target is functional.adaptive_avg_pool2d and argument in (1, (1, 1), [1, 1]):
         return "pool"
+    if node.target is functional.dropout:
+        return "dropout"
     if name == "flatten" and argument == 1:
         return "flatten"
     if name == "mean" and not node.kwargs.get("keepdim") and _are_rows_and_columns(argument):

@@ -33,9 +33,29 @@ def head_of(network: nn.Module) -> str:
     return [name for name, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
 
 
+def replace_module(network: nn.Module, name: str, module: nn.Module) -> None:
+    """Put `module` into the place of the module called `name`.
+
+    >>> network = nn.Sequential(nn.ReLU())
+    >>> replace_module(network, "0", nn.SiLU())
+    >>> network[0]
+    SiLU()
+    """
+    parent, _, last = name.rpartition(".")
+    setattr(network.get_submodule(parent), last, module)
+
+
 def outline_of(network: nn.Module) -> nn.Module:
-    """A copy of the network with names and shapes but no values."""
-    return copy.deepcopy(network).to("meta")
+    """A copy of the network with names and shapes but no values, on the meta device.
+
+    >>> outline_of(nn.Linear(1000, 1000)).weight.device
+    device(type='meta')
+    """
+    outlines = {
+        id(value): nn.Parameter(value.detach().to("meta"), value.requires_grad) for value in network.parameters()
+    }
+    outlines |= {id(value): value.to("meta") for value in network.buffers()}
+    return copy.deepcopy(network, outlines)
 
 
 def fitting_names(outline: nn.Module, shapes: Shapes) -> dict[str, Names]:

@@ -1,4 +1,4 @@
-"""Weights from which training starts: torchvision's, those of a local file, or torchxrayvision's chest network."""
+"""Weights from which training starts: ImageNet's, those of a local file, or torchxrayvision's chest networks."""
 
 import re
 import warnings
@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from cxrlib.model.networks import ARCHITECTURES, build_resnet
-from cxrlib.model.published import CHEST_OUTPUTS, chest_file, imagenet_weights
+from cxrlib.model.architectures import TESTED
+from cxrlib.model.networks import network_outline
+from cxrlib.model.published import CHEST_OUTPUTS, chest_weights, imagenet_weights
 from cxrlib.model.weight_files import read_tensors, some_of
 from cxrlib.model.weight_names import (
     Names,
@@ -34,7 +35,7 @@ def load_weights(
     A warning says where names in the file had to be shortened, and what was left out then.
 
     Args:
-        network: as `cxrlib.model.networks.build_resnet` makes it.
+        network: as `cxrlib.model.networks.build_network` makes it.
         architecture: its name.
         weights: "imagenet", "torchxrayvision", or the path of a safetensors or PyTorch file.
         classes: of the network's head.
@@ -48,9 +49,10 @@ def load_weights(
     """
     if weights == "imagenet":
         path, tensors = imagenet_weights(architecture)
+    elif weights == "torchxrayvision":
+        path, tensors = chest_weights(architecture)
     else:
-        path = chest_file() if weights == "torchxrayvision" else Path(weights)
-        tensors = read_tensors(path)
+        path, tensors = Path(weights), read_tensors(Path(weights))
     state = _state_of(network, architecture, tensors, path)
     head = f"{head_of(network)}."
     own = {name: value for name, value in network.state_dict().items() if name.startswith(head)}
@@ -61,11 +63,11 @@ def load_weights(
     output_of = {(names or {}).get(output, output): position for position, output in enumerate(CHEST_OUTPUTS)}
     known = [name for name in classes if name in output_of]
     rows, outputs = [classes.index(name) for name in known], [output_of[name] for name in known]
-    if len(state.get("fc.weight", ())) != len(CHEST_OUTPUTS) or "fc.bias" not in state:
+    if len(state.get(f"{head}weight", ())) != len(CHEST_OUTPUTS) or f"{head}bias" not in state:
         raise Refusal(f"{path}: has not the {len(CHEST_OUTPUTS)} outputs of torchxrayvision's network; delete it")
     with torch.no_grad():
-        network.fc.weight[rows] = state["fc.weight"][outputs]
-        network.fc.bias[rows] = state["fc.bias"][outputs]
+        for name, value in network.get_submodule(head_of(network)).named_parameters():
+            value[rows] = state[head + name][outputs]
     return [name for name in classes if name not in output_of]
 
 
@@ -161,19 +163,18 @@ def _misfit(outline: nn.Module, architecture: str, shapes: Shapes) -> str:
     there, here = [name for name in shapes if name not in wanted], [name for name in wanted if name not in shapes]
     return (
         f"does not fit {architecture}: its tensors have other names ({some_of(there)}) than the network's "
-        f"({some_of(here)}); choose weights of {', '.join(ARCHITECTURES[:-1])} or {ARCHITECTURES[-1]}, or rename them"
+        f"({some_of(here)}); choose weights of {architecture}, or rename them"
     )
 
 
 def architecture_of(shapes: Shapes) -> str | None:
-    """The architecture whose weights have these names and shapes; None where it is none of this project's.
+    """The architecture whose weights have these names and shapes; None where it is none of `TESTED`.
 
-    >>> architecture_of({f"net.{name}": shape for name, shape in backbone_names(build_resnet("resnet34", 2)).items()})
+    >>> shapes = backbone_names(network_outline("resnet34", 2))
+    >>> architecture_of({f"net.{name}": shape for name, shape in shapes.items()})
     'resnet34'
     """
-    for name in ARCHITECTURES:
-        with torch.device("meta"):
-            outline = build_resnet(name, 2)
-        if fitting_names(outline, shapes):
+    for name in TESTED:
+        if fitting_names(network_outline(name, 2), shapes):
             return name
     return None

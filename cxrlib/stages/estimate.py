@@ -22,11 +22,38 @@ RENDERED_BYTES, RENDERED_SECONDS = 0.3e6, 0.05
 """Of one rendered study on one core."""
 
 
-GIGAFLOPS = {"resnet18": 1.8, "resnet34": 3.7, "resnet50": 4.1, "resnet50-xrv": 4.1}
-"""Of one forward pass at 224 px (torchvision)."""
+GIGAFLOPS = {
+    "resnet18": 1.81,
+    "resnet34": 3.66,
+    "resnet50": 4.09,
+    "resnet101": 7.80,
+    "densenet121": 2.83,
+    "efficientnet_b0": 0.38,
+    "vgg16": 15.47,
+    "convnext_tiny": 4.45,
+    "mobilenet_v3_large": 0.22,
+    "timm/tf_efficientnet_lite0": 0.38,
+    "resnet50-xrv": 4.01,
+    "densenet121-xrv": 2.75,
+}
+"""Multiplications and additions of one forward pass at 224 px, in pairs; a test counts them in the networks."""
 
 
-WEIGHT_BYTES = {"resnet18": 45e6, "resnet34": 85e6, "resnet50": 94e6, "resnet50-xrv": 94e6}
+WEIGHT_BYTES = {
+    "resnet18": 45e6,
+    "resnet34": 85e6,
+    "resnet50": 94e6,
+    "resnet101": 170e6,
+    "densenet121": 28e6,
+    "efficientnet_b0": 16e6,
+    "vgg16": 537e6,
+    "convnext_tiny": 111e6,
+    "mobilenet_v3_large": 17e6,
+    "timm/tf_efficientnet_lite0": 14e6,
+    "resnet50-xrv": 94e6,
+    "densenet121-xrv": 28e6,
+}
+"""Of a stored model; a test counts them too."""
 
 
 TRAINED_PER_SECOND = 20.0
@@ -52,16 +79,19 @@ def describe(params: Params, folder: Path, source: Source) -> list[str]:
         "rendered files": rendered * RENDERED_BYTES,
         f"images of {params.data.image_size} px": n_images * params.data.image_size**2,
         f"the network's input of {params.model.input_size} px": n_images * params.model.input_size**2,
-        "models": len(params.labels.experiments) * WEIGHT_BYTES[params.model.architecture],
+        "models": len(params.labels.experiments) * WEIGHT_BYTES.get(params.model.architecture, 0.0),
     }
     sizes = ", ".join(f"{size / 1e9:.1f} GB for {name}" for name, size in parts.items() if size >= 0.05e9)
     free = shutil.disk_usage(next(path for path in [folder, *folder.parents] if path.exists())).free
     preparation = n_images * per_image / params.compute.workers
+    known = params.model.architecture in GIGAFLOPS
+    networks = f"about {_rounded(_network_seconds(params, n_images))} on two CPU cores" if known else "not known"
+    without = "" if known else f"without the models of {params.model.architecture}, whose size is not known here; "
     return [
         f"reads {found}",
-        f"disk: {sum(parts.values()) / 1e9:.1f} GB ({sizes}); {free / 1e9:.0f} GB are free",
+        f"disk: {sum(parts.values()) / 1e9:.1f} GB ({sizes}); {without}{free / 1e9:.0f} GB are free",
         f"time to prepare the data: about {_rounded(preparation)} with {params.compute.workers} processes",
-        f"time of the networks: about {_rounded(_network_seconds(params, n_images))} on two CPU cores",
+        f"time of the networks: {networks}",
     ]
 
 

@@ -9,6 +9,7 @@ from cxrlib.data.cohort import Cohort, load_cohort
 from cxrlib.explain.batched import explain
 from cxrlib.explain.explanations import Explanations, join, load_explanations, save_explanations
 from cxrlib.model.checkpoint import checkpoint_path, load_checkpoint
+from cxrlib.model.feature_maps import AUTO, chosen_layer
 from cxrlib.model.inference import inference_copy
 from cxrlib.model.networks import feature_map_shape
 from cxrlib.params import Compute, Gradcam, Params
@@ -58,17 +59,17 @@ def explain_studies(
         work_on(path, identity)
     wait_for_all()
     network, checkpoint = load_checkpoint(model_path, use_device(compute.device, compute.threads, compute.precision))
-    require_feature_map(network, gradcam.layer, checkpoint.input_size)
+    layer = require_feature_map(network, gradcam.layer, checkpoint.input_size)
     inputs = network_inputs(cohort, image_ids, checkpoint.input_size)
-    network = inference_copy(network, gradcam.layer, inference_dtype(compute.precision))
+    network = inference_copy(network, layer, inference_dtype(compute.precision))
     work, starts = working_folder(path, identity), range(0, len(image_ids), SHARD)
     shards = [(work / f"{start:06}.npz", slice(start, start + SHARD)) for start in starts]
     for shard, rows in progress(shards[rank() :: world_size()], "Grad-CAM", "shard"):
         if not is_kept(shard, identity):
-            maps, probabilities = explain(network, inputs[rows], gradcam.layer, compute.batch_size)
+            maps, probabilities = explain(network, inputs[rows], layer, compute.batch_size)
             index = pd.Index(image_ids[rows], name="image_id")
             frame = pd.DataFrame(probabilities.numpy(), index, checkpoint.classes)
-            save_explanations(Explanations(frame, maps, checkpoint.input_size, identity, gradcam.layer), shard)
+            save_explanations(Explanations(frame, maps, checkpoint.input_size, identity, layer), shard)
     wait_for_all()
     explanations = join([load_explanations(shard) for shard, _ in shards])
     wait_for_all()
@@ -78,22 +79,33 @@ def explain_studies(
     return explanations
 
 
-def require_feature_map(network: nn.Module, layer: str, size: int) -> None:
-    """Refuse a layer whose maps show no place.
+def require_feature_map(network: nn.Module, layer: str, size: int) -> str:
+    """Refuse a layer whose maps show no place, and a network that cannot take the images.
 
     Args:
-        network: on its device; the meta device will do.
+        network: the meta device will do.
         layer: value of gradcam.layer.
         size: side of the network's input in pixels.
 
+    Returns:
+        Name of the layer: the last feature map where `layer` is "auto".
+
     Raises:
-        Refusal: the network has no such module, or its output is no feature map of at least two cells.
+        Refusal: the network has no such module, its output is no feature map of at least two cells, or the network
+            takes no image of this size.
     """
+    auto = f"{layer} " if layer == AUTO else ""
     try:
+        layer = chosen_layer(network, layer, size)
         shape = feature_map_shape(network, layer, size)
     except AttributeError:
         parts = ", ".join(name for name, _ in network.named_children())
         raise Refusal(f"gradcam.layer: the network has no module {layer!r}; choose one of its parts {parts}") from None
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise Refusal(f"model.input_size: the network takes no images of {size} px ({reason}); change it") from error
+    except ValueError as error:
+        raise Refusal(f"gradcam.layer: {auto}finds none, {error}; raise model.input_size") from error
     if len(shape) != 3:
         raise Refusal(f"gradcam.layer: {layer} gives {shape} numbers and no feature map; choose an earlier module")
     if shape[1] * shape[2] == 1:
@@ -101,6 +113,7 @@ def require_feature_map(network: nn.Module, layer: str, size: int) -> None:
             f"gradcam.layer: {layer} gives one cell for an image of {size} px, and its map would show no place; choose "
             "an earlier module, raise model.input_size, or lower model.output_stride"
         )
+    return layer
 
 
 def explain_test(params: Params, folder: Path) -> list[Path]:

@@ -21,7 +21,7 @@ def predict_split(
     network, checkpoint = load_checkpoint(checkpoint_path(folder, experiment), device)
     image_ids = cohort.of(split, checkpoint.classes)
     inputs = network_inputs(cohort, image_ids, checkpoint.input_size)
-    network = inference_copy(network, dtype=inference_dtype(compute.precision))
+    network = inference_copy(network, dtype=inference_dtype(compute.precision), size=checkpoint.input_size)
     probabilities = predict(network, inputs, compute.batch_size)
     labels = cohort.labels.loc[image_ids, checkpoint.classes]
     return labels, pd.DataFrame(probabilities.numpy(), labels.index, checkpoint.classes)

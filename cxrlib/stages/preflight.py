@@ -3,11 +3,9 @@
 from collections.abc import Container
 from pathlib import Path
 
-import torch
-
 from cxrlib.data.cohort import load_cohort
 from cxrlib.model.checkpoint import checkpoint_path
-from cxrlib.model.networks import build_resnet
+from cxrlib.model.networks import network_outline
 from cxrlib.params import ParameterError, Params
 from cxrlib.runtime.device import pick_device
 from cxrlib.runtime.errors import Missing
@@ -41,8 +39,7 @@ def check_before(params: Params, sections: Container[str]) -> None:
 
 def _check_network(params: Params) -> None:
     model, experiments = params.model, params.labels.experiments
-    with torch.device("meta"):  # shapes without values
-        network = build_resnet(model.architecture, 2, model.output_stride)
+    network = network_outline(model.architecture, 2, model.output_stride)
     require_feature_map(network, params.gradcam.layer, model.input_size)
     if model.weights is not None:
         for name in experiments if params.training.epochs == 0 else [params.labels.explained]:

@@ -14,7 +14,7 @@ from cxrlib.data.cohort import Cohort, load_cohort
 from cxrlib.data.labels import suite_names
 from cxrlib.model.batches import StoredInputs
 from cxrlib.model.checkpoint import Checkpoint, checkpoint_path, checkpoint_writer
-from cxrlib.model.networks import build_resnet
+from cxrlib.model.networks import build_network
 from cxrlib.model.published import weights_identity
 from cxrlib.model.training import Recipe, measure, train
 from cxrlib.model.weights import load_weights
@@ -107,7 +107,7 @@ def network_to_train(model: Model, weights: str | None, classes: list[str], epoc
     Raises:
         Refusal: nothing will be trained, and the weights have no output for some class.
     """
-    network = build_resnet(model.architecture, len(classes), model.output_stride)
+    network = build_network(model.architecture, len(classes), model.output_stride)
     untrained = classes
     if weights:
         untrained = load_weights(network, model.architecture, weights, classes, suite_names("torchxrayvision"))

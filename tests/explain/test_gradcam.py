@@ -8,7 +8,7 @@ from torchvision import models
 from cxrlib.explain.batched import explain
 from cxrlib.explain.gradcam import LayerError, channel_weights, gradcam, gradient_weights, weighted_sum
 from cxrlib.model.inference import inference_copy
-from cxrlib.model.networks import build_resnet, normalise
+from cxrlib.model.networks import build_network, normalise
 from cxrlib.model.pooling import PooledNetwork, split_at_pooling
 
 N_CLASSES = 4
@@ -17,7 +17,7 @@ N_CLASSES = 4
 @pytest.fixture(scope="module")
 def resnet():
     torch.manual_seed(0)
-    return build_resnet("resnet18", N_CLASSES).eval()
+    return build_network("resnet18", N_CLASSES).eval()
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +82,9 @@ def test_the_closed_form_equals_autograd_and_captum(inputs, name, layer, prepare
 @pytest.mark.parametrize(
     ("network", "layer"),
     [
-        (build_resnet("resnet18", 3), "layer3"),
-        (build_resnet("resnet18", 3), "layer4.1.conv2"),
-        (build_resnet("resnet18", 3), "missing"),
+        (build_network("resnet18", 3), "layer3"),
+        (build_network("resnet18", 3), "layer4.1.conv2"),
+        (build_network("resnet18", 3), "missing"),
         (models.vgg11(num_classes=3), "features"),
         (models.densenet121(num_classes=3), "features.denseblock4"),
     ],
@@ -140,7 +140,7 @@ def test_the_steps_on_paper():
 
 
 def test_classes_one_by_one_where_they_cannot_go_together(inputs, monkeypatch):
-    together = gradcam(build := build_resnet("resnet18", 3).eval(), inputs, "layer3")[0]
+    together = gradcam(build := build_network("resnet18", 3).eval(), inputs, "layer3")[0]
     take = torch.autograd.grad
 
     def refuse(*arguments, is_grads_batched=False, **options):

@@ -8,7 +8,7 @@ from torchvision import models
 from cxrlib.model import inference
 from cxrlib.model.batches import StoredInputs, load_batches
 from cxrlib.model.inference import inference_copy, predict
-from cxrlib.model.networks import build_resnet, normalise, to_input
+from cxrlib.model.networks import build_network, normalise, to_input
 from cxrlib.model.pooling import PooledNetwork
 
 CPU = torch.device("cpu")
@@ -49,13 +49,13 @@ def test_a_copy_gives_the_same_probabilities(name, layer):
 
 
 def test_batch_norms_of_a_resnet_are_folded_into_its_convolutions():
-    copied = inference_copy(with_statistics(build_resnet("resnet50", 3)))
+    copied = inference_copy(with_statistics(build_network("resnet50", 3)))
     operations = [type(module).__name__ for module in copied.features.modules()]
     assert operations.count("Conv2d") == 53 and "BatchNorm2d" not in operations
 
 
 def test_bfloat16_stays_close():
-    network, inputs = with_statistics(build_resnet("resnet18", 3)), torch.randn(2, 3, 64, 64)
+    network, inputs = with_statistics(build_network("resnet18", 3)), torch.randn(2, 3, 64, 64)
     half = inference_copy(network, dtype=torch.bfloat16)
     found = half(inputs)
     assert found.dtype == torch.float32
@@ -72,7 +72,7 @@ def test_a_batch_goes_through_a_cpu_in_chunks(monkeypatch):
 
 
 def test_probabilities_do_not_depend_on_the_batch(grey):
-    network, small = build_resnet("resnet18", 4).eval(), to_input(grey, 64)
+    network, small = build_network("resnet18", 4).eval(), to_input(grey, 64)
     expected = torch.cat([1 / (1 + (-network(normalise(image[None]))).exp()) for image in small]).detach()
     for batch_size in (1, 2, 8):
         torch.testing.assert_close(predict(network, small, batch_size), expected, atol=1e-5, rtol=1e-4)

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from torchvision import models, transforms
 
 from cxrlib.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from cxrlib.model.networks import build_resnet, denormalise, feature_map_shape, normalise, to_input
+from cxrlib.model.networks import build_network, denormalise, feature_map_shape, normalise, to_input
 from cxrlib.runtime.errors import Refusal
 
 CPU = torch.device("cpu")
@@ -27,7 +27,7 @@ def grey():
 
 @pytest.mark.parametrize("architecture", ["resnet18", "resnet34", "resnet50"])
 def test_only_the_head_differs_from_torchvisions(architecture):
-    network, original = build_resnet(architecture, 7), models.get_model(architecture, weights=None)
+    network, original = build_network(architecture, 7), models.get_model(architecture, weights=None)
     shapes = {name: value.shape for name, value in network.state_dict().items()}
     expected = {name: value.shape for name, value in original.state_dict().items()}
     width = original.fc.in_features
@@ -37,7 +37,7 @@ def test_only_the_head_differs_from_torchvisions(architecture):
 @pytest.mark.parametrize("architecture", ["resnet18", "resnet50"])
 @pytest.mark.parametrize(("stride", "side"), [(32, 224), (16, 112)])
 def test_both_strides_give_seven_by_seven_cells(architecture, stride, side):
-    network, shapes = build_resnet(architecture, 2, stride).eval(), []
+    network, shapes = build_network(architecture, 2, stride).eval(), []
     network.layer4.register_forward_hook(lambda *arguments: shapes.append(arguments[2].shape[1:]))
     with torch.inference_mode():
         assert network(torch.zeros(1, 3, side, side)).shape == (1, 2)
@@ -46,7 +46,7 @@ def test_both_strides_give_seven_by_seven_cells(architecture, stride, side):
 
 
 def test_asking_for_a_shape_leaves_the_network_as_it_was():
-    network = build_resnet("resnet18", 2)
+    network = build_network("resnet18", 2)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     assert feature_map_shape(network, "layer2", 64) == (128, 8, 8)
     assert network.training and not network.layer2._forward_hooks
@@ -54,7 +54,7 @@ def test_asking_for_a_shape_leaves_the_network_as_it_was():
 
 
 def test_a_checkpoint_comes_back_whole(tmp_path, inputs):
-    network = build_resnet("resnet18", 3, 16).to(memory_format=torch.channels_last)
+    network = build_network("resnet18", 3, 16).to(memory_format=torch.channels_last)
     network(inputs)  # moves the running statistics of batch norm, which must be stored too
     path = tmp_path / "models" / "best.safetensors"
     save_checkpoint(network, CHECKPOINT, path)
@@ -73,7 +73,7 @@ def test_missing_truncated_and_foreign_checkpoints_are_refused(tmp_path):
     path = tmp_path / "best.safetensors"
     with pytest.raises(Refusal, match="no such checkpoint; run notebook 02_training first"):
         load_checkpoint(path, CPU)
-    save_checkpoint(build_resnet("resnet18", 3), CHECKPOINT, path)
+    save_checkpoint(build_network("resnet18", 3), CHECKPOINT, path)
     for damaged in (path.read_bytes()[:-1000], path.read_bytes()[:20], b""):
         path.write_bytes(damaged)
         with pytest.raises(Refusal, match=r"best\.safetensors: not a readable safetensors file"):

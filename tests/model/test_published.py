@@ -8,8 +8,9 @@ from fixtures import without_counters
 from torchvision import models
 
 from cxrlib.model import published
-from cxrlib.model.networks import build_resnet
+from cxrlib.model.networks import build_network
 from cxrlib.model.published import imagenet_weights, weights_identity
+from cxrlib.model.weight_names import head_of
 from cxrlib.model.weights import load_weights
 from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import file_fingerprint
@@ -38,19 +39,27 @@ def put(tmp_path, monkeypatch):
 
 
 @NOT_THE_PUBLISHED
-@pytest.mark.parametrize(("architecture", "number"), [("resnet18", 102), ("resnet34", 182), ("resnet50", 267)])
+@pytest.mark.parametrize(
+    ("architecture", "number"),
+    [
+        *[("resnet18", 102), ("resnet34", 182), ("resnet50", 267), ("efficientnet_b0", 311)],
+        *[("mobilenet_v3_large", 266), ("densenet121", 606), ("googlenet", 305), ("regnet_y_400mf", 331)],
+    ],
+)
 def test_the_files_that_torchvision_publishes_load(put, architecture, number):
     torch.manual_seed(1)
-    state = without_counters(models.get_model(architecture, weights=None).state_dict())
+    quick = {"init_weights": False} if architecture == "googlenet" else {}  # its two further outputs are published too
+    state = without_counters(models.get_model(architecture, weights=None, **quick).state_dict())
     assert len(state) == number
     put(architecture, state)
-    network = build_resnet(architecture, 3)
-    head, random = network.fc.weight.clone(), torch.get_rng_state()
+    network = build_network(architecture, 3)
+    head, before = head_of(network), without_counters(network.state_dict())
+    random = torch.get_rng_state()
     assert load_weights(network, architecture, "imagenet", CLASSES) == CLASSES
-    assert torch.equal(network.fc.weight, head)
     assert torch.equal(torch.get_rng_state(), random)  # what follows draws as without these weights
     loaded = network.state_dict()
-    assert all(torch.equal(loaded[name], value) for name, value in state.items() if not name.startswith("fc."))
+    expected = {name: (before if name.startswith(head) else state)[name] for name in before}
+    assert all(torch.equal(loaded[name], value) for name, value in expected.items())
     assert {int(value) for name, value in loaded.items() if name.endswith("num_batches_tracked")} == {0}
 
 
@@ -76,7 +85,7 @@ def test_offline(put, tmp_path, monkeypatch, error):
         r"model\.weights: https://.*resnet50.* could not be downloaded.*put it at .*hub/checkpoints/resnet50.*or train"
     )
     with pytest.raises(Refusal, match=message):
-        load_weights(build_resnet("resnet50", 3), "resnet50", "imagenet", CLASSES)
+        load_weights(build_network("resnet50", 3), "resnet50", "imagenet", CLASSES)
 
 
 def test_a_download_is_checked_and_a_file_that_is_there_is_used_with_a_word(put, monkeypatch):
@@ -112,7 +121,7 @@ def test_another_file_in_its_place_is_refused_and_runs_nothing(put, tmp_path, mo
     monkeypatch.chdir(tmp_path)
     put("resnet18", value)
     with pytest.raises(Refusal, match=rf"resnet18-f37072fd\.pth: {message}"):
-        load_weights(build_resnet("resnet18", 3), "resnet18", "imagenet", CLASSES)
+        load_weights(build_network("resnet18", 3), "resnet18", "imagenet", CLASSES)
     assert not (tmp_path / "ran").exists()
 
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from cxrlib.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from cxrlib.model.networks import build_resnet
+from cxrlib.model.networks import build_network
 from cxrlib.runtime.errors import Refusal
 
 CPU = torch.device("cpu")
@@ -27,7 +27,7 @@ def about(**changes):
 
 
 def cut(path):
-    save_checkpoint(build_resnet("resnet18", 2), about(), path)
+    save_checkpoint(build_network("resnet18", 2), about(), path)
     path.write_bytes(path.read_bytes()[:-1000])
 
 
@@ -49,9 +49,12 @@ def described(text):
         (described(None), "no description"),
         (described("{"), "its description is damaged"),
         (described('{"architecture": "resnet18"}'), "its description is damaged"),
-        (lambda path: save_checkpoint(build_resnet("resnet34", 2), about(), path), "do not fit a "),
-        (lambda path: save_checkpoint(build_resnet("resnet18", 3), about(), path), "do not fit a "),
-        (lambda path: save_checkpoint(build_resnet("resnet18", 2), about(architecture="vgg"), path), "do not fit a "),
+        (lambda path: save_checkpoint(build_network("resnet34", 2), about(), path), "do not fit a "),
+        (lambda path: save_checkpoint(build_network("resnet18", 3), about(), path), "do not fit a "),
+        (
+            lambda path: save_checkpoint(build_network("resnet18", 2), about(architecture="vgg"), path),
+            "no network 'vgg'; did",
+        ),
     ],
     ids=[
         "absent",

@@ -5,7 +5,7 @@ from fixtures import SmallNet
 from torch import nn
 
 from cxrlib.model.checkpoint import Checkpoint, checkpoint_writer, load_checkpoint
-from cxrlib.model.networks import build_resnet, normalise
+from cxrlib.model.networks import build_network, normalise
 from cxrlib.model.training import evaluate, positive_weights, train
 from cxrlib.params import Training
 from cxrlib.runtime.device import pick_device, seed_everything
@@ -162,7 +162,7 @@ def test_only_a_lower_validation_loss_is_kept(monkeypatch):
 
 def test_the_checkpoint_with_the_lowest_validation_loss_is_kept(tmp_path):
     seed_everything(0)
-    network, best = build_resnet("resnet18", 2), tmp_path / "best.safetensors"
+    network, best = build_network("resnet18", 2), tmp_path / "best.safetensors"
     write, kept = checkpoint_writer(network, Checkpoint("resnet18", ["A", "B"], 16, 32), best), []
     valid = toy(8, seed=1)
     params = with_(epochs=6, learning_rate=0.02)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torchvision import models
 
-from cxrlib.model.networks import build_resnet
+from cxrlib.model.networks import build_network
 from cxrlib.model.weight_names import fitting_names, head_of, outline_of
 
 
@@ -26,14 +26,14 @@ def renamed(change, shapes):
 
 @pytest.fixture(scope="module")
 def resnet18():
-    return outline_of(build_resnet("resnet18", 3))
+    return outline_of(build_network("resnet18", 3))
 
 
 @pytest.mark.parametrize(("name", "number"), [("resnet18", 102), ("resnet34", 182), ("resnet50", 267)])
 def test_the_published_files_fit(name, number):
     shapes = published(name)
     assert len(shapes) == number  # as counted in the files
-    assert fitting_names(outline_of(build_resnet(name, 3)), shapes) == {"": {name: name for name in shapes}}
+    assert fitting_names(outline_of(build_network(name, 3)), shapes) == {"": {name: name for name in shapes}}
 
 
 @pytest.mark.parametrize(

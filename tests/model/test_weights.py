@@ -1,4 +1,3 @@
-from typing import get_args
 from urllib.error import URLError
 
 import numpy as np
@@ -12,12 +11,12 @@ from cxrlib.data.labels import suite_names
 from cxrlib.model import published
 from cxrlib.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from cxrlib.model.inference import inference_copy
-from cxrlib.model.networks import ARCHITECTURES, build_resnet, normalise
+from cxrlib.model.networks import build_network, normalise
 from cxrlib.model.pooling import pooled_at
-from cxrlib.model.published import CHEST_OUTPUTS, CHEST_URL, weights_identity
+from cxrlib.model.published import CHEST_FILES, CHEST_OUTPUTS, CHEST_URL, weights_identity
 from cxrlib.model.weight_files import read_tensors
 from cxrlib.model.weights import load_weights, usable
-from cxrlib.params import Model, ParameterError, check_params, load_params
+from cxrlib.params import ParameterError, check_params, load_params
 from cxrlib.runtime.errors import Refusal
 
 CLASSES = ["A", "B", "C"]
@@ -37,14 +36,14 @@ def resnet18_state():
 def test_a_path_is_taken_as_given(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     save_file(resnet18_state(), "own.safetensors")
-    assert load_weights(build_resnet("resnet18", 3), "resnet18", "own.safetensors", CLASSES) == CLASSES
+    assert load_weights(build_network("resnet18", 3), "resnet18", "own.safetensors", CLASSES) == CLASSES
 
 
 @pytest.mark.parametrize("path", ["absent.safetensors", "x" * 300, "a\0b", "timm/resnet50.a1_in1k", "ImageNet"])
 def test_a_path_without_a_file_is_refused(path):
     assert weights_identity(path, "resnet18") == path
     with pytest.raises(Refusal, match=f"{path}: (no such file|not readable)"):
-        load_weights(build_resnet("resnet18", 3), "resnet18", path, CLASSES)
+        load_weights(build_network("resnet18", 3), "resnet18", path, CLASSES)
 
 
 # a local file
@@ -66,7 +65,7 @@ def test_a_local_file_gives_the_same_features(tmp_path, inputs, name, write):
     original = models.resnet18(weights=None)
     original(inputs)  # moves the running statistics of batch norm
     write(original.eval().state_dict(), tmp_path / name)
-    network = build_resnet("resnet18", 3)
+    network = build_network("resnet18", 3)
     assert load_weights(network, "resnet18", str(tmp_path / name), CLASSES) == CLASSES
     network.eval()
     network.fc = original.fc = torch.nn.Identity()
@@ -78,7 +77,7 @@ def prefixed(prefix, state):
 
 
 def load_resnet18(path):
-    network = build_resnet("resnet18", 3)
+    network = build_network("resnet18", 3)
     assert load_weights(network, "resnet18", str(path), CLASSES) == CLASSES
     return network
 
@@ -196,18 +195,14 @@ def shapes_file(network, path):
     save_file({name: torch.zeros_like(value) for name, value in network.state_dict().items()}, path)
 
 
-def test_the_architectures_are_the_parameter_s_choices():
-    assert get_args(Model.model_fields["architecture"].annotation) == ARCHITECTURES
-
-
 @pytest.mark.parametrize(
     ("stored", "wanted"), [("resnet34", "resnet18"), ("resnet18", "resnet34"), ("resnet50-xrv", "resnet50")]
 )
 def test_weights_of_another_architecture_are_refused_with_its_name(tmp_path, stored, wanted):
-    shapes_file(build_resnet(stored, 18), tmp_path / "a.safetensors")
+    shapes_file(build_network(stored, 18), tmp_path / "a.safetensors")
     message = f"a.safetensors holds weights of {stored}, not of {wanted}: --set model.architecture={stored}"
     with pytest.raises(Refusal, match=message):
-        load_weights(build_resnet(wanted, 3), wanted, str(tmp_path / "a.safetensors"), CLASSES)
+        load_weights(build_network(wanted, 3), wanted, str(tmp_path / "a.safetensors"), CLASSES)
 
 
 @pytest.mark.parametrize(
@@ -251,7 +246,7 @@ def chest_network(chest_folder, monkeypatch):
     monkeypatch.setattr(published, "CHEST_FOLDER", chest_folder)
     classes = ["Nodule/Mass", "No finding", "Pleural effusion"]
     torch.manual_seed(3)
-    network = build_resnet("resnet50-xrv", 3)
+    network = build_network("resnet50-xrv", 3)
     head = network.fc.weight.clone()
     assert load_weights(network, "resnet50-xrv", "torchxrayvision", classes, suite_names("torchxrayvision")) == [
         "No finding"
@@ -280,7 +275,7 @@ def test_chest_network_gives_the_logits_of_torchxrayvision(chest_network, chest_
 
 def test_without_other_names_the_head_follows_torchxrayvisions_own(chest_folder, monkeypatch):
     monkeypatch.setattr(published, "CHEST_FOLDER", chest_folder)
-    network = build_resnet("resnet50-xrv", 2)
+    network = build_network("resnet50-xrv", 2)
     assert load_weights(network, "resnet50-xrv", "torchxrayvision", ["Nodule/Mass", "Effusion"]) == ["Nodule/Mass"]
     state = read_tensors(chest_folder / CHEST_FILE)
     assert torch.equal(network.fc.weight[1], state["fc.weight"][CHEST_OUTPUTS.index("Effusion")])
@@ -293,6 +288,36 @@ def test_chest_checkpoint_comes_back(chest_network, tmp_path, inputs):
     torch.testing.assert_close(loaded(inputs), chest_network(inputs), rtol=1e-4, atol=1e-5)
 
 
+# torchxrayvision's DenseNet, whose file its own loader makes
+
+
+def test_chest_densenet_gives_the_logits_of_torchxrayvision(tmp_path, monkeypatch):
+    xrv = pytest.importorskip("torchxrayvision")
+    monkeypatch.setattr(published, "CHEST_FOLDER", tmp_path)
+    assert xrv.models.model_urls["densenet121-res224-all"]["labels"] == CHEST_OUTPUTS
+    torch.manual_seed(2)
+    theirs = xrv.models.DenseNet(num_classes=18).eval()
+    theirs.features.conv0.weight.data /= 1024
+    thresholds = {"op_threshs": torch.zeros(18)}  # as in the file that the command makes
+    torch.save(theirs.state_dict() | thresholds, tmp_path / CHEST_FILES["densenet121-xrv"])
+    network = build_network("densenet121-xrv", 3)
+    untrained = load_weights(network, "densenet121-xrv", "torchxrayvision", ["Hernia", "No finding", "Effusion"])
+    assert untrained == ["No finding"]
+    images = np.random.default_rng(0).integers(0, 256, (2, 224, 224)).astype(np.uint8)
+    scaled = torch.from_numpy(np.stack([xrv.utils.normalize(image, 255) for image in images]))[:, None]
+    with torch.inference_mode():
+        expected = theirs(scaled)[:, [CHEST_OUTPUTS.index("Hernia"), CHEST_OUTPUTS.index("Effusion")]]
+        found = network.eval()(normalise(torch.from_numpy(images)[:, None]))[:, [0, 2]]
+    assert expected.std() > 1e-3
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_without_the_file_of_the_densenet_the_command_that_makes_it_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(published, "CHEST_FOLDER", tmp_path)
+    with pytest.raises(Refusal, match=r"its own loader makes the file: python -c .*DenseNet.*densenet121-res224-all"):
+        load_weights(build_network("densenet121-xrv", 3), "densenet121-xrv", "torchxrayvision", CLASSES)
+
+
 def test_chest_weights_offline_say_where_to_put_the_file(tmp_path, monkeypatch):
     monkeypatch.setattr(published, "CHEST_FOLDER", tmp_path / "models_data")
 
@@ -301,15 +326,15 @@ def test_chest_weights_offline_say_where_to_put_the_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
     with pytest.raises(Refusal, match=f"could not be downloaded .*put it at .*models_data/{CHEST_FILE}"):
-        load_weights(build_resnet("resnet50-xrv", 3), "resnet50-xrv", "torchxrayvision", CLASSES)
+        load_weights(build_network("resnet50-xrv", 3), "resnet50-xrv", "torchxrayvision", CLASSES)
     assert not list((tmp_path / "models_data").iterdir())
 
 
 def test_another_network_in_the_place_of_torchxrayvision_s_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(published, "CHEST_FOLDER", tmp_path)
-    torch.save(build_resnet("resnet50-xrv", 5).state_dict(), tmp_path / CHEST_FILE)
+    torch.save(build_network("resnet50-xrv", 5).state_dict(), tmp_path / CHEST_FILE)
     with pytest.raises(Refusal, match=f"{CHEST_FILE}: has not the 18 outputs of torchxrayvision's network; delete it"):
-        load_weights(build_resnet("resnet50-xrv", 3), "resnet50-xrv", "torchxrayvision", CLASSES)
+        load_weights(build_network("resnet50-xrv", 3), "resnet50-xrv", "torchxrayvision", CLASSES)
 
 
 @pytest.mark.parametrize(("weights", "architecture"), [("torchxrayvision", "resnet50"), ("imagenet", "resnet50-xrv")])

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from cxrlib.data.cohort import load_cohort
-from cxrlib.model.networks import build_resnet
+from cxrlib.model.networks import build_network
 from cxrlib.model.training import Recipe, train
 from cxrlib.params import load_params
 from cxrlib.runtime.distributed import join_processes, leave_processes, rank, world_size
@@ -24,7 +24,7 @@ class InDouble(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.resnet = build_resnet("resnet18", 3, output_stride=16).double()
+        self.resnet = build_network("resnet18", 3, output_stride=16).double()
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         return self.resnet(inputs.double())

@@ -1,6 +1,9 @@
 import pytest
+import torch
 from fixtures import annotation_rows, kaggle_folder
 
+from cxrlib.model.architectures import TESTED
+from cxrlib.model.networks import network_outline
 from cxrlib.params import load_params
 from cxrlib.runtime.errors import Refusal
 from cxrlib.stages import estimate
@@ -29,6 +32,25 @@ def test_disk_and_time_follow_from_the_number_of_images(tmp_path, monkeypatch):
     assert "about 50 min with 4 processes" in preparation  # 15,000 x 0.8 s / 4
     hours = int(networks.split("about ")[1].split(" h")[0])
     assert 50 <= hours <= 70  # 80 epochs of 12,000 images at 4.6 images/s, and the explanations
+
+
+@pytest.mark.parametrize("architecture", TESTED)
+def test_what_a_network_costs_is_what_its_layers_hold_and_compute(architecture):
+    network, pairs = network_outline(architecture, 7).eval(), []
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
+            module.register_forward_hook(lambda layer, _, out: pairs.append(out.numel() * layer.weight[0].numel()))
+    network(torch.zeros(1, 3, 224, 224, device="meta"))
+    assert sum(pairs) / 1e9 == pytest.approx(estimate.GIGAFLOPS[architecture], abs=0.006)
+    numbers = sum(parameter.numel() for parameter in network.parameters())
+    assert 4 * numbers == pytest.approx(estimate.WEIGHT_BYTES[architecture], abs=0.6e6)
+
+
+def test_what_is_not_known_of_a_network_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(estimate, "_look", lambda source, data: (100, "100 images", 0.8, 0))
+    _, disk, _, networks = describe(load_params("thesis", ["model.architecture=resnet152"]), tmp_path, None)
+    assert "; without the models of resnet152, whose size is not known here; " in disk
+    assert networks == "time of the networks: not known"
 
 
 def test_the_demo_is_drawn_but_not_rendered(tmp_path):

@@ -44,7 +44,23 @@ def test_a_real_data_set_passes_without_a_look_at_its_images(root):
         (["gradcam.layer=nonsense"], "gradcam.layer: the network has no module 'nonsense'; .* layer4, avgpool, fc"),
         (["gradcam.layer=fc"], "gradcam.layer: fc gives .* no feature map"),
         (["gradcam.layer=avgpool"], "gradcam.layer: avgpool gives one cell"),
-        (["model.input_size=32", "model.output_stride=32"], "layer4 gives one cell for an image of 32 px"),
+        (
+            ["model.input_size=32", "model.output_stride=32", "gradcam.layer=layer4"],
+            "layer4 gives one cell for an image of 32 px",
+        ),
+        (["model.architecture=resnet19"], "model.architecture: no network 'resnet19'; did you mean resnet18, "),
+        (
+            ["model.architecture=tf_efficientnet_lite0"],
+            "no network 'tf_efficientnet_lite0'; did you mean timm/tf_efficientnet_lite0, ",
+        ),
+        (["model.architecture=timm/resnet18.x"], "timm does not build timm/resnet18.x .*Invalid pretrained tag"),
+        (["model.architecture=squeezenet1_1"], "squeezenet1_1 does not end in one linear layer"),
+        (["model.architecture=timm/deit_tiny_distilled_patch16_224"], "distilled_patch16_224 does not end in one lin"),
+        (["model.architecture=convnext_tiny"], "model.output_stride: the last stride of convnext_tiny is not that of"),
+        (
+            ["model.architecture=vit_b_16", "model.output_stride=32"],
+            r"model.input_size: the network takes no images of 48 px \(Wrong image height! Expected 224",
+        ),
         (["compute.device=mps"], "compute.device: mps is not available"),
         (["model.weights=/nowhere"], "/nowhere"),
         (["transfer.run=/nowhere"], "transfer.run: /nowhere/data holds no cohort"),
@@ -75,7 +91,7 @@ def test_weights_that_bring_no_output_are_refused_where_nothing_is_trained(tmp_p
 
 def test_only_what_the_notebooks_declare_is_looked_at(monkeypatch):
     wrong = load_params("thesis", ["data.root=/nowhere", "gradcam.layer=fc", "compute.device=mps"])
-    monkeypatch.setattr(preflight, "build_resnet", lambda *_: pytest.fail("looked at the network"))
+    monkeypatch.setattr(preflight, "network_outline", lambda *_: pytest.fail("looked at the network"))
     check_before(wrong, {"iou", "bootstrap"})
 
 
