@@ -125,7 +125,7 @@ def ruled_gradients(
 def _refusal(rule: Rule, unruled: dict[str, list[str]]) -> str:
     """One line from operation -> modules."""
     described = []
-    for operation, modules in unruled.items():
+    for operation, modules in sorted(unruled.items(), key=lambda item: not item[1]):  # those in modules first
         more = f" and {len(modules) - 2} more" if len(modules) > 2 else ""
         described.append(f"{operation} ({', '.join(modules[:2]) or 'a function, in no module of its own'}{more})")
     return (
