@@ -3,7 +3,7 @@
 import torch
 from torchvision.models import resnet18, resnet50
 
-from cxrlib.model.networks import normalise
+from cxrlib.model.networks import build_network, normalise
 from cxrlib.show.figures.smoothgrad_figures import taxonomy
 from cxrlib.show.figures.training_figures import block_layers, dot_product, first_dot_product, residual_block
 
@@ -42,3 +42,10 @@ def test_the_first_dot_product_is_a_value_of_the_networks_first_convolution():
     network.conv1.stride, network.conv1.padding = 1, 0  # then place 12 of 25 is the middle of 31 pixels
     value = network.conv1(normalise(image))[0, 0, 12, 12].item()
     assert f"{value:.3f}" in texts(first_dot_product(network, image))
+
+
+def test_the_first_dot_product_is_of_what_the_first_convolution_of_any_network_reads():
+    network = build_network("timm/tf_efficientnet_lite0", 2).eval()
+    white = torch.full((1, 1, 33, 33), 255, dtype=torch.uint8)
+    value = network.conv_stem.weight[0, 0].sum().item()  # white is 1 in the normalisation of its weights
+    assert f"{value:.3f}" in texts(first_dot_product(network, white))

@@ -200,7 +200,7 @@ def test_other_code_trains_again_to_the_same_bytes(cohort, tmp_path, monkeypatch
 def test_the_names_of_published_outputs_count_where_they_are_used(cohort, tmp_path, monkeypatch):
     path = chest_weights(tmp_path / "chest")
     monkeypatch.setattr(published, "CHEST_FOLDER", path.parent)
-    params = load_params("smoke")
+    params = load_params("smoke", ["model.architecture=resnet50-xrv"])
 
     def identities():
         models = [params.model.model_copy(update={"weights": name}) for name in (None, "torchxrayvision")]

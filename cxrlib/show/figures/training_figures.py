@@ -108,14 +108,19 @@ def _is_last(block: nn.Module, name: str) -> bool:
 
 
 def first_dot_product(network: nn.Module, images: torch.Tensor) -> Figure:
-    """Figure 3: `dot_product` of a ResNet's first filter and the centre of an image, both in their first channel.
+    """Figure 3: `dot_product` of a network's first filter and the centre of an image, both in their first channel.
 
     Args:
-        network: a ResNet, on any device.
+        network: in evaluation mode, on any device.
         images: uint8 (1, 1, size, size) in the network's frame.
     """
-    kernel = network.conv1.weight[0, 0].detach().cpu()
-    image = normalise(images)[0, 0]
+    first = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
+    read: list[torch.Tensor] = []
+    hook = first.register_forward_hook(lambda _module, inputs, _output: read.append(inputs[0]))
+    with torch.no_grad():
+        network(normalise(images).to(first.weight.device))
+    hook.remove()
+    kernel, image = first.weight[0, 0].detach().cpu(), read[0][0, 0].cpu()
     start = (len(image) - len(kernel)) // 2
     middle = slice(start, start + len(kernel))
     return dot_product(image[middle, middle].numpy(), kernel.numpy())
