@@ -22,6 +22,7 @@ HEALTHY = 10_606
 SETTINGS = [
     "data.source=demo",
     "data.root=null",
+    "data.root=null",
     f"labels.experiments={ {'7 labels': THESIS_LABELS['7 labels']} }",
     "model.weights=null",
     "compute.batch_size=256",

@@ -104,6 +104,8 @@ class Data(Section):
     def _root_is_given(self) -> "Data":
         if self.source != "demo" and not self.root:
             raise ValueError(f"source {self.source} needs data.root, the folder of the data set")
+        if self.source == "demo" and self.root is not None:
+            raise ValueError(f"data.root is {self.root[:80]!r}, but source demo reads none; set data.source as well")
         if self.valid_share + self.test_share >= 1:
             raise ValueError("valid_share + test_share must stay below 1, training needs the rest")
         return self

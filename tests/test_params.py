@@ -137,6 +137,11 @@ def test_real_data_need_a_root(values, source):
     assert "data.root" in refusal(values)
 
 
+def test_a_root_without_its_source_is_refused(values):
+    values["data"]["root"] = "/data/ours"
+    assert "data.root is '/data/ours', but source demo reads none; set data.source as well" in refusal(values)
+
+
 def test_shares_must_leave_something_to_train_on(values):
     values["data"] |= {"valid_share": 0.5, "test_share": 0.5}
     message = refusal(values)
@@ -199,7 +204,8 @@ def test_overrides_of_every_type():
 )
 def test_a_value_is_read_for_its_parameter(override, value):
     section, _, name = override.partition("=")[0].partition(".")
-    found = getattr(getattr(load_params("smoke", [override]), section), name)
+    source = ["data.source=folder"] if name == "root" and value is not None else []
+    found = getattr(getattr(load_params("smoke", [*source, override]), section), name)
     assert (found, type(found)) == (value, type(value))
 
 
@@ -266,7 +272,9 @@ def test_a_kernel_as_wide_as_the_input_is_blurred():
 
 def test_a_relative_path_counts_from_the_folder_and_names_are_no_paths(monkeypatch):
     monkeypatch.setenv("HOME", "/home/somebody")
-    params = load_params("smoke", ["data.root=x-rays", "model.weights=imagenet", "transfer.run=~/outputs/a"])
+    params = load_params(
+        "smoke", ["data.source=folder", "data.root=x-rays", "model.weights=imagenet", "transfer.run=~/outputs/a"]
+    )
     found = with_absolute_paths(params, Path("/here"))
     assert (found.data.root, found.model.weights) == ("/here/x-rays", "imagenet")
     assert found.transfer.run == "/home/somebody/outputs/a"

@@ -6,7 +6,7 @@ from torch import nn
 
 from cxrlib.explain.cam import NoClosedForm, cam, gradcam_maps, gradcam_plus_plus, hirescam, layercam, xgradcam
 from cxrlib.explain.gradcam import LayerError
-from cxrlib.model.networks import build_resnet
+from cxrlib.model.networks import build_network
 from cxrlib.model.pooling import split_at_pooling
 
 BY_GRADIENT = [gradcam_maps, gradcam_plus_plus, layercam, hirescam, xgradcam]
@@ -49,7 +49,7 @@ def radiographs():
 @pytest.fixture(scope="module")
 def resnet():
     torch.manual_seed(0)
-    return build_resnet("resnet18", 4).eval()
+    return build_network("resnet18", 4).eval()
 
 
 def by_hand(method, a, g):

@@ -7,7 +7,7 @@ from torchvision import models
 
 from cxrlib.explain.class_gradients import NoGradient, class_gradients
 from cxrlib.explain.gradients import input_gradients, input_x_gradient, smooth_gradient, vanilla_gradient
-from cxrlib.model.networks import build_resnet
+from cxrlib.model.networks import build_network
 
 SAMPLES = 7
 
@@ -25,7 +25,7 @@ def images():
 @pytest.fixture(scope="module")
 def resnet():
     torch.manual_seed(0)
-    return build_resnet("resnet18", 4).eval()
+    return build_network("resnet18", 4).eval()
 
 
 def noisy_copies(image, level, seed):

@@ -13,7 +13,7 @@ from cxrlib.explain.gradients import input_gradients, vanilla_gradient
 from cxrlib.explain.guided import deconvnet, guided_backprop, guided_gradcam
 from cxrlib.explain.relu_rules import UnruledActivation, rule_relus, unruled_operations
 from cxrlib.model.inference import inference_copy
-from cxrlib.model.networks import build_resnet
+from cxrlib.model.networks import build_network
 
 CAPTUM = {"guided": GuidedBackprop, "deconvnet": Deconvolution}
 OURS = {"guided": guided_backprop, "deconvnet": deconvnet}
@@ -101,7 +101,7 @@ def test_every_way_to_write_a_relu_follows_the_rule(relu, rule, images):
 @pytest.mark.filterwarnings("ignore:Setting (backward|forward)")
 def test_residual_blocks_with_reused_in_place_relus_equal_captums(rule):
     torch.manual_seed(0)
-    network = build_resnet("resnet18", 3).eval()
+    network = build_network("resnet18", 3).eval()
     images = torch.randn(2, 3, 64, 64)
     expected = captums(distinct_resnet(network), images, rule, 3)
     assert_same_maps(ruled(network, images, rule), expected)
@@ -121,7 +121,7 @@ def test_guided_gradcam_equals_captums(images):
 @pytest.mark.parametrize("method", OURS.values())
 def test_the_copy_that_infers_fast_is_explained_like_its_network(method):
     torch.manual_seed(0)
-    network, images = build_resnet("resnet18", 3).eval(), torch.randn(2, 3, 64, 64)
+    network, images = build_network("resnet18", 3).eval(), torch.randn(2, 3, 64, 64)
     expected = method(network, images)
     found = method(inference_copy(network), images)
     torch.testing.assert_close(found, expected, atol=1e-4 * float(expected.max()), rtol=1e-3)

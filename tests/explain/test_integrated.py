@@ -7,7 +7,7 @@ from fixtures import SmallNet, assert_same_maps
 from torch import nn
 
 from cxrlib.explain.integrated import COMPLETE, baseline_images, completeness_gaps, integrated_gradients
-from cxrlib.model.networks import build_resnet
+from cxrlib.model.networks import build_network
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def test_of_a_linear_network_it_is_the_weight_times_the_difference(images, basel
 @pytest.mark.parametrize("batch_size", [3, 32])
 def test_maps_equal_captums(name, size, batch_size):
     torch.manual_seed(0)
-    network = (SmallNet() if name == "small" else build_resnet(name, 3)).eval()
+    network = (SmallNet() if name == "small" else build_network(name, 3)).eval()
     images, baseline = torch.randn(2, 3, size, size), torch.randn(3, size, size)
     found = integrated_gradients(network, images, [2, 0], 5, baseline, batch_size)
     for position, column in enumerate([2, 0]):
