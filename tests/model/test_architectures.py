@@ -29,6 +29,9 @@ ALL = [
     "swin_t",
 ]
 NETWORKS = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in ALL]
+HEAVY = ("resnet34", "resnet50", "resnet101", "vgg16", "convnext_tiny", "swin_t")
+LIGHT = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in ALL if name not in HEAVY]
+TRAINED = [pytest.param("densenet121", marks=pytest.mark.slow), *QUICK]
 AUTOGRAD = ("vgg16", "convnext_tiny", "mobilenet_v3_large", "timm/mobilenetv3_small_050")
 """Where more than average pooling and a linear layer follows the last feature map."""
 UNPADDED = ("convnext_tiny", "swin_t")
@@ -66,7 +69,7 @@ def test_a_network_gives_a_logit_for_each_label_and_its_maps_are_autograd_s(arch
     torch.testing.assert_close(logits, slow_logits, rtol=1e-4, atol=1e-5 * float(slow_logits.abs().max()))
 
 
-@pytest.mark.parametrize("architecture", NETWORKS)
+@pytest.mark.parametrize("architecture", LIGHT)
 def test_a_copy_for_inference_gives_the_same(architecture, inputs):
     torch.manual_seed(0)
     network = with_statistics(build_network(architecture, 3)).requires_grad_(False)
@@ -105,7 +108,7 @@ def test_the_last_stride_of_a_resnet_is_that_of_its_last_block():
     assert strides == expected
 
 
-@pytest.mark.parametrize("architecture", NETWORKS)
+@pytest.mark.parametrize("architecture", TRAINED)
 def test_one_epoch_is_trained_stored_and_loaded(architecture, tmp_path):
     random = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (8, 1, 64, 64), generator=random, dtype=torch.uint8)
