@@ -133,8 +133,8 @@ def test_a_device_that_is_absent_is_one_line(capsys, tmp_path, write_notebook, m
     monkeypatch.setattr(run_all, "find_notebooks", lambda: [notebook])
     assert run_all.main(["smoke", "--out", str(tmp_path / "out"), "--set", "compute.device=cuda"]) == 2
     errors = capsys.readouterr().err
-    assert errors == "run_all.py: 01_first: compute.device: cuda is not available here; choose auto or cpu\n"
-    assert (tmp_path / "out" / "notebooks" / "failed" / "01_first.ipynb").exists()
+    assert errors == "run_all.py: compute.device: cuda is not available here; choose auto or cpu\n"
+    assert not (tmp_path / "out" / "notebooks").exists()  # refused before a notebook runs
 
 
 def test_a_folder_that_cannot_be_written(capsys, tmp_path):

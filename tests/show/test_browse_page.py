@@ -261,12 +261,19 @@ def check_own_image(page: Page) -> None:
 
 
 def nameless(page: Page) -> list[str]:
-    """Controls of the browser that a screen reader could not name."""
+    """Controls of the browser that a screen reader could not name, five seconds after the page was drawn at the latest.
+
+    A slider gets its name after it is drawn.
+    """
     script = """places => places.filter(place => place.offsetParent !== null && !(
         place.getAttribute('aria-label') || place.getAttribute('aria-labelledby') || place.innerText.trim() ||
         place.labels?.length || place.title)).map(place => place.outerHTML.slice(0, 200))"""
-    controls = ".cxr-browser :is(select, input, button, [role=slider])"
-    return page.locator(controls).evaluate_all(script)
+    controls = page.locator(".cxr-browser :is(select, input, button, [role=slider])")
+    for _ in range(50):
+        if not (found := controls.evaluate_all(script)):
+            break
+        page.wait_for_timeout(100)
+    return found
 
 
 def test_the_browser_in_jupyterlab(page, start, browsed_run):
