@@ -18,6 +18,8 @@ from cxrlib.model.training import Recipe, train
 from cxrlib.model.weight_names import head_of
 from cxrlib.runtime.errors import Refusal
 
+pytestmark = pytest.mark.slow
+
 QUICK = ["mobilenet_v3_large", "timm/tf_efficientnet_lite0"]
 ALL = [
     *TESTED,

@@ -19,6 +19,8 @@ from cxrlib.model.weights import load_weights, usable
 from cxrlib.params import ParameterError, check_params, load_params
 from cxrlib.runtime.errors import Refusal
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ["A", "B", "C"]
 CHEST_FILE = CHEST_URL.rpartition("/")[2]
 

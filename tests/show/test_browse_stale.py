@@ -22,6 +22,8 @@ from cxrlib.show.browse.panel import offer
 from cxrlib.show.browse.shown import Content
 from cxrlib.show.browse.side_by_side import METHODS, RUNS, STUDIES
 
+pytestmark = pytest.mark.slow
+
 CHEST = cv2.imencode(".png", np.linspace(0, 255, 64 * 64).reshape(64, 64).astype(np.uint8))[1].tobytes()
 OTHER = cv2.imencode(".png", np.linspace(255, 0, 64 * 64).reshape(64, 64).astype(np.uint8))[1].tobytes()
 

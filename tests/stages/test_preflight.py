@@ -10,6 +10,8 @@ from cxrlib.runtime.errors import Refusal
 from cxrlib.stages import preflight
 from cxrlib.stages.preflight import check_before
 
+pytestmark = pytest.mark.slow
+
 ALL = {"data", "model", "compute", "transfer"}
 TWO = "labels.experiments={two: [Cardiomegaly, No finding]}"
 

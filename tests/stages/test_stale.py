@@ -19,6 +19,8 @@ from cxrlib.stages import explain, inputs, train
 from cxrlib.workflow.freshness import recipe_of
 from cxrlib.workflow.notebooks import find_notebooks
 
+pytestmark = pytest.mark.slow
+
 STAGES = {
     "render": (studies, "cxrlib.data.render.studies", studies.GIVEN),
     "convert": (convert, "cxrlib.data.images", ()),
