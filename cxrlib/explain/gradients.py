@@ -7,10 +7,9 @@ import torch
 from torch import nn
 
 from cxrlib.explain.class_gradients import class_gradients
-from cxrlib.explain.gradcam import frozen, gradcam
-from cxrlib.explain.maps import normalise_maps
+from cxrlib.explain.gradcam import frozen
 from cxrlib.explain.method import Method, Passes
-from cxrlib.explain.smoothgrad import noisy_copies
+from cxrlib.explain.smoothgrad import noisy_copies, smoothgrad
 from cxrlib.model.feature_maps import last_feature_map
 from cxrlib.model.pooling import pooled_at
 from cxrlib.runtime.memory import smaller_batches
@@ -185,17 +184,10 @@ def smooth_gradcam(
     torch.Size([2, 1, 4, 4])
     """
     layer = last_feature_map(network, images) if layer == "auto" else layer
+    settings = (noise_level, samples, seed, layer, batch_size, average, classes)
     with frozen(network):
-        explained = pooled_at(network, layer) or network
-
-        def explain_one(image: torch.Tensor) -> torch.Tensor:
-            total: torch.Tensor | float = 0.0
-            for copies in noisy_copies(image, noise_level, samples, seed, batch_size):
-                maps, _ = gradcam(explained, copies, layer, classes)
-                total = total + (normalise_maps(maps) if average == "normalised" else maps).sum(0)
-            return total / samples
-
-        return torch.stack([explain_one(image) for image in images])
+        explained = pooled_at(network, layer) or network  # cut once for all images
+        return torch.stack([smoothgrad(explained, image, *settings) for image in images])
 
 
 def strongest_channel(gradients: torch.Tensor) -> torch.Tensor:

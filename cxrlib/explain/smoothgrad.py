@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from cxrlib.explain.gradcam import gradcam
+from cxrlib.explain.gradcam import frozen, gradcam
 from cxrlib.explain.maps import normalise_maps
 from cxrlib.model.pooling import pooled_at
 
@@ -20,6 +20,7 @@ def smoothgrad(
     layer: str = "layer4",
     batch_size: int = 32,
     average: Literal["raw", "normalised"] = "raw",
+    classes: list[int] | None = None,
 ) -> torch.Tensor:
     """Mean Grad-CAM map over noisy copies of one image, all classes: `samples` forward passes (thesis, section 3.2).
 
@@ -36,6 +37,7 @@ def smoothgrad(
         layer: as in `gradcam`.
         batch_size: copies per forward pass; memory grows with it and not with `samples`.
         average: "raw" averages the maps L^c, "normalised" divides each by its maximum first.
+        classes: as in `gradcam`.
 
     Returns:
         float32 (classes, rows, columns) at the resolution of the layer, raw.
@@ -51,11 +53,12 @@ def smoothgrad(
     >>> smoothgrad(network, image, noise_level=0.0, samples=4, seed=0, layer="0").tolist()
     [[[2.0, 0.0]]]
     """
-    network = pooled_at(network, layer) or network
     total: torch.Tensor | float = 0.0
-    for noisy in noisy_copies(image, noise_level, samples, seed, batch_size):
-        maps, _ = gradcam(network, noisy, layer)
-        total = total + (normalise_maps(maps) if average == "normalised" else maps).sum(0)
+    with frozen(network):  # in evaluation mode before it is cut: a functional dropout would be traced as active
+        explained = pooled_at(network, layer) or network
+        for noisy in noisy_copies(image, noise_level, samples, seed, batch_size):
+            maps, _ = gradcam(explained, noisy, layer, classes)
+            total = total + (normalise_maps(maps) if average == "normalised" else maps).sum(0)
     return total / samples
 
 

@@ -42,10 +42,13 @@ def test_a_method_explains_a_foreign_network_and_leaves_it_as_it_was(name, image
 
 @pytest.mark.parametrize("name", names())
 def test_neither_other_images_nor_other_classes_nor_the_batch_change_a_map(name, images):
-    network = Foreign()
+    network = Foreign().eval()
     maps = explain(network, images, method=name)
-    torch.testing.assert_close(explain(network, images[1:], method=name, classes=[2]), maps[1:, [2]])
-    torch.testing.assert_close(explain(network, images, method=name, batch_size=2), maps)
+    # of the largest value, and of the logits, whose differences some methods take
+    bound = 1e-5 * float(maps.abs().max()) + 2e-7 * float(network(images).abs().max())
+    some = explain(network, images[1:], method=name, classes=[2])
+    torch.testing.assert_close(some, maps[1:, [2]], atol=bound, rtol=1e-4)
+    torch.testing.assert_close(explain(network, images, method=name, batch_size=2), maps, atol=bound, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", names())

@@ -126,3 +126,5 @@ def test_the_method_smooths_a_network_in_training_mode_as_in_evaluation(image):
     parameters = {"layer": LAYER, "noise_level": 0.0, "samples": 1}
     found = smooth_gradcam(Dropping().train(), image[None], **parameters)
     assert_same_maps(found, smooth_gradcam(SmallNet(), image[None], **parameters))
+    alone = smoothgrad(Dropping().train(), image, seed=0, **parameters)
+    assert_same_maps(alone, found[0])
