@@ -28,6 +28,10 @@ TITLE_WIDTH = 84
 """Characters of the titles that fit beside each other."""
 
 
+LONGEST_ID = 16
+"""Characters of a study's id that are shown."""
+
+
 CAPTIONS = {
     "heatmap": "heatmap, top pixels and their boxes (purple), readers' boxes (green)",
     "boxes": "the heatmap's top pixels and their boxes (purple), readers' boxes (green)",
@@ -108,8 +112,8 @@ def _heatmap(results: BrowsedRun, view: View, look: Look, name_method: bool) -> 
     p = results.probabilities.at[view.image_id, view.class_name]
     method = f"{view.method}: " if name_method else ""
     score = f"IoU {scores['IoU, all pairs']:.3f}" if scores else "nothing to compare"
-    numbers = f"p = {p:.3f}, top {100 * view.share:g} %, {_lack(evidence) or score}"
-    return picture, f"{view.image_id}\n{method}{view.class_name}\n{numbers}"
+    numbers = f"p = {p:.3f}, top {100 * view.share:g} %\n{_lack(evidence) or score}"
+    return picture, f"{_short(view.image_id)}\n{method}{view.class_name}\n{numbers}"
 
 
 def _before_and_after(results: BrowsedRun, view: View) -> list[Tile]:
@@ -119,9 +123,14 @@ def _before_and_after(results: BrowsedRun, view: View) -> list[Tile]:
     lack = _lack(results.evidence(view))
     done = f"{lack}: nothing replaced" if lack else f"top {100 * view.share:g} % replaced: mean grey"
     return [
-        (replaced.before[0].cpu().numpy(), f"{view.image_id}\n{view.class_name}\np = {before:.3f}"),
+        (replaced.before[0].cpu().numpy(), f"{_short(view.image_id)}\n{view.class_name}\np = {before:.3f}"),
         (replaced.after[0].cpu().numpy(), f"{done}\np = {after:.3f}"),
     ]
+
+
+def _short(image_id: str) -> str:
+    """The beginning of a long id, by which the browser's search finds the study."""
+    return image_id if len(image_id) <= LONGEST_ID else f"{image_id[: LONGEST_ID - 1]}…"
 
 
 def _lack(evidence: Evidence) -> str:
