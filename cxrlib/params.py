@@ -3,6 +3,7 @@
 A profile in params/ holds what differs from them. Importing this module does not import torch.
 """
 
+import contextlib
 import reprlib
 import unicodedata
 from difflib import get_close_matches
@@ -287,6 +288,70 @@ class Perturbation(Section):
         return self
 
 
+def _plain_value(value: object) -> object:
+    """The truth value, number or None that a text means; any other text, and whatever is no text, as it is."""
+    if not isinstance(value, str):
+        return value
+    words = {"true": True, "false": False, "null": None, "~": None, "": None}
+    if value.lower() in words:
+        return words[value.lower()]
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(value)
+    return value
+
+
+MethodValue = Annotated[bool | int | float | str | None, BeforeValidator(_plain_value)]
+
+
+class Methods(Section):
+    """The explanation methods, and the networks beside the run's own, that notebook 08 compares on the same cases."""
+
+    compared: Annotated[dict[str, dict[str, MethodValue]], Field(min_length=1)] = {
+        name: {}
+        for name in (
+            "gradcam",
+            "gradcam_plus_plus",
+            "layercam",
+            "hirescam",
+            "xgradcam",
+            "scorecam",
+            "gradient",
+            "input_x_gradient",
+            "smoothgrad",
+            "smooth_gradcam",
+            "integrated_gradients",
+            "gradientshap",
+            "deconvnet",
+            "guided_backprop",
+            "guided_gradcam",
+            "lrp",
+            "occlusion",
+            "rise",
+            "lime",
+            "kernelshap",
+        )
+    }
+    """Name of each method (docs/library.md) -> its parameters where they differ from the method's own defaults."""
+    n_studies: Positive = 50
+    """At most so many test studies with a reader's box, and as many of the validation split, on which each method's
+    share of pixels is chosen."""
+    networks: dict[FileName, Model] = {}
+    """Further networks, by a name of their own -> their section `model`. Each learns the explained experiment as the
+    run's network does, and Grad-CAM explains it."""
+
+    @field_validator("networks")
+    @classmethod
+    def _published_weights(cls, networks: dict) -> dict:
+        """A path would have to be followed from the working folder; a name is the same everywhere."""
+        for name, model in networks.items():
+            if model.weights is not None and model.weights not in WEIGHTS:
+                raise ValueError(
+                    f"{name}: weights {model.weights[:80]!r} are neither None nor one of {', '.join(WEIGHTS)}"
+                )
+        return networks
+
+
 class Bootstrap(Section):
     """Intervals: patients are drawn again with replacement, with all their studies."""
 
@@ -300,7 +365,7 @@ class Transfer(Section):
     """Across data sets."""
 
     run: OptionalText = None
-    """Folder of another run, whose model is tested on this run's data; None leaves notebook 08 out. A relative path
+    """Folder of another run, whose model is tested on this run's data; None leaves notebook 09 out. A relative path
     counts from the working folder."""
 
 
@@ -330,6 +395,7 @@ class Params(Section):
     smoothgrad: Smoothgrad = Smoothgrad()
     iou: Iou = Iou()
     perturbation: Perturbation = Perturbation()
+    methods: Methods = Methods()
     bootstrap: Bootstrap = Bootstrap()
     transfer: Transfer = Transfer()
     compute: Compute = Compute()

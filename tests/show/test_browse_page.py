@@ -129,6 +129,13 @@ def until_shown(page: Page, expected: bytes, place: str = ".cxr-large img") -> N
     )
 
 
+def until_told(page: Page, texts: list[str], has_text: str = "") -> None:
+    """Wait until each of these texts stands in one of the tables of numbers, which reach the page after the picture."""
+    tables = page.locator(".cxr-numbers:visible").filter(has_text=has_text)
+    for text in texts:
+        expect(tables.filter(has_text=text).first).to_be_visible(timeout=5_000)
+
+
 def slider(page: Page, name: str):
     """A slider and its handle, by the name beside it."""
     widget = page.locator(".widget-slider").filter(has=page.get_by_text(name, exact=True))
@@ -179,9 +186,7 @@ class Expected:
 
     def check(self, page: Page) -> None:
         until_shown(page, self.image)
-        numbers = page.locator(".cxr-numbers").all_inner_texts()
-        for text in self.texts:
-            assert any(text in found for found in numbers), text
+        until_told(page, self.texts)
 
 
 def drive(page: Page, folder: Path) -> None:
@@ -237,9 +242,8 @@ def check_perturbation(page: Page, expected: Expected) -> None:
         changed = replace_and_predict(results.network, image, mask, kernel)
         until_shown(page, input_jpeg(changed.after), ".cxr-small img >> nth=1")
         after = pd.Series(changed.probabilities, results.classes)
-        table = page.locator(".cxr-numbers").filter(has_text="p after").inner_text()
         for name, p in results.probabilities.loc[view.image_id].items():
-            assert f"{after[name]:.3f}" in table and f"{after[name] - p:+.3f}" in table
+            until_told(page, [f"{after[name]:.3f}", f"{after[name] - p:+.3f}"], has_text="p after")
     screenshot(page, f"{page.kind}-perturbation")
 
 
