@@ -14,10 +14,12 @@ from torch import nn
 from cxrlib.data.cohort import Cohort, load_cohort
 from cxrlib.data.provenance import Provenance
 from cxrlib.evaluate.bootstrap import study_weights
+from cxrlib.evaluate.method_scores import BySplit
 from cxrlib.explain.explanations import Explanations, load_explanations, save_explanations
 from cxrlib.model.batches import StoredInputs
 from cxrlib.model.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
 from cxrlib.model.inference import inference_copy
+from cxrlib.model.networks import normalise
 from cxrlib.params import check_params, effective, load_params, require_consistent, with_absolute_paths
 from cxrlib.runtime.device import inference_dtype, use_device
 from cxrlib.runtime.files import PROJECT_ROOT, fingerprint, from_root, read_json, write_json
@@ -27,6 +29,7 @@ from cxrlib.show.figures.style import set_style
 from cxrlib.stages.abroad import Tested, explain_home_and_abroad
 from cxrlib.stages.explain import explain_split
 from cxrlib.stages.inputs import network_inputs
+from cxrlib.stages.methods import explain_by_methods, explain_by_networks, seconds_by_method
 from cxrlib.stages.predict import predict_all
 from cxrlib.stages.prepare import open_data, prepare_cohort
 from cxrlib.stages.train import experiment_order, train_experiment
@@ -103,6 +106,21 @@ class Run:
         """Probabilities and Grad-CAM maps of the explained model on the test split, unless they are stored."""
         settings = (self.path("models"), self.params.gradcam, self.params.compute, self.path("maps", "test.npz"))
         return explain_split(self.cohort, "test", *settings)
+
+    def explain_by_methods(self) -> dict[str, BySplit]:
+        """Maps of every compared method for the first boxed studies, by the method's title and by split."""
+        settings = (self.params.methods, self.params.gradcam, self.params.compute, self.folder)
+        return explain_by_methods(self.cohort, self.explanations, *settings)
+
+    def explain_by_networks(self) -> dict[str, BySplit]:
+        """Probabilities and Grad-CAM maps of this network and of further ones, which are trained unless stored."""
+        sections = (self.params.methods, self.params.training, self.params.gradcam, self.params.compute)
+        return explain_by_networks(self.cohort, self.explanations, *sections, self.folder)
+
+    def seconds_by_method(self, image_ids: list[str]) -> dict[str, float]:
+        """Seconds that an image takes by each compared method here, measured on some studies."""
+        images = normalise(self.inputs(image_ids)[:].to(self.device))
+        return seconds_by_method(self.params.methods, self.network, images, self.explanations.layer)
 
     def explain_home_and_abroad(self) -> tuple[Tested, Tested]:
         """The test studies of the run that `transfer.run` names and those of this one, explained by its model."""

@@ -207,6 +207,38 @@ def named_drops(drops: pd.DataFrame, image_ids: list[str], classes: list[str]) -
     return named
 
 
+def own_falls(
+    network: nn.Module,
+    images: torch.Tensor | StoredInputs,
+    explanations: Explanations,
+    threshold: float,
+    share: float,
+    batch_size: int,
+) -> pd.DataFrame:
+    """How far a predicted class's own probability falls when the top pixels of its heatmap become the image's mean.
+
+    Args:
+        network, images, explanations, threshold, batch_size: as in `perturb_studies`.
+        share: fraction of the pixels that are replaced.
+
+    Returns:
+        image_id, class_name and fall, one row per image and predicted class.
+
+    The logit of this network is 0, so that the probability is 1/2 whatever the pixels:
+
+    >>> network = nn.Sequential(nn.Flatten(), nn.Linear(12, 1))
+    >>> _ = [nn.init.zeros_(parameter) for parameter in network.parameters()]
+    >>> maps, probabilities = torch.ones(1, 1, 2, 2), pd.DataFrame({"Mass": [0.75]}, ["a"])
+    >>> explained = Explanations(probabilities, maps, input_size=2, identity="")
+    >>> image = torch.zeros(1, 1, 2, 2, dtype=torch.uint8)
+    >>> own_falls(network, image, explained, 0.7, 0.5, batch_size=1).to_dict("records")
+    [{'image_id': 'a', 'class_name': 'Mass', 'fall': 0.25}]
+    """
+    drops = perturb_studies(network, images, explanations, threshold, [share], [], batch_size)
+    falls = [row[row["heatmap_class"]] for row in drops.to_dict("records")]
+    return drops[["image_id", "heatmap_class"]].rename(columns={"heatmap_class": "class_name"}).assign(fall=falls)
+
+
 def mean_drops(cases: pd.DataFrame, classes: list[str]) -> tuple[pd.DataFrame, pd.Series]:
     """Mean change per heatmap class, transform and share.
 

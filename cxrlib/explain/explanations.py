@@ -28,6 +28,8 @@ class Explanations:
         input_size: side in pixels of the network's input, the frame in which masks are made.
         identity: fingerprint of the model, data, parameters and code that made them; empty where no record says it.
         layer: name of the module whose output is explained.
+        beside: `identity` of the Grad-CAM maps of the same model and data that another method's maps stand beside;
+            empty for these themselves.
     """
 
     probabilities: pd.DataFrame
@@ -35,6 +37,7 @@ class Explanations:
     input_size: int
     identity: str
     layer: str = "layer4"
+    beside: str = ""
 
     @property
     def classes(self) -> list[str]:
@@ -57,6 +60,11 @@ class Explanations:
         if len(unknown := cases[(rows < 0) | (columns < 0)]):
             raise KeyError(f"no map of {unknown['class_name'].iloc[0]} of study {unknown['image_id'].iloc[0]!r}")
         return self.maps[torch.as_tensor(rows), torch.as_tensor(columns)]
+
+    def of(self, image_ids: list[str]) -> "Explanations":
+        """Some of the studies, in the given order."""
+        rows = torch.as_tensor(self.probabilities.index.get_indexer(image_ids))
+        return replace(self, probabilities=self.probabilities.loc[image_ids], maps=self.maps[rows])
 
     def first(self, count: int) -> "Explanations":
         """The first `count` studies, or all where there are fewer."""
@@ -94,6 +102,7 @@ def save_explanations(explanations: Explanations, path: Path) -> None:
             maps=explanations.maps.numpy(),
             input_size=np.int64(explanations.input_size),
             layer=np.array(explanations.layer, dtype=np.str_),
+            beside=np.array(explanations.beside, dtype=np.str_),
         )
     keep(path, explanations.identity)
 
@@ -115,6 +124,7 @@ def load_explanations(path: Path) -> Explanations:
                 int(arrays["input_size"]),
                 identity_of(path) or "",
                 str(arrays["layer"]),
+                str(arrays["beside"]),
             )
     except DAMAGED as error:
         raise Refusal(

@@ -1,6 +1,7 @@
 """Raw maps at the resolution of a layer: brought to a common scale and to pixels."""
 
 import torch
+from scipy.stats import rankdata
 from torch.nn import functional
 
 
@@ -96,3 +97,18 @@ def peaks(maps: torch.Tensor) -> torch.Tensor:
     highest, strongest = maps.flatten(1).max(1)
     centres = torch.stack([(strongest % columns + 0.5) / columns, (strongest // columns + 0.5) / rows], dim=1)
     return torch.where(highest[:, None] > 0, centres, torch.nan)
+
+
+def ranks(values: torch.Tensor) -> torch.Tensor:
+    """Ranks within each row, from 1; equal values share the mean of their ranks.
+
+    Args:
+        values: floats (n, cells).
+
+    Returns:
+        float64 (n, cells).
+
+    >>> ranks(torch.tensor([[0.5, 3.0, 0.5]])).tolist()
+    [[1.5, 3.0, 1.5]]
+    """
+    return torch.from_numpy(rankdata(values.cpu().numpy(), axis=1))

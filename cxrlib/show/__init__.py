@@ -9,11 +9,13 @@ __getattr__, __dir__, __all__ = attach(
         "cases": ["cases_first", "fullest", "most_predicted", "surest_cases", "typical_examples"],
         "figures.classification_figures": ["confusion_grid", "roc_plot"],
         "figures.gradcam_figures": ["harder_panels", "steps_figure"],
+        "figures.methods_figures": ["agreement_matrix", "method_sheet", "score_panels"],
         "figures.panels": ["explanation_grid"],
         "figures.perturbation_figures": ["drop_panels", "pipeline", "replaced_grid"],
         "figures.smoothgrad_figures": ["method_grid", "taxonomy"],
         "figures.training_figures": ["first_dot_product", "loss_curves", "residual_block"],
         "figures.transfer_figures": ["transfer_plot"],
+        "method_tables": ["ALL", "method_costs", "methods_table", "networks_table"],
         "tables": ["auroc_table", "f1_table", "own_drops", "split_counts"],
     },
 )

@@ -1,5 +1,6 @@
 """What a run's models say of a split: probabilities of every experiment, explanations of one."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -7,20 +8,18 @@ from torch import nn
 
 from cxrlib.data.cohort import Cohort, load_cohort
 from cxrlib.explain.batched import explain
-from cxrlib.explain.explanations import Explanations, join, load_explanations, save_explanations
+from cxrlib.explain.explanations import Explanations
 from cxrlib.model.checkpoint import checkpoint_path, load_checkpoint
 from cxrlib.model.feature_maps import AUTO, chosen_layer
 from cxrlib.model.inference import inference_copy
 from cxrlib.model.networks import feature_map_shape
 from cxrlib.params import Compute, Gradcam, Params
 from cxrlib.runtime.device import inference_dtype, use_device
-from cxrlib.runtime.distributed import rank, wait_for_all, world_size
 from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import existing, file_fingerprint, fingerprint
 from cxrlib.runtime.fingerprints import code_fingerprint
-from cxrlib.runtime.progress import progress
-from cxrlib.runtime.store import is_kept, work_on, working_folder
 from cxrlib.stages.inputs import network_inputs
+from cxrlib.stages.shards import explained_in_shards
 from cxrlib.workflow.command import run_together
 
 GIVEN = ("cxrlib.data", "cxrlib.params", "cxrlib.workflow", "cxrlib.explain.smoothgrad")
@@ -30,7 +29,7 @@ CODE = code_fingerprint("cxrlib.stages.explain", given=GIVEN)
 
 
 SHARD = 64
-"""Studies that are explained and stored at once: what an interruption costs, and what one process takes at a time."""
+"""Studies that are explained and stored at once."""
 
 
 def explain_split(
@@ -46,37 +45,29 @@ def explain_studies(
 ) -> Explanations:
     """Probabilities and Grad-CAM maps of a stored model on some studies: one pass, stored at `path`.
 
-    Returns at once what `path` holds if the same model explained the same data with the same parameters and code.
-    An interrupted pass goes on where it stopped: shards of the store lie in a hidden working folder until all are there
-    (`cxrlib.runtime.store`). Under torchrun the processes share the shards; they must see the same folder, and all
-    return the same.
+    Returns at once what `path` holds if the same model explained the same data with the same parameters and code;
+    otherwise as `explained_in_shards`.
     """
     model = file_fingerprint(existing(model_path, "run notebook 02_training first"))
     identity = fingerprint([model, cohort.provenance.data, image_ids, gradcam.layer, compute.precision, CODE])
-    if is_kept(path, identity):
-        return load_explanations(path)
-    if rank() == 0:
-        work_on(path, identity)
-    wait_for_all()
-    network, checkpoint = load_checkpoint(model_path, use_device(compute.device, compute.threads, compute.precision))
-    layer = require_feature_map(network, gradcam.layer, checkpoint.input_size)
-    inputs = network_inputs(cohort, image_ids, checkpoint.input_size)
-    network = inference_copy(network, layer, inference_dtype(compute.precision))
-    work, starts = working_folder(path, identity), range(0, len(image_ids), SHARD)
-    shards = [(work / f"{start:06}.npz", slice(start, start + SHARD)) for start in starts]
-    for shard, rows in progress(shards[rank() :: world_size()], "Grad-CAM", "shard"):
-        if not is_kept(shard, identity):
+
+    def begin() -> Callable[[slice], Explanations]:
+        network, checkpoint = load_checkpoint(
+            model_path, use_device(compute.device, compute.threads, compute.precision)
+        )
+        layer = require_feature_map(network, gradcam.layer, checkpoint.input_size)
+        inputs = network_inputs(cohort, image_ids, checkpoint.input_size)
+        network = inference_copy(network, layer, inference_dtype(compute.precision))
+
+        def explain_rows(rows: slice) -> Explanations:
             maps, probabilities = explain(network, inputs[rows], layer, compute.batch_size)
             index = pd.Index(image_ids[rows], name="image_id")
             frame = pd.DataFrame(probabilities.numpy(), index, checkpoint.classes)
-            save_explanations(Explanations(frame, maps, checkpoint.input_size, identity, layer), shard)
-    wait_for_all()
-    explanations = join([load_explanations(shard) for shard, _ in shards])
-    wait_for_all()
-    if rank() == 0:
-        save_explanations(explanations, path)
-    wait_for_all()
-    return explanations
+            return Explanations(frame, maps, checkpoint.input_size, identity, layer)
+
+        return explain_rows
+
+    return explained_in_shards(path, identity, len(image_ids), SHARD, "Grad-CAM", begin)
 
 
 def require_feature_map(network: nn.Module, layer: str, size: int) -> str:

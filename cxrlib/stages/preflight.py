@@ -5,12 +5,14 @@ from pathlib import Path
 
 from cxrlib.data.cohort import load_cohort
 from cxrlib.model.checkpoint import checkpoint_path
-from cxrlib.model.networks import network_outline
+from cxrlib.model.feature_maps import AUTO
+from cxrlib.model.networks import build_network, network_outline
 from cxrlib.params import ParameterError, Params
 from cxrlib.runtime.device import pick_device
-from cxrlib.runtime.errors import Missing
+from cxrlib.runtime.errors import Missing, Refusal
 from cxrlib.runtime.files import existing
 from cxrlib.stages.explain import require_feature_map
+from cxrlib.stages.methods import check_methods
 from cxrlib.stages.prepare import check_source, planned_source
 from cxrlib.stages.train import network_to_train
 
@@ -33,6 +35,8 @@ def check_before(params: Params, sections: Container[str]) -> None:
         check_source(planned_source(params.data), params.data, params.labels)
     if "model" in sections:
         _check_network(params)
+    if "methods" in sections:
+        _check_methods(params)
     if "transfer" in sections and params.transfer.run is not None:
         _check_other_run(Path(params.transfer.run))
 
@@ -44,6 +48,23 @@ def _check_network(params: Params) -> None:
     if model.weights is not None:
         for name in experiments if params.training.epochs == 0 else [params.labels.explained]:
             network_to_train(model, model.weights, experiments[name], params.training.epochs)
+
+
+def _check_methods(params: Params) -> None:
+    model, methods = params.model, params.methods
+    network = build_network(model.architecture, 2, model.output_stride)
+    layer = require_feature_map(network, params.gradcam.layer, model.input_size)
+    check_methods(methods.compared, network, model.input_size, layer)
+    for name, further in methods.networks.items():
+        try:
+            require_feature_map(
+                network_outline(further.architecture, 2, further.output_stride), AUTO, further.input_size
+            )
+            if further.weights is not None:
+                classes = params.labels.experiments[params.labels.explained]
+                network_to_train(further, further.weights, classes, params.training.epochs)
+        except Refusal as refusal:
+            raise ParameterError(f"methods.networks: {name}: {refusal}") from None
 
 
 def _check_other_run(folder: Path) -> None:

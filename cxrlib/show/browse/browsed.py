@@ -180,7 +180,7 @@ def load_results(folder: Path, with_network: bool = True) -> BrowsedRun:
     for path in others:
         method, _, layer = path.stem.removeprefix("test-").partition("@")
         store = load_explanations(path)
-        if store.identity == first.identity:  # other stores were made by an earlier model
+        if first.identity in (store.identity, store.beside):  # other stores were made by an earlier model
             methods.setdefault(method, {})[layer or LAST_LAYER] = store
     path = checkpoint_path(folder / "models", cohort.experiment)
     if not with_network or not path.exists():

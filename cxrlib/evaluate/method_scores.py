@@ -1,0 +1,189 @@
+"""Every score of an explanation method on the same cases, each at the share of pixels that other cases chose."""
+
+import pandas as pd
+import torch
+from torch import nn
+
+from cxrlib.data.cohort import Cohort
+from cxrlib.evaluate.boxes import Union, with_union
+from cxrlib.evaluate.localisation import boxed_cases, score_cases
+from cxrlib.evaluate.perturbation import own_falls
+from cxrlib.evaluate.pointing import POINTING, rank_correlations, score_pointing
+from cxrlib.explain.explanations import Explanations
+from cxrlib.explain.maps import normalise_maps, upscale
+from cxrlib.model.batches import StoredInputs
+from cxrlib.runtime.progress import progress
+
+PROTOCOLS = ["all_pairs", "best_match", "mask_iou"]
+"""Scores that need a share of pixels."""
+
+
+BySplit = dict[str, Explanations]
+"""Maps of the validation studies ("valid") and of the test studies ("test")."""
+
+
+SCORED = [*PROTOCOLS, "hit", *POINTING]
+
+
+CONTROL = "Random heatmap"
+"""Title of maps that know nothing of the images."""
+
+
+FALL_SHARE = 0.1
+"""Fraction of the pixels that are replaced for the fall of the probability."""
+
+
+SAME = 1e-4
+"""Two maps, each divided by its maximum, are the same map if no cell differs by more."""
+
+
+def chosen_shares(
+    scores: pd.DataFrame, classes: list[str], shares: list[float], union: Union = "areas"
+) -> pd.DataFrame:
+    """The share of pixels at which each protocol's mean is highest, class by class.
+
+    Args:
+        scores: from `score_maps`, of cases that are not scored afterwards (the validation split).
+        classes: rows of the result; a class without a case takes the share that is best over all cases.
+        shares: fractions of the pixels to choose from.
+        union: as in `pairwise_iou`.
+
+    Returns:
+        class_name by PROTOCOLS; of equal means the smallest share, and without any case the smallest of all.
+
+    >>> scores = pd.DataFrame({"class_name": "Mass", "share": [0.1, 0.2], "all_pairs": [0.3, 0.4], "mask_iou": 0.1})
+    >>> scores = scores.assign(best_match=[0.5, 0.4])
+    >>> chosen_shares(scores, ["Mass", "Nodule"], [0.1, 0.2]).loc["Nodule"].to_dict()
+    {'all_pairs': 0.2, 'best_match': 0.1, 'mask_iou': 0.1}
+    """
+    names = {with_union(protocol, union): protocol for protocol in PROTOCOLS}
+
+    def best(cases: pd.DataFrame) -> pd.Series:
+        means = cases.groupby("share")[list(names)].mean().reindex(sorted(shares)).fillna(0.0)
+        return means.idxmax().rename(names)
+
+    groups = dict(list(scores.groupby("class_name")))
+    return pd.DataFrame({name: best(groups.get(name, scores)) for name in classes}).T.rename_axis("class_name")
+
+
+def score_method(
+    cohort: Cohort, cases: pd.DataFrame, explanations: Explanations, shares: pd.DataFrame, union: Union = "areas"
+) -> pd.DataFrame:
+    """SCORED of every case's heatmap.
+
+    Args:
+        cohort: the run's.
+        cases: columns image_id and class_name; each must have a reader's box.
+        explanations: the method's maps of these studies.
+        shares: from `chosen_shares`.
+        union: as in `pairwise_iou`.
+
+    Returns:
+        image_id, class_name and SCORED, one row per case, in the order of `cases`.
+    """
+    key = ["image_id", "class_name"]
+    scores = score_cases(cohort, explanations, cases, sorted(set(shares.to_numpy().ravel())))
+    table = score_pointing(cohort, cases, explanations).set_index(key)
+    for protocol in PROTOCOLS:
+        at_chosen = scores[scores["share"] == scores["class_name"].map(shares[protocol])].set_index(key)
+        table[protocol], table["hit"] = at_chosen[with_union(protocol, union)], at_chosen["hit"].astype(float)
+    return table.reset_index()[[*key, *SCORED]]
+
+
+def score_methods(
+    cohort: Cohort, methods: dict[str, BySplit], shares: list[float], union: Union = "areas"
+) -> dict[str, pd.DataFrame]:
+    """`score_method` of several methods on every boxed finding of the test studies.
+
+    Args:
+        cohort: the run's.
+        methods: title -> maps by split: "valid", on which the shares of pixels are chosen, and "test".
+        shares: fractions of the pixels to choose from.
+        union: as in `pairwise_iou`.
+
+    Returns:
+        Title -> one row per case, the same cases for every method.
+    """
+    scored = {}
+    for title, maps in methods.items():
+        valid, test = (boxed_cases(cohort, maps[split].probabilities) for split in ("valid", "test"))
+        scores = score_cases(cohort, maps["valid"], valid, shares)
+        chosen = chosen_shares(scores, cohort.findings, shares, union)
+        scored[title] = score_method(cohort, test, maps["test"], chosen, union)
+    return scored
+
+
+def with_falls(
+    scored: dict[str, pd.DataFrame],
+    methods: dict[str, BySplit],
+    network: nn.Module,
+    images: torch.Tensor | StoredInputs,
+    threshold: float,
+    batch_size: int,
+) -> dict[str, pd.DataFrame]:
+    """The scores, and `own_falls` at the top FALL_SHARE of the pixels; missing where the class is not predicted.
+
+    Args:
+        scored: from `score_methods`.
+        methods: the same methods.
+        network: the explained network.
+        images: uint8 (n, 1, h, w) of the test studies, in the order of the maps.
+        threshold, batch_size: as in `own_falls`.
+    """
+    found = {}
+    for title, cases in scored.items():
+        falls = own_falls(network, images, methods[title]["test"], threshold, FALL_SHARE, batch_size)
+        found[title] = cases.merge(falls, "left", ["image_id", "class_name"])
+    return found
+
+
+def with_control(methods: dict[str, BySplit], seed: int) -> dict[str, BySplit]:
+    """The methods, and CONTROL: random maps of the form of the first method's."""
+    first = next(iter(methods.values()))
+    return methods | {CONTROL: {split: maps.with_random_maps(seed) for split, maps in first.items()}}
+
+
+def same_maps(methods: dict[str, Explanations]) -> dict[str, str]:
+    """Methods whose maps are another's up to the scale of each map.
+
+    Args:
+        methods: title -> maps of the same studies.
+
+    Returns:
+        Title -> title of the first method that has the same maps; methods without such a predecessor are left out.
+    """
+    found, kept = {}, {}
+    for title, one in methods.items():
+        maps = normalise_maps(one.maps.clamp(min=0))
+        twin = next((other for other, maps_of in kept.items() if _same(maps, maps_of)), None)
+        if twin is None:
+            kept[title] = maps
+        else:
+            found[title] = twin
+    return found
+
+
+def method_agreement(cases: pd.DataFrame, methods: dict[str, Explanations]) -> pd.DataFrame:
+    """Mean rank correlation between the heatmaps of every two methods, in the frame of the network's input.
+
+    Args:
+        cases: columns image_id and class_name.
+        methods: title -> maps of these studies.
+
+    Returns:
+        Title by title, in -1..1; NaN where no case has two maps that are not constant. Indexed by `method`.
+    """
+    total, known = torch.zeros(len(methods), len(methods), dtype=torch.float64), 0
+    for image_id, class_name in progress(
+        list(zip(cases["image_id"], cases["class_name"], strict=True)), "agreement", "case"
+    ):
+        large = [upscale(one.map(image_id, class_name), one.input_size) for one in methods.values()]
+        correlations = rank_correlations(torch.stack(large))
+        total += correlations.nan_to_num()
+        known = known + ~correlations.isnan()
+    titles = pd.Index(methods, name="method")
+    return pd.DataFrame((total / known).numpy() if len(cases) else float("nan"), titles, list(methods))
+
+
+def _same(first: torch.Tensor, second: torch.Tensor) -> bool:
+    return first.shape == second.shape and bool(torch.allclose(first, second, rtol=0, atol=SAME))

@@ -1,0 +1,123 @@
+"""Figures of notebook 08: every method on the same cases, their scores, how far they agree, and further networks."""
+
+import textwrap
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+import torch
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from cxrlib.data.cohort import Cohort
+from cxrlib.show.figures.panels import colour_bar, display_map, show_heatmap, show_radiograph, show_readers
+from cxrlib.show.figures.style import OURS, PAGE_WIDTH, RANDOM, class_colours, image_axes, sentence_figure
+
+PER_LINE = 8
+"""Panels in a line of `method_sheet`."""
+
+
+TITLE_WIDTH = 15
+"""Characters of a title that fit over a panel."""
+
+
+METRICS = {
+    "all_pairs": "IoU,\nall pairs",
+    "hit": "hit rate",
+    "energy": "energy\ninside",
+    "average_precision": "average\nprecision",
+    "similarity": "similarity\nof classes",
+    "fall": "fall of p",
+    "AUROC": "AUROC",
+}
+"""Metrics that are drawn, and the names of their panels."""
+
+
+def method_sheet(cohort: Cohort, cases: list[tuple[str, str]], methods: dict[str, list[torch.Tensor]]) -> Figure:
+    """Every method's heatmap of the same cases: a block of lines for each case, the radiograph first.
+
+    Args:
+        cohort: pixels and boxes.
+        cases: image id and class name.
+        methods: title -> one raw map (rows, columns) per case.
+    """
+    if not cases:
+        return sentence_figure("No compared study of this run carries a boxed finding: n = 0.")
+    colours, lines = class_colours(cohort.explained), -(-(1 + len(methods)) // PER_LINE)
+    figure, axes = image_axes(lines * len(cases), PER_LINE, title_lines=2, bar=True)
+    for number, (image_id, class_name) in enumerate(cases):
+        panels = [ax for line in axes[lines * number : lines * (number + 1)] for ax in line]
+        pixels = cohort.images([image_id])[0]
+        show_radiograph(panels[0], pixels)
+        panels[0].set_title(_wrapped(class_name), fontsize=6, fontweight="bold")
+        for ax, (title, maps) in zip(panels[1:], methods.items(), strict=False):
+            show_radiograph(ax, pixels)
+            ax.set_title(_wrapped(title), fontsize=6)
+            show_heatmap(ax, display_map(maps[number].clamp(min=0)), cohort.size)
+        for ax in panels[: 1 + len(methods)]:
+            show_readers(ax, cohort, image_id, {class_name: colours[class_name]})
+    colour_bar(figure, [ax for line in axes for ax in line])
+    return figure
+
+
+def score_panels(table: pd.DataFrame, class_name: str, control: str, same: dict[str, str]) -> Figure:
+    """A panel per metric and a row per method or network, with 95 % intervals; a dotted line at the first row's score.
+
+    Args:
+        table: from `scores_beside`.
+        class_name: the finding, or the mean of findings, that is drawn.
+        control: name of a row that is drawn in grey.
+        same: name -> the name of another row that has the same maps.
+    """
+    table = table[table["class_name"] == class_name].dropna(subset="ours")
+    if table.empty:
+        return sentence_figure("No compared study of this run carries a boxed finding: n = 0.")
+    names = [f"{name} (= {same[name]})" if name in same else name for name in table["name"].unique()]
+    metrics = [metric for metric in METRICS if metric in set(table["metric"])]
+    size = (PAGE_WIDTH, 0.8 + 0.19 * len(names))
+    figure, axes = plt.subplots(1, len(metrics), figsize=size, sharey=True, squeeze=False)
+    for ax, metric in zip(axes[0], metrics, strict=True):
+        scores = table[table["metric"] == metric].set_index("name").reindex(table["name"].unique())
+        reach = np.abs(scores[["low", "high"]].T.to_numpy() - scores["ours"].to_numpy())
+        for row, name in enumerate(scores.index):
+            colour = RANDOM if name == control else OURS
+            ax.errorbar(scores["ours"].iloc[row], row, xerr=reach[:, [row]], fmt="o", ms=3, lw=1, color=colour)
+        if not np.isnan(scores["ours"].iloc[0]):
+            ax.axvline(scores["ours"].iloc[0], color=OURS, lw=0.6, ls=":", zorder=0)
+        ax.set_title(METRICS[metric], fontsize=7)
+        ax.tick_params(labelsize=6)
+        ax.grid(axis="y", lw=0.3, color="#dddddd")
+    axes[0][0].set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
+    return figure
+
+
+def agreement_matrix(agreement: pd.DataFrame) -> Figure:
+    """Mean rank correlation between every two methods, as numbers and colours.
+
+    Args:
+        agreement: from `method_agreement`.
+    """
+    below = np.triu(np.ones(agreement.shape, bool), 1)
+    side = min(PAGE_WIDTH, 1.6 + 0.36 * len(agreement))
+    figure, ax = plt.subplots(figsize=(side, 0.8 * side))
+    sns.heatmap(
+        agreement,
+        mask=below,
+        ax=ax,
+        vmin=-1,
+        vmax=1,
+        cmap="RdBu_r",
+        annot=True,
+        fmt=".2f",
+        annot_kws={"fontsize": 5},
+        linewidths=0.3,
+        cbar_kws={"label": "rank correlation", "shrink": 0.6},
+    )
+    ax.set(xlabel="", ylabel="")
+    ax.tick_params(labelsize=6, length=0)
+    ax.set_xticklabels(ax.get_xticklabels(), rotation=45, ha="right")
+    return figure
+
+
+def _wrapped(title: str) -> str:
+    return "\n".join(textwrap.wrap(title, TITLE_WIDTH)[:2])

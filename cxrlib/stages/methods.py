@@ -1,0 +1,246 @@
+"""Maps of the compared methods, and Grad-CAM of further networks, for the studies that readers boxed."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from cxrlib.data.cohort import Cohort
+from cxrlib.evaluate.method_scores import BySplit
+from cxrlib.explain.explanations import Explanations
+from cxrlib.explain.method import Method
+from cxrlib.explain.methods import MODULES, find
+from cxrlib.model.checkpoint import checkpoint_path, load_checkpoint
+from cxrlib.model.feature_maps import AUTO
+from cxrlib.model.inference import inference_copy
+from cxrlib.model.networks import normalise
+from cxrlib.params import Compute, Gradcam, Methods, MethodValue, ParameterError, Training
+from cxrlib.runtime.device import use_device
+from cxrlib.runtime.files import existing, fingerprint
+from cxrlib.runtime.fingerprints import code_fingerprint
+from cxrlib.runtime.progress import progress
+from cxrlib.stages.explain import explain_studies
+from cxrlib.stages.inputs import network_inputs
+from cxrlib.stages.shards import explained_in_shards
+from cxrlib.stages.train import train_experiment
+
+GIVEN = ("cxrlib.data", "cxrlib.params", "cxrlib.workflow", "cxrlib.stages.train", "cxrlib.stages.explain")
+"""What enters by its content or by value."""
+CODE = {
+    name: code_fingerprint("cxrlib.stages.methods", f"cxrlib.explain.{module}", given=GIVEN)
+    for name, module in MODULES.items()
+}
+"""What explains by each method; taken on loading."""
+
+
+OWN = "this run"
+"""Name of the run's own network beside the further ones."""
+
+
+SHARD = 8
+"""Studies that are explained by a method and stored at once."""
+
+
+def studies_to_compare(cohort: Cohort, count: int) -> dict[str, list[str]]:
+    """The first `count` studies of the validation and of the test split that have a finding with a reader's box."""
+    return {split: boxed_studies(cohort, cohort.of(split), count) for split in ("valid", "test")}
+
+
+def explain_by_methods(
+    cohort: Cohort, test: Explanations, methods: Methods, gradcam: Gradcam, compute: Compute, folder: Path
+) -> dict[str, BySplit]:
+    """Maps of every compared method for the `studies_to_compare`, stored in `folder`/maps.
+
+    Args:
+        cohort: the run's.
+        test: Grad-CAM's maps of the test split.
+        methods: which, and how many studies.
+        gradcam, compute: of the run.
+        folder: of the run.
+
+    Returns:
+        Title of the method -> its maps by split.
+    """
+    chosen, model_path = (
+        studies_to_compare(cohort, methods.n_studies),
+        checkpoint_path(folder / "models", cohort.experiment),
+    )
+    valid = test.of([])
+    if chosen["valid"]:
+        valid = explain_studies(cohort, chosen["valid"], model_path, gradcam, compute, folder / "maps" / "valid.npz")
+    plain = {"valid": valid, "test": test.of(chosen["test"])}
+    return {
+        find(name).title: {
+            split: explain_by(
+                name, parameters, cohort, one, model_path, compute, folder / "maps" / f"{split}-{find(name).title}.npz"
+            )
+            for split, one in plain.items()
+        }
+        for name, parameters in methods.compared.items()
+    }
+
+
+def boxed_studies(cohort: Cohort, image_ids: list[str], count: int) -> list[str]:
+    """The first `count` of some studies that have a finding with a reader's box."""
+    return [
+        image_id
+        for image_id in image_ids
+        if any(cohort.labels.at[image_id, name] and len(cohort.boxes(image_id, name)) for name in cohort.findings)
+    ][:count]
+
+
+def explained_validation(
+    cohort: Cohort, image_ids: list[str], test: Explanations, gradcam: Gradcam, compute: Compute, folder: Path
+) -> Explanations:
+    """Grad-CAM of the explained model on some validation studies, stored as maps/valid.npz; empty for no studies."""
+    if not image_ids:
+        return test.of([])
+    model_path = checkpoint_path(folder / "models", cohort.experiment)
+    return explain_studies(cohort, image_ids, model_path, gradcam, compute, folder / "maps" / "valid.npz")
+
+
+def explain_by(
+    name: str,
+    parameters: dict[str, MethodValue],
+    cohort: Cohort,
+    gradcam: Explanations,
+    model_path: Path,
+    compute: Compute,
+    path: Path,
+) -> Explanations:
+    """Maps of a method for the studies that Grad-CAM has explained, stored at `path` (`explained_in_shards`).
+
+    Methods that need no gradient run on an `inference_copy` of the network.
+
+    Args:
+        name: of the method.
+        parameters: of the method, where they differ from its defaults. The layer is Grad-CAM's unless it is given.
+        cohort: the run's.
+        gradcam: Grad-CAM's maps and the probabilities; they are the result where the method is Grad-CAM itself.
+        model_path: the model that made them.
+        compute: the machine.
+        path: of the stored maps.
+
+    Raises:
+        Refusal: the model is absent.
+        ValueError: as the method; e.g. it cannot explain this network.
+    """
+    if (name == "gradcam" and not parameters) or gradcam.probabilities.empty:
+        return gradcam
+    method, image_ids = find(name), gradcam.probabilities.index.tolist()
+    existing(model_path, "run notebook 02_training first")
+    identity = fingerprint([gradcam.identity, image_ids, name, parameters, compute.precision, CODE[name]])
+
+    def begin() -> Callable[[slice], Explanations]:
+        device = use_device(compute.device, compute.threads, compute.precision)
+        network = prepared(load_checkpoint(model_path, device)[0], method, gradcam.layer)
+        inputs = network_inputs(cohort, image_ids, gradcam.input_size)
+
+        def explain_rows(rows: slice) -> Explanations:
+            maps = maps_by(method, parameters, network, normalise(inputs[rows].to(device)), gradcam.layer)
+            explained = gradcam.with_maps(maps.cpu(), image_ids[rows])
+            return replace(explained, identity=identity, beside=gradcam.identity)
+
+        return explain_rows
+
+    return explained_in_shards(path, identity, len(image_ids), SHARD, method.title, begin)
+
+
+def prepared(network: nn.Module, method: Method, layer: str) -> nn.Module:
+    """The network itself, or an `inference_copy` of it for a method that needs no gradient."""
+    needs_gradient = method.passes(1, (32, 32), **method.parameters).backward > 0
+    return network if needs_gradient else inference_copy(network, layer)
+
+
+def maps_by(
+    method: Method, parameters: dict[str, MethodValue], network: nn.Module, images: torch.Tensor, layer: str
+) -> torch.Tensor:
+    """Raw maps of all classes by a method, at `layer` where the method has one and `parameters` names no other."""
+    chosen = {"layer": layer} if "layer" in method.parameters else {}
+    return method(network, images, None, **(chosen | parameters))
+
+
+def check_methods(compared: dict[str, dict[str, MethodValue]], network: nn.Module, size: int, layer: str) -> None:
+    """Refuse methods and parameters that do not exist, and methods that cannot explain the network.
+
+    A method for certain networks only explains one image of noise; the other methods are not run.
+
+    Raises:
+        ParameterError: names the method.
+    """
+    image = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+    for name, parameters in compared.items():
+        try:
+            method = find(name)
+            if unknown := parameters.keys() - method.parameters.keys():
+                known = ", ".join(method.parameters) or "no parameter"
+                raise ParameterError(f"methods.compared: {name} has no parameter {sorted(unknown)[0]!r}, but {known}")
+            if not method.needs.startswith("any network"):
+                maps_by(method, parameters, network, image, layer)
+        except (ValueError, TypeError) as error:
+            raise ParameterError(f"methods.compared: {name}: {error}") from error
+
+
+def explain_by_networks(
+    cohort: Cohort,
+    test: Explanations,
+    methods: Methods,
+    training: Training,
+    gradcam: Gradcam,
+    compute: Compute,
+    folder: Path,
+) -> dict[str, BySplit]:
+    """Grad-CAM of the run's network and of the further networks, which are trained on the explained experiment.
+
+    What is stored already is neither trained nor explained again.
+
+    Args:
+        cohort: the run's.
+        test: Grad-CAM's maps of the test split by the run's own network.
+        methods: the further networks, and how many studies of the validation split.
+        training: the recipe, that of the run's own network.
+        gradcam: of the run; the layer of each further network is its last feature map.
+        compute: the machine.
+        folder: of the run; it receives models/networks/NAME/ and maps/networks/NAME-SPLIT.npz.
+
+    Returns:
+        Name of the network, OWN for the run's -> probabilities and maps by split, of the whole test split.
+    """
+    valid = studies_to_compare(cohort, methods.n_studies)["valid"]
+    found = {OWN: {"valid": explained_validation(cohort, valid, test, gradcam, compute, folder), "test": test}}
+    last = gradcam.model_copy(update={"layer": AUTO})
+    for name, model in methods.networks.items():
+        models, maps = folder / "models" / "networks" / name, folder / "maps" / "networks"
+        train_experiment(cohort, cohort.experiment, model, training, compute, models)
+        path = checkpoint_path(models, cohort.experiment)
+        one = explain_studies(cohort, cohort.of("test"), path, last, compute, maps / f"{name}-test.npz")
+        found[name] = {"valid": one.of([]), "test": one}
+        if valid:
+            found[name]["valid"] = explain_studies(cohort, valid, path, last, compute, maps / f"{name}-valid.npz")
+    return found
+
+
+def seconds_by_method(methods: Methods, network: nn.Module, images: torch.Tensor, layer: str) -> dict[str, float]:
+    """Seconds that an image takes by each compared method, all classes at once, measured after one image to warm up.
+
+    Args:
+        methods: which.
+        network: the explained network on its device.
+        images: float32 (n, 3, h, w), two or more.
+        layer: Grad-CAM's.
+
+    Returns:
+        Title of the method -> seconds.
+    """
+    found = {}
+    for name, parameters in progress(methods.compared.items(), "measuring", "method"):
+        method = find(name)
+        ready = prepared(network, method, layer)
+        maps_by(method, parameters, ready, images[:1], layer)
+        begun = time.perf_counter()
+        maps_by(method, parameters, ready, images, layer).cpu()
+        found[method.title] = (time.perf_counter() - begun) / len(images)
+    return found
