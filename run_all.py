@@ -123,7 +123,7 @@ def _compare(folder: Path, other: Path) -> int:
     found = compare(_manifest(folder), _manifest(other))
     code = _tell(found.differences, f"the same results as {other}")
     if found.provenance:
-        print(f"files that differ in their provenance only (run id, code, parameters): {len(found.provenance)}")
+        print(f"files that differ in their provenance or measured times only: {len(found.provenance)}")
     return code
 
 

@@ -27,9 +27,9 @@ from cxrlib.runtime.fingerprints import code_fingerprints, imported_names
 from cxrlib.show.artefacts import write_figure, write_table
 from cxrlib.show.figures.style import set_style
 from cxrlib.stages.abroad import Tested, explain_home_and_abroad
+from cxrlib.stages.compared import explain_by_methods, explain_by_networks, seconds_by_method
 from cxrlib.stages.explain import explain_split
 from cxrlib.stages.inputs import network_inputs
-from cxrlib.stages.methods import explain_by_methods, explain_by_networks, seconds_by_method
 from cxrlib.stages.predict import predict_all
 from cxrlib.stages.prepare import open_data, prepare_cohort
 from cxrlib.stages.train import experiment_order, train_experiment

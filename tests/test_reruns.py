@@ -21,6 +21,8 @@ from cxrlib.workflow.manifest import Manifest, verify
 
 KILLS = int(os.environ.get("CXR_KILLS", 3))
 KILLS_PER_FOLDER = 7
+TIMED = ["tables/methods.csv"]
+"""Artefacts that hold measured times, and therefore other bytes in every run."""
 
 
 def kill_after(seconds: float, everything: bool, folder: Path, *arguments: str) -> bool:
@@ -37,6 +39,10 @@ def kill_after(seconds: float, everything: bool, folder: Path, *arguments: str) 
             process.kill()
         run.wait()
         return True
+
+
+def files_of(run: Path, *folders: str) -> list[str]:
+    return sorted(str(path.relative_to(run)) for name in folders for path in (run / name).rglob("*") if path.is_file())
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +64,12 @@ def interrupted(smoke, tmp_path_factory):
 
 def test_interrupted_runs_end_with_the_same_bytes(smoke, interrupted):
     for folder in interrupted:
-        assert compare(Manifest(folder), Manifest(smoke)) == Comparison([], [])
+        assert compare(Manifest(folder), Manifest(smoke)) == Comparison([], TIMED)
         assert verify(Manifest(folder)) == []
-        for name in ("tables", "figures", "models", "maps"):
-            files = [sorted(path.name for path in (run / name).iterdir()) for run in (folder, smoke)]
-            assert files[0] == files[1]  # nothing half-written is left
-            assert all((folder / name / file).read_bytes() == (smoke / name / file).read_bytes() for file in files[0])
+        files = [files_of(run, "tables", "figures", "models", "maps") for run in (folder, smoke)]
+        assert files[0] == files[1]  # nothing half-written is left
+        different = [name for name in files[0] if (folder / name).read_bytes() != (smoke / name).read_bytes()]
+        assert different == TIMED
 
 
 def test_interrupted_runs_know_who_made_what(smoke, interrupted):
@@ -92,7 +98,7 @@ def test_damaged_stores_are_made_again(smoke, interrupted):
     study.unlink()
     done = run_all("smoke", "--out", str(run), "--set", "compute.workers=1")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert compare(Manifest(run), Manifest(smoke)) == Comparison([], [])
+    assert compare(Manifest(run), Manifest(smoke)) == Comparison([], TIMED)
     assert verify(Manifest(run)) == []
     assert b"</html>" in page.read_bytes()[-100:]
 

@@ -11,8 +11,8 @@ from cxrlib.params import ParameterError, Params
 from cxrlib.runtime.device import pick_device
 from cxrlib.runtime.errors import Missing, Refusal
 from cxrlib.runtime.files import existing
+from cxrlib.stages.compared import check_methods
 from cxrlib.stages.explain import require_feature_map
-from cxrlib.stages.methods import check_methods
 from cxrlib.stages.prepare import check_source, planned_source
 from cxrlib.stages.train import network_to_train
 

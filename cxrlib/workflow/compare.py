@@ -1,8 +1,8 @@
 """How the results of two runs differ: by bytes first, then by what the bytes hold.
 
-Two runs with the same results may differ in their provenance. Figures carry the run's id. The JSON beside a table or
-figure names the code, data and parameters behind it. Earlier versions wrote fingerprints into models, maps and names of
-files.
+Two runs with the same results may differ in the times that they measured and in their provenance. Figures carry the
+run's id. The JSON beside a table or figure names the code, data and parameters behind it. Earlier versions wrote
+fingerprints into models, maps and names of files.
 """
 
 import json
@@ -19,6 +19,8 @@ NOT_COMPARED = ("notebooks/", "report.html", "source/render.json")
 """Executed notebooks hold times and random widget names, and the report prints parameters that change no result, such
 as the number of workers; what they show lies in files that are compared. render.json is a record of an earlier version:
 it names what was rendered, and the radiographs are compared themselves."""
+CLOCK = "seconds"
+"""Name of the columns that hold measured times, which differ from run to run."""
 FINGERPRINT = re.compile(r"(?<=^data/)(sizes|inputs-\d+)-[0-9a-f]{12}")
 """What earlier versions wrote into the names of two files."""
 CREATOR = re.compile(rb"/Creator \(.*?\)")
@@ -31,7 +33,7 @@ class Comparison:
 
     Attributes:
         differences: one line per artefact that only one run has or whose contents differ.
-        provenance: artefacts of other bytes and the same contents.
+        provenance: artefacts of other bytes and the same contents, or with other measured times.
     """
 
     differences: list[str]
@@ -90,7 +92,7 @@ def _numeric_difference(name: str, own: np.ndarray, other: np.ndarray) -> str | 
 
 def _table(path: Path) -> dict[str, np.ndarray]:
     frame = read_stored(path)
-    return {f"column {name}": frame[name].to_numpy() for name in frame}
+    return {f"column {name}": frame[name].to_numpy() for name in frame if name != CLOCK}
 
 
 def _pixels(path: Path) -> dict[str, np.ndarray]:

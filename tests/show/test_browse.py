@@ -290,8 +290,10 @@ def test_stored_methods_are_found(own_run, monkeypatch):
     save_explanations(load_explanations(own_run / "maps" / "test-SmoothGrad 0.1.npz"), path)
     found = load_results(own_run).methods["SmoothGrad 0.1"]["layer3"]
     assert found.probabilities.index.tolist() == ["study03"] and torch.equal(found.maps, maps)
-    stale = dataclasses.replace(smooth(results, ["study03"]), identity="of another model")
-    save_explanations(stale, path)
+    other = dataclasses.replace(smooth(results, ["study03"]), identity="of another method")
+    save_explanations(dataclasses.replace(other, beside=results.explanations.identity), path)
+    assert list(load_results(own_run).methods["SmoothGrad 0.1"]) == ["last block", "layer3"]
+    save_explanations(dataclasses.replace(other, beside="maps of another model"), path)
     assert list(load_results(own_run).methods["SmoothGrad 0.1"]) == ["last block"]
     path.with_name(".test-SmoothGrad 0.1.npz.made.json").unlink()  # nobody knows any more what made it
     assert list(load_results(own_run).methods) == ["Grad-CAM"]

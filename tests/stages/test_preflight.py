@@ -12,7 +12,7 @@ from cxrlib.stages.preflight import check_before
 
 pytestmark = pytest.mark.slow
 
-ALL = {"data", "model", "compute", "transfer"}
+ALL = {"data", "model", "methods", "compute", "transfer"}
 TWO = "labels.experiments={two: [Cardiomegaly, No finding]}"
 
 
@@ -62,6 +62,15 @@ def test_a_real_data_set_passes_without_a_look_at_its_images(root):
         (
             ["model.architecture=vit_b_16", "model.output_stride=32"],
             r"model.input_size: the network takes no images of 48 px \(Wrong image height! Expected 224",
+        ),
+        (["methods.compared={gradcan: {}}"], "methods.compared: gradcan: no method 'gradcan'; did you mean gradcam, "),
+        (
+            ["methods.networks={a: {architecture: resnet19}}"],
+            "methods.networks: a: .*no network 'resnet19'; did you me",
+        ),
+        (
+            ["methods.networks={a: {architecture: vit_b_16, weights: null, input_size: 48}}"],
+            "methods.networks: a: model.input_size: the network takes no images of 48 px",
         ),
         (["compute.device=mps"], "compute.device: mps is not available"),
         (["model.weights=/nowhere"], "/nowhere"),

@@ -30,7 +30,7 @@ STAGES = {
 }
 """Stage -> the module that holds its fingerprint, CODE, and what CODE is the fingerprint of."""
 
-NOTEBOOKS = {"01", "02", "03", "04", "05", "06", "07", "09"}
+NOTEBOOKS = {"01", "02", "03", "04", "05", "06", "07", "08", "09"}
 NONE = set()
 
 
@@ -125,32 +125,32 @@ EDITS = {
     "the report": (other_code("cxrlib/show/report/page.py"), NONE, NONE, NOTEBOOKS),
     "a plot": (other_code("cxrlib/show/figures/iou_figures.py"), NONE, {"06"}, {"01", "02", "03", "09"}),
     "the style of all plots": (other_code("cxrlib/show/figures/style.py"), NONE, NOTEBOOKS, NONE),
-    "a metric": (other_code("cxrlib/evaluate/stability.py"), NONE, {"05"}, {"01", "02", "03", "04", "06", "07", "09"}),
+    "a metric": (other_code("cxrlib/evaluate/stability.py"), NONE, {"05"}, NOTEBOOKS - {"05"}),
     "a union of labels": (other_code("cxrlib/data/annotations.py"), NONE, {"01"}, NONE),
     "the split": (other_code("cxrlib/data/split.py"), NONE, {"01"}, {"02"}),
     "the loss": (
         replaced(TRAINING, "BCEWithLogitsLoss", "MultiLabelSoftMarginLoss"),
         {"train"},
-        {"02"},
-        NOTEBOOKS - {"02"},
+        {"02", "08"},
+        NOTEBOOKS - {"02", "08"},
     ),
     "the rotation": (
         replaced("cxrlib/model/augmentation.py", "torch.deg2rad(degrees)", "torch.deg2rad(2 * degrees)"),
         {"train"},
-        {"02"},
-        NOTEBOOKS - {"02"},
+        {"02", "08"},
+        NOTEBOOKS - {"02", "08"},
     ),
     "the schedule of the stage": (
         replaced("cxrlib/stages/train.py", "recipe.learning_rate * recipe.end_factor", "recipe.learning_rate"),
         {"train"},
-        {"02"},
-        NOTEBOOKS - {"02"},
+        {"02", "08"},
+        NOTEBOOKS - {"02", "08"},
     ),
     "the sum over processes": (other_code("cxrlib/runtime/distributed.py"), {"train", "explain"}, {"02", "03"}, NONE),
     "the resize to the network": (
         replaced(NETWORKS, "antialias=True", "antialias=False"),
         {"inputs", "train", "explain"},
-        {"02", "03", "04", "05", "07", "09"},
+        {"02", "03", "04", "05", "07", "08", "09"},
         {"01"},
     ),
     "the resize of files": (
@@ -162,10 +162,11 @@ EDITS = {
     "the map formula": (
         replaced(GRADCAM, ".relu().unflatten", ".abs().unflatten"),
         {"explain"},
-        {"03", "04", "05", "09"},
+        {"03", "04", "05", "08", "09"},
         {"01", "02"},
     ),
     "SmoothGrad": (other_code("cxrlib/explain/smoothgrad.py"), NONE, {"05"}, {"01", "02", "06", "07"}),
+    "a method": (other_code("cxrlib/explain/occlusion.py"), NONE, {"08"}, NOTEBOOKS - {"08"}),
     "fast inference": (other_code("cxrlib/model/pooling.py"), {"explain"}, {"03", "05", "07"}, NONE),
     "a rendered vessel": (
         other_code("cxrlib/data/render/vessels.py"),

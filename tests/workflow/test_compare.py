@@ -19,6 +19,10 @@ def write_table(path, changed, run):
     path.write_text(text if run == 1 else text.replace("1.0", "1"))
 
 
+def write_times(path, changed, run):
+    path.write_text(f"name,n,seconds\na,{1 + changed},0.{run}\n")
+
+
 def write_picture(path, changed, run):
     text = PngImagePlugin.PngInfo()
     text.add_text("Source", f"run {run}")
@@ -64,6 +68,7 @@ def write_pdf(path, changed, run):
     ("name", "write", "expected"),
     [
         ("a.csv", write_table, "column value differs in 1 of 2, at most by 0.5"),
+        ("a.csv", write_times, "column n differs in 1 of 1, at most by 1"),
         ("a.png", write_picture, "pixels differs in 6 of 6, at most by 2"),
         ("a.npz", write_archive, "classes differs in 1 of 2"),
         ("a.npy", write_array, "array has shape (3,), not (2,)"),
@@ -148,6 +153,6 @@ def test_the_command_counts_what_differs_in_provenance_only(tmp_path, capsys):
         assert run_all.main(["smoke", "--out", str(tmp_path / "1"), "--compare", str(tmp_path / other)]) == code
     assert capsys.readouterr().out.splitlines() == [
         f"the same results as {tmp_path / '2'}",
-        "files that differ in their provenance only (run id, code, parameters): 1",
+        "files that differ in their provenance or measured times only: 1",
         "tables/a.json: caption differs in 1 of 1",
     ]

@@ -57,6 +57,7 @@ def test_the_notebooks_are_there():
         "05_smoothgrad",
         "06_iou",
         "07_perturbation",
+        "08_methods",
         "09_transfer",
     ]
 

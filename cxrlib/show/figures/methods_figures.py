@@ -8,6 +8,7 @@ import seaborn as sns
 import torch
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from cxrlib.data.cohort import Cohort
 from cxrlib.show.figures.panels import colour_bar, display_map, show_heatmap, show_radiograph, show_readers
@@ -43,18 +44,19 @@ def method_sheet(cohort: Cohort, cases: list[tuple[str, str]], methods: dict[str
     """
     if not cases:
         return sentence_figure("No compared study of this run carries a boxed finding: n = 0.")
-    colours, lines = class_colours(cohort.explained), -(-(1 + len(methods)) // PER_LINE)
-    figure, axes = image_axes(lines * len(cases), PER_LINE, title_lines=2, bar=True)
+    colours, panels = class_colours(cohort.explained), 1 + len(methods)
+    lines = -(-panels // PER_LINE)
+    figure, axes = image_axes(lines * len(cases), min(panels, PER_LINE), title_lines=2, bar=True)
     for number, (image_id, class_name) in enumerate(cases):
-        panels = [ax for line in axes[lines * number : lines * (number + 1)] for ax in line]
+        block = [ax for line in axes[lines * number : lines * (number + 1)] for ax in line][:panels]
         pixels = cohort.images([image_id])[0]
-        show_radiograph(panels[0], pixels)
-        panels[0].set_title(_wrapped(class_name), fontsize=6, fontweight="bold")
-        for ax, (title, maps) in zip(panels[1:], methods.items(), strict=False):
+        show_radiograph(block[0], pixels)
+        block[0].set_title(_wrapped(class_name), fontsize=6, fontweight="bold")
+        for ax, (title, maps) in zip(block[1:], methods.items(), strict=True):
             show_radiograph(ax, pixels)
             ax.set_title(_wrapped(title), fontsize=6)
             show_heatmap(ax, display_map(maps[number].clamp(min=0)), cohort.size)
-        for ax in panels[: 1 + len(methods)]:
+        for ax in block:
             show_readers(ax, cohort, image_id, {class_name: colours[class_name]})
     colour_bar(figure, [ax for line in axes for ax in line])
     return figure
@@ -86,6 +88,7 @@ def score_panels(table: pd.DataFrame, class_name: str, control: str, same: dict[
             ax.axvline(scores["ours"].iloc[0], color=OURS, lw=0.6, ls=":", zorder=0)
         ax.set_title(METRICS[metric], fontsize=7)
         ax.tick_params(labelsize=6)
+        ax.xaxis.set_major_locator(MaxNLocator(3))
         ax.grid(axis="y", lw=0.3, color="#dddddd")
     axes[0][0].set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
     return figure
@@ -116,6 +119,7 @@ def agreement_matrix(agreement: pd.DataFrame) -> Figure:
     ax.set(xlabel="", ylabel="")
     ax.tick_params(labelsize=6, length=0)
     ax.set_xticklabels(ax.get_xticklabels(), rotation=45, ha="right")
+    ax.set_yticklabels(ax.get_yticklabels(), rotation=0)
     return figure
 
 

@@ -10,9 +10,22 @@ from torch import nn
 
 from cxrlib.data.cohort import Cohort
 from cxrlib.evaluate.method_scores import BySplit
+from cxrlib.explain import (
+    cam,
+    gradients,
+    gradientshap,
+    guided,
+    integrated,
+    kernelshap,
+    lime,
+    lrp,
+    occlusion,
+    rise,
+    scorecam,
+)
 from cxrlib.explain.explanations import Explanations
 from cxrlib.explain.method import Method
-from cxrlib.explain.methods import MODULES, find
+from cxrlib.explain.methods import find
 from cxrlib.model.checkpoint import checkpoint_path, load_checkpoint
 from cxrlib.model.feature_maps import AUTO
 from cxrlib.model.inference import inference_copy
@@ -27,11 +40,25 @@ from cxrlib.stages.inputs import network_inputs
 from cxrlib.stages.shards import explained_in_shards
 from cxrlib.stages.train import train_experiment
 
-GIVEN = ("cxrlib.data", "cxrlib.params", "cxrlib.workflow", "cxrlib.stages.train", "cxrlib.stages.explain")
-"""What enters by its content or by value."""
+FAMILIES = (
+    cam,
+    gradients,
+    gradientshap,
+    guided,
+    integrated,
+    kernelshap,
+    lime,
+    lrp,
+    occlusion,
+    rise,
+    scorecam,
+)
+GIVEN = ("cxrlib.data", "cxrlib.params", "cxrlib.workflow", "cxrlib.explain", "cxrlib.stages.train")
+"""What enters by its content or by value, or by the code of the method."""
 CODE = {
-    name: code_fingerprint("cxrlib.stages.methods", f"cxrlib.explain.{module}", given=GIVEN)
-    for name, module in MODULES.items()
+    method.name: [code_fingerprint("cxrlib.stages.compared", given=GIVEN), code_fingerprint(family.__name__)]
+    for family in FAMILIES
+    for method in family.METHODS
 }
 """What explains by each method; taken on loading."""
 

@@ -1,0 +1,180 @@
+"""Maps of several methods and networks, of a cohort in memory."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from fixtures import annotation_rows
+
+from cxrlib.data.cohort import Cohort
+from cxrlib.data.provenance import Provenance
+from cxrlib.evaluate.method_scores import score_methods
+from cxrlib.explain.methods import explain, names
+from cxrlib.model.checkpoint import checkpoint_path, load_checkpoint
+from cxrlib.model.networks import build_network, normalise
+from cxrlib.params import Methods, Model, ParameterError, load_params
+from cxrlib.runtime.store import identity_of
+from cxrlib.stages import compared
+from cxrlib.stages.compared import (
+    OWN,
+    boxed_studies,
+    check_methods,
+    explain_by_methods,
+    explain_by_networks,
+    seconds_by_method,
+    studies_to_compare,
+)
+from cxrlib.stages.explain import explain_split
+from cxrlib.stages.inputs import network_inputs
+from cxrlib.stages.train import train_experiment
+
+SMOKE = load_params("smoke")
+COMPUTE, GRADCAM = SMOKE.compute, SMOKE.gradcam
+RECIPE = SMOKE.training.model_copy(update={"epochs": 1})
+MODEL = Model(architecture="resnet18", weights=None, input_size=32, output_stride=16)
+CLASSES = ["Cardiomegaly", "No finding"]
+METHODS = Methods(compared={"gradcam": {}, "hirescam": {}, "rise": {"n_masks": 4}}, n_studies=3)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("run")
+
+
+@pytest.fixture(scope="module")
+def cohort(folder):
+    """Twenty studies; every second has a boxed finding."""
+    image_ids = [f"image{number:02}" for number in range(20)]
+    labels = pd.DataFrame(0, image_ids, CLASSES, dtype="uint8")
+    labels.iloc[::2, 0] = labels.iloc[1::2, 1] = 1
+    splits = ["train"] * 8 + ["valid"] * 4 + ["test"] * 8
+    (folder / "data").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 64, 64), np.uint8)
+    np.save(folder / "data" / "pixels.npy", pixels)
+    return Cohort(
+        studies=pd.DataFrame({"patient_id": image_ids, "split": splits}, image_ids),
+        annotations=annotation_rows(*[(image_id, CLASSES[0], "R1", 10, 20, 30, 40) for image_id in image_ids[::2]]),
+        labels=labels,
+        pixels=pixels,
+        folder=folder / "data",
+        provenance=Provenance(source="drawn", rendered=True, data="first"),
+        experiments={"main": CLASSES},
+        experiment="main",
+    )
+
+
+@pytest.fixture(scope="module")
+def gradcam(cohort, folder):
+    train_experiment(cohort, "main", MODEL, RECIPE, COMPUTE, folder / "models")
+    return explain_split(cohort, "test", folder / "models", GRADCAM, COMPUTE, folder / "maps" / "test.npz")
+
+
+def explained(cohort, gradcam, folder, methods=METHODS):
+    return explain_by_methods(cohort, gradcam, methods, GRADCAM, COMPUTE, folder)
+
+
+def test_the_first_boxed_studies_of_a_split_are_compared(cohort):
+    assert studies_to_compare(cohort, 3) == {"valid": ["image08", "image10"], "test": ["image12", "image14", "image16"]}
+    unlabelled = replace(cohort, labels=cohort.labels.assign(Cardiomegaly=0))
+    assert boxed_studies(unlabelled, cohort.of("test"), 3) == []
+
+
+def test_every_method_explains_the_same_studies_as_the_library_does(cohort, gradcam, folder):
+    found = explained(cohort, gradcam, folder)
+    assert list(found) == ["Grad-CAM", "HiResCAM", "RISE"]
+    network, _ = load_checkpoint(checkpoint_path(folder / "models", "main"), torch.device("cpu"))
+    for split, image_ids in studies_to_compare(cohort, 3).items():
+        images = normalise(network_inputs(cohort, image_ids, 32)[:])
+        for title, name, parameters in [("HiResCAM", "hirescam", {}), ("RISE", "rise", {"n_masks": 4})]:
+            assert found[title][split].probabilities.index.tolist() == image_ids
+            expected = explain(network, images, method=name, **parameters)
+            torch.testing.assert_close(found[title][split].maps, expected, rtol=1e-3, atol=1e-6)
+    assert torch.equal(found["Grad-CAM"]["test"].maps, gradcam.of(["image12", "image14", "image16"]).maps)
+
+
+def test_what_is_stored_is_not_computed_again(cohort, gradcam, folder, monkeypatch):
+    first = explained(cohort, gradcam, folder)
+    with monkeypatch.context() as patched:
+        patched.setattr(compared, "maps_by", None)
+        again = explained(cohort, gradcam, folder)
+    assert torch.equal(first["RISE"]["test"].maps, again["RISE"]["test"].maps)
+    path = folder / "maps" / "test-RISE.npz"
+    seen = [identity_of(path)]
+    more = METHODS.model_copy(update={"compared": {"rise": {"n_masks": 5}}})
+    explained(cohort, gradcam, folder, more)
+    seen.append(identity_of(path))
+    monkeypatch.setitem(compared.CODE, "rise", "other code")
+    explained(cohort, gradcam, folder, more)
+    assert len({*seen, identity_of(path)}) == 3
+
+
+def test_an_interrupted_method_goes_on_where_it_stopped(cohort, gradcam, folder, monkeypatch):
+    methods = METHODS.model_copy(update={"compared": {"gradient": {}}})
+    monkeypatch.setattr(compared, "SHARD", 1)
+    done, whole = [], compared.maps_by
+
+    def stopped(*arguments):
+        if len(done) == 3:  # two of the validation split, one of the test split
+            raise KeyboardInterrupt
+        done.append(whole(*arguments))
+        return done[-1]
+
+    monkeypatch.setattr(compared, "maps_by", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        explained(cohort, gradcam, folder, methods)
+    monkeypatch.setattr(compared, "maps_by", lambda *arguments: done.append(None) or whole(*arguments))
+    found = explained(cohort, gradcam, folder, methods)["Gradient"]
+    assert len(done) == 5
+    assert torch.equal(found["test"].maps[:1], done[2])
+
+
+def test_data_without_boxes_have_no_maps_to_compare(cohort, gradcam, folder):
+    none = replace(cohort, annotations=cohort.annotations[:0])
+    found = explained(none, gradcam, folder)
+    assert {title: [len(maps.maps) for maps in one.values()] for title, one in found.items()} == {
+        title: [0, 0] for title in ("Grad-CAM", "HiResCAM", "RISE")
+    }
+    assert all(one.empty for one in score_methods(none, found, [0.1, 0.2]).values())
+
+
+def test_further_networks_learn_the_same_and_are_stored(cohort, gradcam, folder, monkeypatch):
+    other = Model(architecture="shufflenet_v2_x0_5", weights=None, input_size=64)
+    methods = METHODS.model_copy(update={"networks": {"small": other}})
+    settings = (methods, RECIPE, GRADCAM, COMPUTE, folder)
+    found = explain_by_networks(cohort, gradcam, *settings)
+    assert list(found) == [OWN, "small"] and found[OWN]["test"] is gradcam
+    small = found["small"]["test"]
+    assert small.probabilities.index.equals(gradcam.probabilities.index) and small.classes == gradcam.classes
+    assert small.input_size == 64 and not small.probabilities.equals(gradcam.probabilities)
+    assert found["small"]["valid"].probabilities.index.tolist() == ["image08", "image10"]
+    monkeypatch.setattr("cxrlib.stages.train.train", None)
+    assert torch.equal(explain_by_networks(cohort, gradcam, *settings)["small"]["test"].maps, small.maps)
+
+
+def test_every_method_has_a_measured_time(cohort, folder):
+    network = build_network("resnet18", 2, 16).eval()
+    seconds = seconds_by_method(METHODS, network, torch.rand(2, 3, 32, 32), "layer4")
+    assert list(seconds) == ["Grad-CAM", "HiResCAM", "RISE"] and min(seconds.values()) > 0
+
+
+@pytest.mark.parametrize(
+    ("architecture", "wanted", "message"),
+    [
+        ("resnet18", {"gradcan": {}}, "methods.compared: gradcan: no method 'gradcan'; did you mean gradcam, "),
+        ("resnet18", {"rise": {"masks": 3}}, "rise has no parameter 'masks', but n_masks, cells, p, seed, batch_size"),
+        ("vgg11", {"cam": {}}, "methods.compared: cam: .*average pooling and one linear layer"),
+        ("efficientnet_b0", {"guided_backprop": {}}, "methods.compared: guided_backprop: .*SiLU"),
+        ("convnext_tiny", {"lrp": {}}, "methods.compared: lrp: "),
+    ],
+)
+def test_a_method_that_cannot_be_had_is_refused(architecture, wanted, message):
+    with pytest.raises(ParameterError, match=message):
+        check_methods(wanted, build_network(architecture, 2), 64, "auto")
+
+
+def test_every_method_has_a_fingerprint_of_its_code_and_passes_on_a_resnet():
+    assert list(compared.CODE) and set(compared.CODE) == set(names())
+    assert compared.CODE["rise"] != compared.CODE["occlusion"]
+    check_methods({name: {} for name in names()}, build_network("resnet18", 2, 16), 32, "layer4")
