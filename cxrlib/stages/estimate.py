@@ -8,7 +8,7 @@ import pandas as pd
 
 from cxrlib.data.images import ImageError, read_grey, resize_square
 from cxrlib.data.sources.base import Source
-from cxrlib.params import Data, Params
+from cxrlib.params import Data, Model, Params
 
 TIMED = 3
 """Images that are read to know how long one takes."""
@@ -68,6 +68,40 @@ STRIDE_16_COST = 1.6
 """A last block that works on four times as many cells."""
 
 
+PASSES = {
+    "gradcam": (1, 1),
+    "gradcam_plus_plus": (1, 1),
+    "layercam": (1, 1),
+    "hirescam": (1, 1),
+    "xgradcam": (1, 1),
+    "cam": (1, 0),
+    "scorecam": (2049, 0),
+    "gradient": (1, 1),
+    "input_x_gradient": (1, 1),
+    "smoothgrad": (50, 50),
+    "smooth_gradcam": (50, 50),
+    "integrated_gradients": (52, 50),
+    "gradientshap": (50, 50),
+    "deconvnet": (1, 1),
+    "guided_backprop": (1, 1),
+    "guided_gradcam": (2, 2),
+    "lrp": (2, 2),
+    "occlusion": (170, 0),
+    "rise": (1000, 0),
+    "lime": (1000, 0),
+    "kernelshap": (1000, 0),
+}
+"""Forward passes of an image by each method, and backward passes for each class; a test counts them."""
+
+
+COUNTS = ("samples", "steps", "n_masks", "max_channels")
+"""Parameters that say how many forward passes a method takes."""
+
+
+BACKWARD_COST = 2.0
+"""A backward pass against a forward pass."""
+
+
 def describe(params: Params, folder: Path, source: Source) -> list[str]:
     """Lines that say what would be read, the disk that it takes in `folder`, and about how long the parts take.
 
@@ -122,22 +156,37 @@ def _seconds_per_image(images: pd.DataFrame, data: Data) -> float:
 
 
 def _network_seconds(params: Params, n_images: int) -> float:
-    """Training, SmoothGrad and perturbation on two CPU cores; the rest is small beside them.
+    """Training, SmoothGrad, perturbation and the compared methods on two CPU cores; the rest is small beside them.
 
     About one class of an image is taken to be predicted.
     """
     model, training, data = params.model, params.training, params.data
-    step = GIGAFLOPS[model.architecture] * (model.input_size / 224) ** 2 / TRAINED_PER_SECOND
-    if model.output_stride == 16:
-        step *= STRIDE_16_COST
+    step = _step(model)
     others = (training.epochs and training.warm_start_epochs) or training.epochs
     epochs = training.epochs + (len(params.labels.experiments) - 1) * others
     n_test = round(n_images * data.test_share)
     passes = min(n_test, params.smoothgrad.n_studies) * params.smoothgrad.samples * len(params.smoothgrad.noise_levels)
     transforms = len(params.perturbation.shares) * (1 + len(params.perturbation.kernels))
     passes += min(n_test, params.perturbation.n_studies) * transforms
+    classes = len(params.labels.experiments[params.labels.explained])
+    for name, parameters in params.methods.compared.items():
+        passes += 2 * min(n_test, params.methods.n_studies) * _passes(name, parameters, classes)
     n_train = n_images * (1 - data.test_share - data.valid_share)
-    return step * (n_train * epochs + passes / FASTER_WITHOUT_TRAINING)
+    further = sum(_step(other) for other in params.methods.networks.values()) * n_train * training.epochs
+    return step * (n_train * epochs + passes / FASTER_WITHOUT_TRAINING) + further
+
+
+def _step(model: Model) -> float:
+    """Seconds that two CPU cores take to train an image; 0 for a network that is not known here."""
+    seconds = GIGAFLOPS.get(model.architecture, 0.0) * (model.input_size / 224) ** 2 / TRAINED_PER_SECOND
+    return seconds * STRIDE_16_COST if model.output_stride == 16 else seconds
+
+
+def _passes(name: str, parameters: dict[str, object], classes: int) -> float:
+    """What an image costs by a method, all classes at once, in forward passes."""
+    forwards, backwards = PASSES.get(name, (1, 1))
+    wanted = next((parameters[count] for count in COUNTS if isinstance(parameters.get(count), int)), forwards)
+    return wanted * (1 + BACKWARD_COST * classes * backwards / forwards)
 
 
 def _rounded(seconds: float) -> str:

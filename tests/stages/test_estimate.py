@@ -2,6 +2,7 @@ import pytest
 import torch
 from fixtures import annotation_rows, kaggle_folder
 
+from cxrlib.explain.methods import find, names
 from cxrlib.model.architectures import TESTED
 from cxrlib.model.networks import network_outline
 from cxrlib.params import load_params
@@ -31,7 +32,7 @@ def test_disk_and_time_follow_from_the_number_of_images(tmp_path, monkeypatch):
     )
     assert "about 50 min with 4 processes" in preparation  # 15,000 x 0.8 s / 4
     hours = int(networks.split("about ")[1].split(" h")[0])
-    assert 50 <= hours <= 70  # 80 epochs of 12,000 images at 4.6 images/s, and the explanations
+    assert 60 <= hours <= 75  # 80 epochs of 12,000 images at 4.6 images/s, and the explanations by all methods
 
 
 @pytest.mark.parametrize("architecture", TESTED)
@@ -44,6 +45,27 @@ def test_what_a_network_costs_is_what_its_layers_hold_and_compute(architecture):
     assert sum(pairs) / 1e9 == pytest.approx(estimate.GIGAFLOPS[architecture], abs=0.006)
     numbers = sum(parameter.numel() for parameter in network.parameters())
     assert 4 * numbers == pytest.approx(estimate.WEIGHT_BYTES[architecture], abs=0.6e6)
+
+
+@pytest.mark.parametrize("name", names())
+def test_what_a_method_costs_is_what_it_says(name):
+    method = find(name)
+    count = next((count for count in estimate.COUNTS if count in method.parameters), None)
+    for parameters in ({}, {count: 10}) if count else ({},):
+        cost = method.passes(7, (224, 224), **(method.parameters | {"channels": 2048} | parameters))
+        expected = cost.forward + estimate.BACKWARD_COST * cost.backward
+        assert estimate._passes(name, parameters, 7) == pytest.approx(expected, rel=0.3)
+
+
+def test_further_networks_and_methods_take_their_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(estimate, "_look", lambda source, data: (15_000, "15,000 images", 0.8, 0))
+    few = "methods.compared={gradcam: {}}"
+    more = "methods.networks={other: {architecture: resnet50, weights: null}}"
+    hours = [
+        int(describe(load_params("thesis", overrides), tmp_path, None)[3].split("about ")[1].split(" h")[0])
+        for overrides in ([], [few], [few, more])
+    ]
+    assert hours[1] < hours[0] and hours[2] == pytest.approx(1.25 * hours[1], abs=2)  # five trainings instead of four
 
 
 def test_what_is_not_known_of_a_network_is_said(tmp_path, monkeypatch):
