@@ -7,30 +7,30 @@ from cxrlib.data.render.anatomy import SIDES, Anatomy
 from cxrlib.data.render.bones import draw_bones
 from cxrlib.data.render.drawing import blurred, curve, filled, smooth_noise
 from cxrlib.data.render.layers import Layers
-from cxrlib.data.render.mediastinum import aortic_knob, displaced_air, draw_spine_and_trachea
+from cxrlib.data.render.mediastinum import descending_aorta, draw_spine_and_trachea, spine_shadow
 from cxrlib.data.render.soft_tissue import draw_abdomen, draw_body
 from cxrlib.data.render.vessels import draw_vessels
 
 
 def draw_chest(shape: tuple[int, int], anatomy: Anatomy, rng: np.random.Generator) -> Layers:
-    """Layers of a chest without lung findings, on an array of `shape` (rows, cols)."""
+    """Layers of a chest without lung findings, heart and aortic knob, on an array of `shape` (rows, cols)."""
     scale = np.array([shape[1], shape[0]], dtype=np.float64)
     cage = sum(filled(shape, lung_outline(anatomy, sign) * scale) for sign in SIDES)
     depth = cv2.distanceTransform((cage > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
     lung = blurred(np.minimum(cage, 1), 0.7)
 
+    aorta = descending_aorta(shape, scale, anatomy)
     tissue = draw_body(shape, scale, anatomy, rng)
     tissue += draw_abdomen(shape, scale, anatomy, rng)
     tissue += draw_bones(shape, scale, anatomy, blurred(lung, 0.012 * shape[1]))
-    knob = aortic_knob(shape, scale, anatomy)
-    tissue += 0.10 * knob
-    centre = 1 - (1 - displaced_air(shape, scale, anatomy)) * (1 - np.minimum(0.95 * knob, 1))
+    tissue += 0.10 * aorta
     tissue += draw_spine_and_trachea(shape, scale, anatomy)
 
+    kept = (1 - spine_shadow(shape, scale, anatomy)) * (1 - 0.95 * aorta)
     thickness = np.sqrt(np.clip(depth / (0.11 * shape[1]), 0, 1))
-    air = lung * (0.30 + 0.70 * blurred(thickness, 2)) * (1 - centre)
-    markings = lung * (1 - 0.8 * centre) * draw_vessels(shape, scale, anatomy, rng)
-    markings += 0.012 * lung * (1 - centre) * smooth_noise(shape, 5, rng)
+    air = lung * (0.30 + 0.70 * blurred(thickness, 2)) * kept
+    markings = lung * (0.2 + 0.8 * kept) * draw_vessels(shape, scale, anatomy, rng)
+    markings += 0.012 * lung * kept * smooth_noise(shape, 5, rng)
     return Layers(tissue.astype(np.float32), air.astype(np.float32), markings.astype(np.float32), lung, depth)
 
 

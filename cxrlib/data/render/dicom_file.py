@@ -1,5 +1,6 @@
 """Rendered radiographs as DICOM files like those of VinDr-CXR, marked as rendered."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from cxrlib.data.render.radiograph import GREY_MAXIMUM
+from cxrlib.data.render.patient import GREY_MAXIMUM
 from cxrlib.runtime.files import whole_file
 
 BITS_STORED = [12, 12, 12, 12, 14, 16]
@@ -32,14 +33,26 @@ def stored_values(pixels: np.ndarray, bits: int, inverted: bool) -> np.ndarray:
     return top - values if inverted else values
 
 
-def dicom_dataset(pixels: np.ndarray, image_id: str, rng: np.random.Generator) -> Dataset:
-    """DICOM data set of one radiograph. The same arguments give the same bytes.
+@dataclass(frozen=True)
+class Format:
+    """How one radiograph is stored, whatever it shows: `dataset` holds the tags without pixels."""
+
+    dataset: Dataset
+    compressed: bool
+
+    def cells(self, pixels: np.ndarray) -> np.ndarray:
+        """`pixels` (uint16, 0..65535) as the file stores them, uint16."""
+        return stored_values(pixels, self.dataset.BitsStored, self.dataset.PhotometricInterpretation == "MONOCHROME1")
+
+
+def sample_format(shape: tuple[int, int], image_id: str, rng: np.random.Generator) -> Format:
+    """Draw the format of a radiograph of `shape` (rows, cols).
 
     Bits stored, photometric interpretation, window, rescaling and transfer syntax are drawn from `rng`, independently
     of the pixels.
 
     Args:
-        pixels: uint16 (rows, cols), 0..65535, dense is bright.
+        shape: rows and columns.
         image_id: becomes the patient's id and seeds the unique ids.
         rng: draws the format.
     """
@@ -63,7 +76,7 @@ def dicom_dataset(pixels: np.ndarray, image_id: str, rng: np.random.Generator) -
     ds.PatientSex, ds.PatientAge = sex, f"{age:03d}Y"
     ds.BodyPartExamined, ds.ViewPosition = "CHEST", "PA"
 
-    ds.Rows, ds.Columns = pixels.shape
+    ds.Rows, ds.Columns = shape
     ds.SamplesPerPixel = 1
     ds.PhotometricInterpretation = "MONOCHROME1" if inverted else "MONOCHROME2"
     ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, bits, bits - 1, 0
@@ -78,9 +91,21 @@ def dicom_dataset(pixels: np.ndarray, image_id: str, rng: np.random.Generator) -
 
     ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    ds.PixelData = stored_values(pixels, bits, bool(inverted)).astype("<u2").tobytes()
+    return Format(ds, bool(compressed))
+
+
+def dicom_dataset(pixels: np.ndarray, image_id: str, rng: np.random.Generator) -> Dataset:
+    """DICOM data set of one radiograph. The same arguments give the same bytes.
+
+    Args:
+        pixels: uint16 (rows, cols), 0..65535, dense is bright.
+        image_id, rng: as in `sample_format`.
+    """
+    drawn = sample_format(pixels.shape, image_id, rng)
+    ds = drawn.dataset
+    ds.PixelData = drawn.cells(pixels).astype("<u2").tobytes()
     ds["PixelData"].VR = "OW"
-    if compressed:
+    if drawn.compressed:
         ds.compress(JPEG2000Lossless, encoding_plugin="pylibjpeg", generate_instance_uid=False)
     return ds
 

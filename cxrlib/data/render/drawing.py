@@ -8,6 +8,8 @@ import math
 import cv2
 import numpy as np
 
+from cxrlib.data.render.layers import Window
+
 SUBPIXEL_BITS = 4  # OpenCV draws fixed-point coordinates: 1/16 pixel
 
 
@@ -47,6 +49,13 @@ def filled(shape: tuple[int, int], outline: np.ndarray, softness: float = 0.0) -
     canvas = np.zeros(shape, np.uint8)
     fill(canvas, outline)
     return as_mask(canvas, softness)
+
+
+def window_around(outline: np.ndarray, shape: tuple[int, int], margin: float) -> Window:
+    """The window of an image of `shape` that holds the points `outline` (n, 2) and `margin` pixels around them."""
+    (left, top), (right, bottom) = np.floor(outline.min(axis=0) - margin), np.ceil(outline.max(axis=0) + margin)
+    rows, cols = np.clip([top, bottom], 0, shape[0]).astype(int), np.clip([left, right], 0, shape[1]).astype(int)
+    return slice(int(rows[0]), int(rows[1])), slice(int(cols[0]), int(cols[1]))
 
 
 def as_mask(canvas: np.ndarray, softness: float = 0.0) -> np.ndarray:

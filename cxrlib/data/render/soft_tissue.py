@@ -70,7 +70,7 @@ def draw_abdomen(shape: tuple[int, int], scale: np.ndarray, anatomy: Anatomy, rn
             (-0.1, right.base_y + 0.08),
             (right.wall_x, right.base_y),
             ((right.wall_x + anatomy.midline) / 2, right.dome_y),
-            (anatomy.midline, anatomy.heart[3] - 0.02),
+            (anatomy.midline, anatomy.floor - 0.02),
             ((left.wall_x + anatomy.midline) / 2, left.dome_y),
             (left.wall_x, left.base_y),
             (1.1, left.base_y + 0.08),

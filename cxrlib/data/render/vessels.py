@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from cxrlib.data.annotations import box_centres
 from cxrlib.data.render.anatomy import SIDES, Anatomy
 from cxrlib.data.render.drawing import as_mask, ellipse, fill, stroke
 
@@ -10,12 +9,11 @@ from cxrlib.data.render.drawing import as_mask, ellipse, fill, stroke
 def draw_vessels(shape: tuple[int, int], scale: np.ndarray, anatomy: Anatomy, rng: np.random.Generator) -> np.ndarray:
     """Vessels that leave the hila, branch and taper towards the lung's border."""
     canvas, hila = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
-    _, knob_y = box_centres(anatomy.knob)
     thick = 0.015 * shape[1]
     for sign in SIDES:
         reach = abs(anatomy.side(sign).wall_x - anatomy.midline)
         drop = (0.38 if sign < 0 else 0.33) * anatomy.knob_to_heart
-        hilum = np.array([anatomy.midline + sign * 0.25 * reach, knob_y + drop])
+        hilum = np.array([anatomy.midline + sign * 0.25 * reach, anatomy.knob_y + drop])
         fill(hila, ellipse(hilum, (0.026, 0.045)) * scale)
         angles = np.concatenate([np.linspace(-1.3, -0.4, 4), np.linspace(-0.1, 1.45, 6)])
         for angle in angles + 0.12 * rng.standard_normal(10):
