@@ -101,19 +101,19 @@ def sample_anatomy(own: Anchors, donor: Anchors, readers: dict[str, int], rng: n
 
     heart_density, enlarged_heart = 0.86 + 0.03 * draws[1], None
     if own.heart is not None:
-        enlarged_heart = Organ(own.heart, heart_density + 0.02 * (readers.get("Cardiomegaly", 1) - 2))
+        enlarged_heart = Organ(own.heart, float(heart_density + 0.02 * (readers.get("Cardiomegaly", 1) - 2)))
     ratio = (HEALTHY_RATIO + HEALTHY_RATIO_SPREAD * draws[2]) / ENLARGED_RATIO
     fitted = anchors.heart if own.heart is None else reshaped(donor.heart, own.heart, floor)
-    heart = Organ(resized(fitted, ratio, (midline + 0.02 * thorax, floor)), heart_density - 0.08)
+    heart = Organ(resized(fitted, ratio, (midline + 0.02 * thorax, floor)), float(heart_density - 0.08))
 
     enlarged_knob = None
     if own.knob is not None:
         density = 0.92 + 0.08 * draws[3] + 0.06 * (readers.get("Aortic enlargement", 1) - 2)
-        enlarged_knob = Organ(own.knob, density)
+        enlarged_knob = Organ(own.knob, float(density))
     scale = HEALTHY_KNOB + HEALTHY_KNOB_SPREAD * draws[4]
     fitted = anchors.knob if own.knob is None else reshaped(donor.knob, own.knob, knob_y)
     left_border = fitted[0] + 0.1 * np.ptp(fitted[[0, 2]])
-    knob = Organ(resized(fitted, scale, (left_border, knob_y)), 0.45 + 0.12 * draws[5])
+    knob = Organ(resized(fitted, scale, (left_border, knob_y)), float(0.45 + 0.12 * draws[5]))
 
     right, left = (
         _side(sign, midline, thorax / 2, knob_y, floor, knob_to_heart, anchors, draws[first : first + 4])

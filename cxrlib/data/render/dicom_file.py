@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
+    UID,
     ComputedRadiographyImageStorage,
     DigitalXRayImageStorageForPresentation,
     ExplicitVRLittleEndian,
     JPEG2000Lossless,
+    RLELossless,
     generate_uid,
 )
 
@@ -17,6 +19,14 @@ from cxrlib.data.render.patient import GREY_MAXIMUM
 from cxrlib.runtime.files import whole_file
 
 BITS_STORED = [12, 12, 12, 12, 14, 16]
+
+
+TRANSFER = (RLELossless, JPEG2000Lossless, None)
+TRANSFER_SHARES = (0.82, 0.10, 0.08)
+"""How files are compressed, if they are. Encoding JPEG 2000, as in VinDr-CXR, takes longer than rendering."""
+
+
+ENCODERS = {RLELossless: "gdcm", JPEG2000Lossless: "pylibjpeg"}
 
 
 GREATEST_BITS_USED = 14  # 16-bit detectors leave the top of their range empty
@@ -29,7 +39,7 @@ def stored_values(pixels: np.ndarray, bits: int, inverted: bool) -> np.ndarray:
     array([4095,    0], dtype=uint16)
     """
     top = 2 ** min(bits, GREATEST_BITS_USED) - 1
-    values = np.round(pixels * (top / GREY_MAXIMUM)).astype(np.uint16)
+    values = np.rint(pixels * np.float32(top / GREY_MAXIMUM)).astype(np.uint16)
     return top - values if inverted else values
 
 
@@ -38,7 +48,7 @@ class Format:
     """How one radiograph is stored, whatever it shows: `dataset` holds the tags without pixels."""
 
     dataset: Dataset
-    compressed: bool
+    compression: UID | None
 
     def cells(self, pixels: np.ndarray) -> np.ndarray:
         """`pixels` (uint16, 0..65535) as the file stores them, uint16."""
@@ -57,7 +67,8 @@ def sample_format(shape: tuple[int, int], image_id: str, rng: np.random.Generato
         rng: draws the format.
     """
     bits = int(rng.choice(BITS_STORED))
-    inverted, windowed, rescaled, compressed = rng.random(4) < (0.15, 0.85, 0.3, 0.92)
+    inverted, windowed, rescaled = rng.random(3) < (0.15, 0.85, 0.3)
+    compression = TRANSFER[int(rng.choice(len(TRANSFER), p=TRANSFER_SHARES))]
     centre_share, width_share = rng.uniform(0.45, 0.55), rng.uniform(0.9, 1.1)
     slope, intercept = (1, 0) if rng.random() < 0.5 else (2, -1024)
     sex, age = str(rng.choice(["F", "M"])), int(rng.integers(18, 91))
@@ -91,7 +102,7 @@ def sample_format(shape: tuple[int, int], image_id: str, rng: np.random.Generato
 
     ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    return Format(ds, bool(compressed))
+    return Format(ds, compression)
 
 
 def dicom_dataset(pixels: np.ndarray, image_id: str, rng: np.random.Generator) -> Dataset:
@@ -105,8 +116,8 @@ def dicom_dataset(pixels: np.ndarray, image_id: str, rng: np.random.Generator) -
     ds = drawn.dataset
     ds.PixelData = drawn.cells(pixels).astype("<u2").tobytes()
     ds["PixelData"].VR = "OW"
-    if drawn.compressed:
-        ds.compress(JPEG2000Lossless, encoding_plugin="pylibjpeg", generate_instance_uid=False)
+    if drawn.compression is not None:
+        ds.compress(drawn.compression, encoding_plugin=ENCODERS[drawn.compression], generate_instance_uid=False)
     return ds
 
 

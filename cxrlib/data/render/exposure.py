@@ -8,7 +8,7 @@ import numpy as np
 from cxrlib.data.render.drawing import blurred
 from cxrlib.data.render.layers import WHOLE, Window
 
-CURVE_STEPS = 2**14
+CURVE_STEPS = 2**13
 """Entries of the table of the film curve."""
 
 

@@ -16,18 +16,19 @@ from cxrlib.data.render.drawing import (
     stroke,
     window_around,
 )
+from cxrlib.data.render.grid import Grid
 from cxrlib.data.render.layers import Change, Effect, Window
 
 
-def heart(shape: tuple[int, int], scale: np.ndarray, anatomy: Anatomy, organ: Organ) -> Change:
+def heart(grid: Grid, anatomy: Anatomy, organ: Organ) -> Change:
     """Heart and great vessels: they displace the lung's air."""
-    outline = heart_outline(anatomy, organ.box) * scale
-    window, crop, outline = _around(outline, shape, 5)
+    outline = grid.points(heart_outline(anatomy, organ.box))
+    window, crop, outline = _around(outline, grid, 6)
     mask = filled(crop, outline)
     inner = cv2.distanceTransform((mask > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
-    rounded = np.float32(0.72) + np.float32(0.28) * soft_step(inner / np.float32(0.08 * shape[1]))
-    share = np.float32(organ.density) * blurred(mask * rounded, 1.4)
-    return Change(window, Effect(air_kept=1 - share, markings_kept=1 - np.float32(0.8) * share))
+    rounded = np.float32(0.72) + np.float32(0.28) * soft_step(inner / np.float32(grid.wide(0.08)))
+    share = grid.enlarge(np.float32(organ.density) * blurred(mask * rounded, grid.soft(1.4)))
+    return Change(grid.enlarge_window(window), Effect(1 - share, markings_kept=1 - np.float32(0.8) * share))
 
 
 def heart_outline(anatomy: Anatomy, box: np.ndarray) -> np.ndarray:
@@ -54,19 +55,20 @@ def heart_outline(anatomy: Anatomy, box: np.ndarray) -> np.ndarray:
     return curve([*points, points[0]])
 
 
-def aortic_knob(shape: tuple[int, int], scale: np.ndarray, anatomy: Anatomy, organ: Organ) -> Change:
+def aortic_knob(grid: Grid, anatomy: Anatomy, organ: Organ) -> Change:
     """The aortic knob, which fills its box."""
     x0, y0, x1, y1 = organ.box
     middle, half = box_centres(organ.box), ((x1 - x0) / 2, (y1 - y0) / 2)
-    window, crop, outline = _around(ellipse(middle, half) * scale, shape, 4)
-    knob = filled(crop, outline, 1.2)
-    rows = np.arange(window[0].start, window[0].stop)
-    below = (rows / scale[1] - middle[1]) / (1.6 * half[1])
-    fading = (1 - 0.35 * soft_step(below)).astype(np.float32)  # downwards the knob turns into the descending aorta
-    return Change(window, vascular(np.float32(organ.density) * knob * fading[:, None]))
+    window, crop, outline = _around(grid.points(ellipse(middle, half)), grid, 6)
+    knob = filled(crop, outline, grid.soft(1.2))
+    rows = np.arange(window[0].start, window[0].stop, dtype=np.float32)
+    below = (rows - grid.high(middle[1])) / np.float32(grid.high(1.6 * half[1]))
+    fading = 1 - np.float32(0.35) * soft_step(below)  # downwards the knob turns into the descending aorta
+    density = grid.enlarge(np.float32(organ.density) * knob * fading[:, None])
+    return Change(grid.enlarge_window(window), vascular(density))
 
 
-def descending_aorta(shape: tuple[int, int], scale: np.ndarray, anatomy: Anatomy) -> np.ndarray:
+def descending_aorta(grid: Grid, anatomy: Anatomy) -> np.ndarray:
     """Density of the aorta from the knob to the diaphragm, 0..1; it is the same below a knob of any size."""
     x0, _, x1, y1 = anatomy.knob.box
     middle, half = (x0 + x1) / 2, (x1 - x0) / 2
@@ -78,9 +80,9 @@ def descending_aorta(shape: tuple[int, int], scale: np.ndarray, anatomy: Anatomy
             (anatomy.midline + 0.02, anatomy.floor),
         ]
     )
-    canvas = np.zeros(shape, np.uint8)
-    stroke(canvas, aorta * scale, max(2.0, 0.75 * half * shape[1]))
-    return 0.6 * anatomy.knob.density * as_mask(canvas, 1.5)
+    canvas = np.zeros(grid.shape, np.uint8)
+    stroke(canvas, grid.points(aorta), max(grid.soft(2), grid.wide(0.75 * half)))
+    return 0.6 * anatomy.knob.density * as_mask(canvas, grid.soft(1.5))
 
 
 def vascular(density: np.ndarray) -> Effect:
@@ -89,7 +91,7 @@ def vascular(density: np.ndarray) -> Effect:
     return Effect(1 - share, markings_kept=1 - np.float32(0.8) * share, tissue_added=np.float32(0.10) * density)
 
 
-def spine_shadow(shape: tuple[int, int], scale: np.ndarray, anatomy: Anatomy) -> np.ndarray:
+def spine_shadow(grid: Grid, anatomy: Anatomy) -> np.ndarray:
     """How much of the lung's air the spine displaces, 0..1."""
     top = anatomy.knob_y - 0.05
     column = [
@@ -100,30 +102,31 @@ def spine_shadow(shape: tuple[int, int], scale: np.ndarray, anatomy: Anatomy) ->
         (anatomy.midline - 0.050, 1.1),
         (anatomy.midline - 0.055, top),
     ]
-    return 0.78 * filled(shape, np.array(column) * scale, 2.5)
+    return 0.78 * filled(grid.shape, grid.points(column), grid.soft(2.5))
 
 
-def _around(outline: np.ndarray, shape: tuple[int, int], margin: float) -> tuple[Window, tuple[int, int], np.ndarray]:
-    """The window around an `outline` in pixels, its size, and the outline in the window's own pixels."""
-    rows, cols = window = window_around(outline, shape, margin)
+def _around(outline: np.ndarray, grid: Grid, margin: float) -> tuple[Window, tuple[int, int], np.ndarray]:
+    """The window that holds an `outline` and `margin` pixels of the image, its size, and the outline in its pixels."""
+    rows, cols = window = window_around(outline, grid.shape, grid.soft(margin))
     return window, (rows.stop - rows.start, cols.stop - cols.start), outline - (cols.start, rows.start)
 
 
-def draw_spine_and_trachea(shape: tuple[int, int], scale: np.ndarray, anatomy: Anatomy) -> np.ndarray:
+def draw_spine_and_trachea(grid: Grid, anatomy: Anatomy) -> np.ndarray:
     """Vertebrae as a faint ladder, the trachea as a dark band that ends in the carina."""
-    mid, cols = anatomy.midline, shape[1]
-    ladder = np.zeros(shape, np.uint8)
+    mid = anatomy.midline
+    ladder = np.zeros(grid.shape, np.uint8)
     for y in np.arange(0.0, 1.0, 0.115 * anatomy.knob_to_heart):
         drop = 0.055 * anatomy.knob_to_heart * (0.8 + 0.5 * y)
         body = [(mid - 0.036, y), (mid + 0.036, y), (mid + 0.033, y + drop), (mid - 0.033, y + drop)]
-        fill(ladder, np.array(body) * scale)
-    spine = 0.035 * as_mask(ladder, 1.4)
+        fill(ladder, grid.points(body))
+    spine = 0.035 * as_mask(ladder, grid.soft(1.4))
 
     knob_y = anatomy.knob_y
     carina = knob_y + 0.14 * anatomy.knob_to_heart
-    airway = np.zeros(shape, np.uint8)
-    stroke(airway, curve([(mid, -0.05), (mid - 0.004, knob_y - 0.06), (mid - 0.012, carina)]) * scale, 0.036 * cols)
+    airway = np.zeros(grid.shape, np.uint8)
+    trachea = curve([(mid, -0.05), (mid - 0.004, knob_y - 0.06), (mid - 0.012, carina)])
+    stroke(airway, grid.points(trachea), grid.wide(0.036))
     for sign, drop in ((-1, 0.17), (1, 0.13)):
         end = (mid - 0.012 + sign * 0.06, carina + drop * anatomy.knob_to_heart)
-        stroke(airway, curve([(mid - 0.012, carina), end]) * scale, 0.024 * cols, 150)
-    return spine - 0.13 * as_mask(airway, 1.6)
+        stroke(airway, grid.points(curve([(mid - 0.012, carina), end])), grid.wide(0.024), 150)
+    return spine - 0.13 * as_mask(airway, grid.soft(1.6))

@@ -17,15 +17,16 @@ from cxrlib.data.render.anchors import (
     Anchors,
     anchors_of,
 )
-from cxrlib.data.render.chest import draw_chest
+from cxrlib.data.render.chest import COARSE, draw_chest
 from cxrlib.data.render.exposure import Film, sample_film
 from cxrlib.data.render.findings import DRAWERS, Box
 from cxrlib.data.render.frame import fractions_to_pixels
+from cxrlib.data.render.grid import Grid
 from cxrlib.data.render.layers import WHOLE, Change, Layers, Window, attenuation, union_window
-from cxrlib.data.render.lesions import Lesion, find_lesions
+from cxrlib.data.render.lesions import Lesion, find_lesions, readers_of
 from cxrlib.data.render.mediastinum import aortic_knob, heart
 
-ROWS, COLS = (400, 504), (400, 464)  # ranges of the image size, inclusive
+ROWS, COLS = (400, 504), (400, 464)  # ranges of the image size, inclusive; sizes are even
 
 
 GREY_MAXIMUM = 65535
@@ -125,20 +126,21 @@ def sample_patient(
     shape = sample_size(size_rng)
     donors = donors or [TYPICAL]
     donor = donors[donor_rng.integers(len(donors))]
-    readers = boxes.groupby("class_name")["rad_id"].nunique().to_dict()
+    lesions = find_lesions(boxes)
+    readers = readers_of(boxes)
     anatomy = sample_anatomy(anchors_of(boxes), donor, readers, anatomy_rng)
 
-    chest, scale = draw_chest(shape, anatomy, chest_rng), np.array([shape[1], shape[0]], dtype=np.float64)
+    chest, grid = draw_chest(shape, anatomy, chest_rng), Grid(shape, COARSE)
     normal = {
-        HEART_FINDING: heart(shape, scale, anatomy, anatomy.heart),
-        KNOB_FINDING: aortic_knob(shape, scale, anatomy, anatomy.knob),
+        HEART_FINDING: heart(grid, anatomy, anatomy.heart),
+        KNOB_FINDING: aortic_knob(grid, anatomy, anatomy.knob),
     }
     findings: dict[str, list[Change]] = {}
     if anatomy.enlarged_heart is not None:
-        findings[HEART_FINDING] = [heart(shape, scale, anatomy, anatomy.enlarged_heart)]
+        findings[HEART_FINDING] = [heart(grid, anatomy, anatomy.enlarged_heart)]
     if anatomy.enlarged_knob is not None:
-        findings[KNOB_FINDING] = [aortic_knob(shape, scale, anatomy, anatomy.enlarged_knob)]
-    for lesion in find_lesions(boxes):
+        findings[KNOB_FINDING] = [aortic_knob(grid, anatomy, anatomy.enlarged_knob)]
+    for lesion in lesions:
         if lesion.finding not in ORGANS:
             drawn = findings.setdefault(lesion.finding, [])
             drawn.append(_draw_lesion(chest, lesion, anatomy, lesion_generator(seed, lesion.finding, len(drawn))))
@@ -163,7 +165,8 @@ def _generator(seed: int | np.random.SeedSequence, *key: int) -> np.random.Gener
 
 def sample_size(rng: np.random.Generator) -> tuple[int, int]:
     """Size (rows, cols) of a radiograph: mostly portrait, some square or landscape."""
-    return int(rng.integers(*ROWS, endpoint=True)), int(rng.integers(*COLS, endpoint=True))
+    rows, cols = (2 * int(rng.integers(low // 2, high // 2, endpoint=True)) for low, high in (ROWS, COLS))
+    return rows, cols
 
 
 def drawn_box(lesion: Lesion) -> np.ndarray:

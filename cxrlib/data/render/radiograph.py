@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from cxrlib.data.annotations import BOX_COLUMNS
 from cxrlib.data.render.anchors import Anchors
 from cxrlib.data.render.frame import fractions_to_pixels
+from cxrlib.data.render.lesions import corners_of
 from cxrlib.data.render.patient import generators, sample_patient, sample_size
 
 
@@ -29,4 +29,4 @@ def render_radiograph(
 def boxes_in_pixels(boxes: pd.DataFrame, seed: int | np.random.SeedSequence) -> np.ndarray:
     """A study's `boxes` (fractions) as float64 (n, 4) whole pixels of the radiograph that `seed` gives."""
     rows, cols = sample_size(generators(seed)[0])
-    return fractions_to_pixels(boxes[BOX_COLUMNS].to_numpy(dtype=np.float64), rows, cols)
+    return fractions_to_pixels(corners_of(boxes), rows, cols)

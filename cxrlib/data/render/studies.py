@@ -12,7 +12,8 @@ from cxrlib.data.render.anchors import Anchors, find_donors
 from cxrlib.data.render.dicom_file import write_dicom
 from cxrlib.data.render.frame import boxes_as_fractions
 from cxrlib.data.render.parallel import Task, run_tasks
-from cxrlib.data.render.radiograph import boxes_in_pixels, render_radiograph
+from cxrlib.data.render.patient import sample_patient
+from cxrlib.data.render.radiograph import boxes_in_pixels
 from cxrlib.runtime.errors import Refusal, system_errors_refused
 from cxrlib.runtime.files import fingerprint, whole_file
 from cxrlib.runtime.fingerprints import code_fingerprint
@@ -106,7 +107,7 @@ def cohort_fingerprint(annotations: pd.DataFrame, n_studies: int, no_finding_sha
 def render_study(task: Task, donors: list[Anchors]) -> None:
     """Render one study into its DICOM file."""
     render_seed, dicom_seed = seeds_of(task.seed, task.image_id)
-    pixels, _ = render_radiograph(task.boxes, render_seed, donors)
+    pixels = sample_patient(task.boxes, render_seed, donors).pixels()
     write_dicom(task.path, pixels, task.image_id, np.random.default_rng(dicom_seed))
 
 
