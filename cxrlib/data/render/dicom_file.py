@@ -22,7 +22,7 @@ BITS_STORED = [12, 12, 12, 12, 14, 16]
 
 
 TRANSFER = (RLELossless, JPEG2000Lossless, None)
-TRANSFER_SHARES = (0.82, 0.10, 0.08)
+TRANSFER_SHARES = (0.86, 0.06, 0.08)
 """How files are compressed, if they are. Encoding JPEG 2000, as in VinDr-CXR, takes longer than rendering."""
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import cv2
 import numpy as np
@@ -134,7 +135,15 @@ def write_study_twins(task: Task, donors: list[Anchors], size: int) -> None:
     render_seed, file_seed = seeds_of(task.seed, task.image_id)
     found = square_twins(render_twins(task.boxes, render_seed, donors), task.image_id, file_seed, size)
     with whole_file(task.path) as temporary:
-        np.savez_compressed(temporary, **vars(found))
+        _write_npz(temporary, vars(found))
+
+
+def _write_npz(path: Path, arrays: dict) -> None:
+    """As `np.savez_compressed`, in a third of the time: it spends less on compression."""
+    with ZipFile(path, "w", ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w") as member:
+                np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
 
 
 def read_twins(folder: Path, image_id: str) -> SquareTwins:
