@@ -127,17 +127,43 @@ def _require_whole_frame(dataset: pydicom.Dataset) -> None:
         )
 
 
-def _grey_of_cells(cells: np.ndarray, dataset: pydicom.Dataset, bits: Bits | None) -> np.ndarray:
+def greys_like(dataset: pydicom.Dataset, cells: list[np.ndarray]) -> list[np.ndarray]:
+    """Pixels of several images as uint8, as `grey_of_dicom` gives those of the first, by its darkest and brightest.
+
+    Equal cells of two images have equal greys, which they have not where each image is stretched by its own range.
+
+    Args:
+        dataset: tags of one uncompressed file; its own pixels do not matter.
+        cells: arrays of what its pixel data could be.
+    """
+    bits = _bits(dataset)
+    shown, _ = _shown_of_cells(np.unique(cells[0]), dataset, bits)
+    limits = (shown.min(), shown.max())
+    return [by_table(image, lambda values: _grey_of_cells(values, dataset, bits, limits)) for image in cells]
+
+
+def _grey_of_cells(
+    cells: np.ndarray, dataset: pydicom.Dataset, bits: Bits | None, limits: tuple[float, float] | None = None
+) -> np.ndarray:
     """Cells of pixels, one of each that occurs, to grey values by the dataset's own rules.
 
     Pixels that only pad the image count neither for the darkest nor for the brightest value, and are black.
     """
-    stored = cells if bits is None else values_of_cells(cells, bits)
-    grey, padding = np.zeros(len(cells), np.uint8), _is_padding(cells, stored, dataset, bits)
-    if not padding.all():
-        shown = shown_values(stored[~padding].astype(np.float64), dataset, signed=bool(bits and bits.signed))
-        grey[~padding] = to_uint8(shown, inverted=dataset.PhotometricInterpretation == "MONOCHROME1")
+    shown, padding = _shown_of_cells(cells, dataset, bits)
+    grey = np.zeros(len(cells), np.uint8)
+    if len(shown):
+        inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
+        grey[~padding] = to_uint8(shown, inverted, limits)
     return grey
+
+
+def _shown_of_cells(cells: np.ndarray, dataset: pydicom.Dataset, bits: Bits | None) -> tuple[np.ndarray, np.ndarray]:
+    """What the cells that are no padding show, and which cells are padding."""
+    stored = cells if bits is None else values_of_cells(cells, bits)
+    padding = _is_padding(cells, stored, dataset, bits)
+    if padding.all():
+        return np.zeros(0), padding
+    return shown_values(stored[~padding].astype(np.float64), dataset, signed=bool(bits and bits.signed)), padding
 
 
 def values_of_cells(cells: np.ndarray, bits: Bits) -> np.ndarray:

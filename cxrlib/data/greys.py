@@ -85,7 +85,7 @@ def by_table(stored: np.ndarray, grey_of: Callable[[np.ndarray], np.ndarray]) ->
     return table[codes]
 
 
-def to_uint8(values: np.ndarray, inverted: bool = False) -> np.ndarray:
+def to_uint8(values: np.ndarray, inverted: bool = False, limits: tuple[float, float] | None = None) -> np.ndarray:
     """Stretch grey values linearly to 0..255: `255 * (v - min) / (max - min)`, rounded. A constant image becomes 0.
 
     >>> to_uint8(np.array([100, 200, 300])), to_uint8(np.array([100, 200, 300]), inverted=True)
@@ -94,6 +94,7 @@ def to_uint8(values: np.ndarray, inverted: bool = False) -> np.ndarray:
     Args:
         values: array of any real dtype.
         inverted: True for MONOCHROME1, where the lowest value is white.
+        limits: what counts as min and max; values beyond are clipped. Those of `values` when None.
 
     Returns:
         uint8 array of the same shape.
@@ -102,8 +103,8 @@ def to_uint8(values: np.ndarray, inverted: bool = False) -> np.ndarray:
         PixelError: a value is not a finite number.
     """
     values = values.astype(np.float64)
-    low, high = values.min(), values.max()
+    low, high = limits or (values.min(), values.max())
     if not np.isfinite(high - low):
         raise PixelError("holds values that are not finite numbers")
-    scaled = np.zeros_like(values) if high == low else (values - low) / (high - low)
+    scaled = np.zeros_like(values) if high == low else np.clip((values - low) / (high - low), 0, 1)
     return np.rint((1 - scaled if inverted and high > low else scaled) * 255).astype(np.uint8)

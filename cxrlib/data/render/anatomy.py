@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cxrlib.data.annotations import box_centres
-from cxrlib.data.render.anchors import Anchors
+from cxrlib.data.render.anchors import Anchors, complete_anchors
 
 SIDES = (-1, 1)  # the patient's right and left
 
@@ -44,14 +44,27 @@ class Side:
 
 
 @dataclass(frozen=True)
+class Organ:
+    """Heart or aortic knob: `box` as readers draw it (4,), fractions of the frame, and `density`, 0 to about 1."""
+
+    box: np.ndarray
+    density: float
+
+
+@dataclass(frozen=True)
 class Anatomy:
-    """Places and sizes of the organs of one chest (fractions of the frame) and of its build."""
+    """Places and sizes of the organs of one chest (fractions of the frame) and of its build.
+
+    The chest with an enlarged organ also has that organ as it would be in health. All else is the same with either.
+    """
 
     midline: float
-    knob: np.ndarray  # box of the aortic knob
-    knob_density: float  # about 0.45 in health, about 1 when enlarged
-    heart: np.ndarray  # box of the lower heart, as readers draw it
-    heart_density: float
+    knob_y: float  # height of the aortic knob's centre
+    floor: float  # height of the heart's lower border
+    knob: Organ  # in health
+    heart: Organ  # in health
+    enlarged_knob: Organ | None
+    enlarged_heart: Organ | None
     right: Side
     left: Side
     knob_to_heart: float  # from the knob's centre to the heart's lower border
@@ -67,16 +80,17 @@ class Anatomy:
         return self.right if sign < 0 else self.left
 
 
-def sample_anatomy(own: Anchors, anchors: Anchors, readers: dict[str, int], rng: np.random.Generator) -> Anatomy:
-    """Draw an anatomy that fits `anchors`. An organ for which `own` has a box is enlarged.
+def sample_anatomy(own: Anchors, donor: Anchors, readers: dict[str, int], rng: np.random.Generator) -> Anatomy:
+    """Draw an anatomy that fits a study's anchors. An organ for which the study has a box is enlarged.
 
     Args:
-        own: the study's own anchors.
-        anchors: the same, completed from a donor.
+        own: the study's anchors.
+        donor: those of the study that lends what `own` lacks, and the shape of the organs in health.
         readers: number of readers per finding. An organ that more readers call enlarged is denser.
         rng: draws sizes, places and build.
     """
     draws = rng.standard_normal(18)  # the same number for all labels, so that later draws do not depend on them
+    anchors = complete_anchors(own, donor)
     knob_x, knob_y = box_centres(anchors.knob)
     thorax = np.ptp(anchors.heart[[0, 2]]) / (ENLARGED_RATIO + ENLARGED_RATIO_SPREAD * draws[0])
     thorax = float(np.clip(thorax, 0.58, 0.86))
@@ -85,20 +99,21 @@ def sample_anatomy(own: Anchors, anchors: Anchors, readers: dict[str, int], rng:
     floor = float(anchors.heart[3])
     knob_to_heart = float(np.clip(floor - knob_y, 0.22, 0.48))
 
-    heart, heart_density = anchors.heart, 0.86 + 0.03 * draws[1]
-    if own.heart is None:
-        ratio = HEALTHY_RATIO + HEALTHY_RATIO_SPREAD * draws[2]
-        heart = resized(anchors.heart, ratio / ENLARGED_RATIO, (midline + 0.02 * thorax, floor))
-        heart_density -= 0.08
-    else:
-        heart_density += 0.02 * (readers.get("Cardiomegaly", 1) - 2)
-    knob, knob_density = anchors.knob, 0.92 + 0.08 * draws[3]
-    if own.knob is None:
-        scale = HEALTHY_KNOB + HEALTHY_KNOB_SPREAD * draws[4]
-        knob = resized(anchors.knob, scale, (anchors.knob[0] + 0.1 * np.ptp(anchors.knob[[0, 2]]), knob_y))
-        knob_density = 0.45 + 0.12 * draws[5]
-    else:
-        knob_density += 0.06 * (readers.get("Aortic enlargement", 1) - 2)
+    heart_density, enlarged_heart = 0.86 + 0.03 * draws[1], None
+    if own.heart is not None:
+        enlarged_heart = Organ(own.heart, float(heart_density + 0.02 * (readers.get("Cardiomegaly", 1) - 2)))
+    ratio = (HEALTHY_RATIO + HEALTHY_RATIO_SPREAD * draws[2]) / ENLARGED_RATIO
+    fitted = anchors.heart if own.heart is None else reshaped(donor.heart, own.heart, floor)
+    heart = Organ(resized(fitted, ratio, (midline + 0.02 * thorax, floor)), float(heart_density - 0.08))
+
+    enlarged_knob = None
+    if own.knob is not None:
+        density = 0.92 + 0.08 * draws[3] + 0.06 * (readers.get("Aortic enlargement", 1) - 2)
+        enlarged_knob = Organ(own.knob, float(density))
+    scale = HEALTHY_KNOB + HEALTHY_KNOB_SPREAD * draws[4]
+    fitted = anchors.knob if own.knob is None else reshaped(donor.knob, own.knob, knob_y)
+    left_border = fitted[0] + 0.1 * np.ptp(fitted[[0, 2]])
+    knob = Organ(resized(fitted, scale, (left_border, knob_y)), float(0.45 + 0.12 * draws[5]))
 
     right, left = (
         _side(sign, midline, thorax / 2, knob_y, floor, knob_to_heart, anchors, draws[first : first + 4])
@@ -106,10 +121,12 @@ def sample_anatomy(own: Anchors, anchors: Anchors, readers: dict[str, int], rng:
     )
     return Anatomy(
         midline=midline,
+        knob_y=float(knob_y),
+        floor=floor,
         knob=knob,
-        knob_density=knob_density,
         heart=heart,
-        heart_density=heart_density,
+        enlarged_knob=enlarged_knob,
+        enlarged_heart=enlarged_heart,
         right=right,
         left=left,
         knob_to_heart=knob_to_heart,
@@ -126,6 +143,17 @@ def resized(box: np.ndarray, scale: float, fixed: tuple[float, float]) -> np.nda
     """`box` scaled about the point `fixed` (x, y)."""
     pivot = np.array([*fixed, *fixed])
     return pivot + scale * (box - pivot)
+
+
+def reshaped(box: np.ndarray, own: np.ndarray, fixed_y: float) -> np.ndarray:
+    """The box `own` with the shape of another, but no taller; the height `fixed_y` keeps its place in it.
+
+    >>> reshaped(np.array([0.0, 0.0, 2.0, 1.0]), np.array([0.0, 0.0, 1.0, 1.0]), fixed_y=1.0)
+    array([0. , 0.5, 1. , 1. ])
+    """
+    shape, own_shape = box[2:] - box[:2], own[2:] - own[:2]
+    flatter = min(1.0, shape[1] / shape[0] * own_shape[0] / own_shape[1])
+    return np.array([own[0], fixed_y + flatter * (own[1] - fixed_y), own[2], fixed_y + flatter * (own[3] - fixed_y)])
 
 
 def _side(sign, midline, half_width, knob_y, floor, knob_to_heart, anchors, draws) -> Side:

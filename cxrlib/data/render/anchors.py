@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cxrlib.data.annotations import BOX_COLUMNS, box_centres
+from cxrlib.data.annotations import box_centres
+from cxrlib.data.render.lesions import corners_of
 
 KNOB_FINDING = "Aortic enlargement"
 
@@ -58,7 +59,7 @@ TYPICAL = Anchors(
 def anchors_of(boxes: pd.DataFrame) -> Anchors:
     """Anchors of one study's boxes (class_name and box columns, fractions of the frame)."""
     names = boxes["class_name"].to_numpy()
-    corners = boxes[BOX_COLUMNS].to_numpy(dtype=np.float64)
+    corners = corners_of(boxes)
     knob, heart = corners[names == KNOB_FINDING], corners[names == HEART_FINDING]
     return Anchors(
         knob=knob.mean(axis=0) if len(knob) else None,

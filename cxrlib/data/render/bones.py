@@ -3,22 +3,22 @@
 import numpy as np
 
 from cxrlib.data.render.anatomy import SIDES, Anatomy
-from cxrlib.data.render.drawing import as_mask, blurred, curve, ellipse, fill, stroke
+from cxrlib.data.render.drawing import as_mask, blurred, curve, ellipse, fill, stroke, strokes
+from cxrlib.data.render.grid import Grid
 
 
-def draw_bones(shape: tuple[int, int], scale: np.ndarray, anatomy: Anatomy, cage: np.ndarray) -> np.ndarray:
+def draw_bones(grid: Grid, anatomy: Anatomy, cage: np.ndarray) -> np.ndarray:
     """Ribs (back and front), clavicles, scapulae and upper arms."""
-    bones = np.zeros(shape, np.float32)
+    bones = _shoulder_girdle(grid, anatomy)
     for paths, strength, width in (
         (_posterior_ribs(anatomy), 0.095, 0.023),
         (_anterior_ribs(anatomy), 0.060, 0.026),
     ):
-        canvas = np.zeros(shape, np.uint8)
-        for path in paths:
-            stroke(canvas, path * scale, width * shape[0])
-        rib = as_mask(canvas, 0.8)
-        bones += strength * cage * (0.65 * rib + 1.3 * np.clip(rib - blurred(rib, 0.008 * shape[0]), 0, 1))
-    bones += _shoulder_girdle(shape, scale, anatomy)
+        canvas = np.zeros(grid.shape, np.uint8)
+        strokes(canvas, grid.points(paths), np.full(len(paths), grid.high(width)), np.full(len(paths), 255))
+        rib = as_mask(canvas, grid.soft(0.8))
+        rims = np.maximum(rib - blurred(rib, grid.high(0.008)), 0)
+        bones += strength * cage * (0.65 * rib + 1.3 * rims)
     return bones
 
 
@@ -38,8 +38,8 @@ def _posterior_ribs(anatomy):
                 (mid + 0.95 * reach * arch, y + 0.75 * drop),
                 (mid + 1.03 * reach * arch, y + 1.3 * drop),
             ]
-            paths.append(curve(points))
-    return paths
+            paths.append(points)
+    return curve(paths)
 
 
 def _anterior_ribs(anatomy):
@@ -55,14 +55,13 @@ def _anterior_ribs(anatomy):
                 (mid + 0.85 * reach * arch, y + 0.08),
                 (mid + (0.45 + 0.04 * i) * reach * arch, y + 0.125 + 0.004 * i),
             ]
-            paths.append(curve(points))
-    return paths
+            paths.append(points)
+    return curve(paths)
 
 
-def _shoulder_girdle(shape, scale, anatomy):
+def _shoulder_girdle(grid, anatomy):
     """Clavicles, shoulder blades and the heads and shafts of the upper arms."""
-    rows = shape[0]
-    collars, blades, arms = (np.zeros(shape, np.uint8) for _ in range(3))
+    collars, blades, arms = (np.zeros(grid.shape, np.uint8) for _ in range(3))
     for sign in SIDES:
         side, mid = anatomy.side(sign), anatomy.midline
         reach, lift = side.wall_x - mid, -sign * anatomy.tilt
@@ -74,7 +73,7 @@ def _shoulder_girdle(shape, scale, anatomy):
             (mid + 0.90 * reach, y - 0.030 + lift),
             (mid + 1.18 * reach, y - 0.028 + lift),
         ]
-        stroke(collars, curve(collar) * scale, 0.024 * rows)
+        stroke(collars, grid.points(curve(collar)), grid.high(0.024))
         top = side.apex_y + 0.03 + lift
         blade = [
             (mid + 0.97 * reach, top + 0.01),
@@ -85,16 +84,16 @@ def _shoulder_girdle(shape, scale, anatomy):
             (mid + 1.22 * reach, top + 0.02),
             (mid + 0.97 * reach, top + 0.01),
         ]
-        fill(blades, curve(blade) * scale)
-        fill(arms, ellipse((mid + 1.34 * reach, top + 0.045), (0.050, 0.045)) * scale)
+        fill(blades, grid.points(curve(blade)))
+        fill(arms, grid.points(ellipse((mid + 1.34 * reach, top + 0.045), (0.050, 0.045))))
         shaft = np.array([(1.31, 0.05), (1.43, 0.05), (1.52, 0.60), (1.42, 0.60)]) * (reach, 1) + (mid, top)
-        fill(arms, shaft * scale)
-    collar = as_mask(collars, 1.2)
-    blade = as_mask(blades, 2.5)
+        fill(arms, grid.points(shaft))
+    collar = as_mask(collars, grid.soft(1.2))
+    blade = as_mask(blades, grid.soft(2.5))
     return (
         0.075 * collar
-        + 0.10 * np.clip(collar - blurred(collar, 0.010 * rows), 0, 1)
+        + 0.10 * np.maximum(collar - blurred(collar, grid.high(0.010)), 0)
         + 0.035 * blade
-        + 0.06 * np.clip(blade - blurred(blade, 0.012 * rows), 0, 1)
-        + 0.08 * as_mask(arms, 2.5)
+        + 0.06 * np.maximum(blade - blurred(blade, grid.high(0.012)), 0)
+        + 0.08 * as_mask(arms, grid.soft(2.5))
     )

@@ -5,33 +5,43 @@ import numpy as np
 
 from cxrlib.data.render.anatomy import SIDES, Anatomy
 from cxrlib.data.render.bones import draw_bones
-from cxrlib.data.render.drawing import blurred, curve, filled, smooth_noise
+from cxrlib.data.render.drawing import as_mask, blurred, curve, fill, smooth_noise
+from cxrlib.data.render.grid import Grid
 from cxrlib.data.render.layers import Layers
-from cxrlib.data.render.mediastinum import aortic_knob, displaced_air, draw_spine_and_trachea
+from cxrlib.data.render.mediastinum import descending_aorta, draw_spine_and_trachea, spine_shadow
 from cxrlib.data.render.soft_tissue import draw_abdomen, draw_body
 from cxrlib.data.render.vessels import draw_vessels
 
+COARSE = 2
+"""Pixels of the image for one of the grid on which the chest is drawn."""
+
 
 def draw_chest(shape: tuple[int, int], anatomy: Anatomy, rng: np.random.Generator) -> Layers:
-    """Layers of a chest without lung findings, on an array of `shape` (rows, cols)."""
-    scale = np.array([shape[1], shape[0]], dtype=np.float64)
-    cage = sum(filled(shape, lung_outline(anatomy, sign) * scale) for sign in SIDES)
-    depth = cv2.distanceTransform((cage > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
-    lung = blurred(np.minimum(cage, 1), 0.7)
+    """Layers of a chest without lung findings, heart and aortic knob, on an array of `shape` (rows, cols), both even.
 
-    tissue = draw_body(shape, scale, anatomy, rng)
-    tissue += draw_abdomen(shape, scale, anatomy, rng)
-    tissue += draw_bones(shape, scale, anatomy, blurred(lung, 0.012 * shape[1]))
-    knob = aortic_knob(shape, scale, anatomy)
-    tissue += 0.10 * knob
-    centre = 1 - (1 - displaced_air(shape, scale, anatomy)) * (1 - np.minimum(0.95 * knob, 1))
-    tissue += draw_spine_and_trachea(shape, scale, anatomy)
+    Vessels and the grain of the lung are drawn at full size, all else on a grid of half the size.
+    """
+    fine, grid = Grid(shape), Grid(shape, COARSE)
+    canvas = np.zeros(grid.shape, np.uint8)
+    for sign in SIDES:
+        fill(canvas, grid.points(lung_outline(anatomy, sign)))
+    depth = cv2.distanceTransform((canvas > 127).astype(np.uint8), cv2.DIST_L2, 3)
+    lung = as_mask(canvas, grid.soft(0.7))
 
-    thickness = np.sqrt(np.clip(depth / (0.11 * shape[1]), 0, 1))
-    air = lung * (0.30 + 0.70 * blurred(thickness, 2)) * (1 - centre)
-    markings = lung * (1 - 0.8 * centre) * draw_vessels(shape, scale, anatomy, rng)
-    markings += 0.012 * lung * (1 - centre) * smooth_noise(shape, 5, rng)
-    return Layers(tissue.astype(np.float32), air.astype(np.float32), markings.astype(np.float32), lung, depth)
+    aorta = descending_aorta(grid, anatomy)
+    tissue = draw_body(grid, anatomy, rng)
+    tissue += draw_abdomen(grid, anatomy, rng)
+    tissue += draw_bones(grid, anatomy, blurred(lung, grid.wide(0.012)))
+    tissue += np.float32(0.10) * aorta
+    tissue += draw_spine_and_trachea(grid, anatomy)
+
+    kept = (1 - spine_shadow(grid, anatomy)) * (1 - np.float32(0.95) * aorta)
+    thickness = np.sqrt(np.minimum(depth / np.float32(grid.wide(0.11)), 1))
+    air = lung * (0.30 + 0.70 * blurred(thickness, grid.soft(2))) * kept
+    markings = draw_vessels(fine, grid, anatomy, rng)
+    markings *= grid.enlarge(lung * (0.2 + 0.8 * kept))
+    markings += smooth_noise(shape, 5, rng) * grid.enlarge(np.float32(0.012) * lung * kept)
+    return Layers(grid.enlarge(tissue), grid.enlarge(air), markings, grid.enlarge(lung), grid.enlarge(COARSE * depth))
 
 
 def lung_outline(anatomy: Anatomy, sign: int) -> np.ndarray:

@@ -4,26 +4,35 @@ Points are (x, y) in pixels of the array that is drawn on; shapes are (rows, col
 """
 
 import math
+from functools import cache
 
 import cv2
 import numpy as np
+
+from cxrlib.data.render.layers import Window
 
 SUBPIXEL_BITS = 4  # OpenCV draws fixed-point coordinates: 1/16 pixel
 
 
 def curve(points: np.ndarray, steps: int = 12) -> np.ndarray:
-    """Open Catmull-Rom curve through `points` (n, 2), n >= 2; returns ((n - 1) * steps + 1, 2)."""
+    """Open Catmull-Rom curves through `points` (..., n, 2), n >= 2; returns (..., (n - 1) * steps + 1, 2)."""
     points = np.asarray(points, dtype=np.float64)
-    padded = np.vstack([2 * points[0] - points[1], points, 2 * points[-1] - points[-2]])
-    before, start, end, after = padded[:-3], padded[1:-2], padded[2:-1], padded[3:]
-    t = np.arange(steps)[:, None, None] / steps
-    inner = 0.5 * (
-        2 * start
-        + (end - before) * t
-        + (2 * before - 5 * start + 4 * end - after) * t**2
-        + (3 * start - before - 3 * end + after) * t**3
+    first, last = points[..., :1, :], points[..., -1:, :]
+    before = 2 * first - points[..., 1:2, :]
+    after = 2 * last - points[..., -2:-1, :]
+    padded = np.concatenate([before, points, after], axis=-2)
+    fours = np.stack([padded[..., i : i + points.shape[-2] - 1, :] for i in range(4)], axis=-2)
+    inner = _catmull_rom(steps) @ fours
+    return np.concatenate([inner.reshape(*points.shape[:-2], -1, 2), last], axis=-2)
+
+
+@cache
+def _catmull_rom(steps: int) -> np.ndarray:
+    """Weights (steps, 4) of four consecutive points, between the second and the third."""
+    t = np.arange(steps) / steps
+    return 0.5 * np.column_stack(
+        [-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, -(t**2) + t**3]
     )
-    return np.vstack([inner.transpose(1, 0, 2).reshape(-1, 2), points[-1]])
 
 
 def fixed_point(points: np.ndarray) -> np.ndarray:
@@ -33,8 +42,13 @@ def fixed_point(points: np.ndarray) -> np.ndarray:
 
 def ellipse(middle: tuple[float, float], half_axes: tuple[float, float]) -> np.ndarray:
     """Outline (48, 2) of an upright ellipse."""
+    return np.asarray(middle) + np.asarray(half_axes) * _circle()
+
+
+@cache
+def _circle() -> np.ndarray:
     angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
-    return np.column_stack([middle[0] + half_axes[0] * np.cos(angle), middle[1] + half_axes[1] * np.sin(angle)])
+    return np.column_stack([np.cos(angle), np.sin(angle)])
 
 
 def fill(canvas: np.ndarray, outline: np.ndarray) -> None:
@@ -49,14 +63,29 @@ def filled(shape: tuple[int, int], outline: np.ndarray, softness: float = 0.0) -
     return as_mask(canvas, softness)
 
 
+def window_around(outline: np.ndarray, shape: tuple[int, int], margin: float) -> Window:
+    """The window of an image of `shape` that holds the points `outline` (n, 2) and `margin` pixels around them."""
+    (left, top), (right, bottom) = np.floor(outline.min(axis=0) - margin), np.ceil(outline.max(axis=0) + margin)
+    rows, cols = np.clip([top, bottom], 0, shape[0]).astype(int), np.clip([left, right], 0, shape[1]).astype(int)
+    return slice(int(rows[0]), int(rows[1])), slice(int(cols[0]), int(cols[1]))
+
+
 def as_mask(canvas: np.ndarray, softness: float = 0.0) -> np.ndarray:
     """A uint8 `canvas` as float32 in 0..1, blurred by `softness` pixels (sigma)."""
-    return blurred(canvas, softness).astype(np.float32) / 255
+    return blurred(canvas, softness) * np.float32(1 / 255)
 
 
 def stroke(canvas: np.ndarray, path: np.ndarray, thickness: float, level: int = 255) -> None:
     """Draw the open `path` (n, 2) on a uint8 `canvas`, in place; `thickness` in pixels, at least 1."""
     cv2.polylines(canvas, [fixed_point(path)], False, int(level), max(1, round(thickness)), cv2.LINE_AA, SUBPIXEL_BITS)
+
+
+def strokes(canvas: np.ndarray, paths: np.ndarray, thickness: np.ndarray, levels: np.ndarray) -> None:
+    """`stroke` of each of n `paths` (n, m, 2), with `thickness` and `levels` (n,) of their own, in place."""
+    points = np.round(paths * (1 << SUBPIXEL_BITS)).astype(np.int32)
+    widths = np.maximum(1, np.round(thickness)).astype(int).tolist()
+    for path, width, level in zip(points, widths, levels.astype(int).tolist(), strict=True):
+        cv2.polylines(canvas, [path], False, level, width, cv2.LINE_AA, SUBPIXEL_BITS)
 
 
 def blurred(image: np.ndarray, sigma: float) -> np.ndarray:

@@ -4,15 +4,37 @@ import cv2
 import numpy as np
 
 from cxrlib.data.annotations import box_centres
-from cxrlib.data.render.anatomy import Anatomy
-from cxrlib.data.render.drawing import as_mask, blurred, curve, ellipse, fill, filled, soft_step, stroke
+from cxrlib.data.render.anatomy import Anatomy, Organ
+from cxrlib.data.render.drawing import (
+    as_mask,
+    blurred,
+    curve,
+    ellipse,
+    fill,
+    filled,
+    soft_step,
+    stroke,
+    window_around,
+)
+from cxrlib.data.render.grid import Grid
+from cxrlib.data.render.layers import Change, Effect, Window
 
 
-def heart_outline(anatomy: Anatomy) -> np.ndarray:
-    """Closed outline (n, 2) of heart and great vessels, in fractions; its lower part fills the heart's box."""
-    x0, y0, x1, y1 = anatomy.heart
-    width, height, mid = x1 - x0, y1 - y0, anatomy.midline
-    _, knob_y = box_centres(anatomy.knob)
+def heart(grid: Grid, anatomy: Anatomy, organ: Organ) -> Change:
+    """Heart and great vessels: they displace the lung's air."""
+    outline = grid.points(heart_outline(anatomy, organ.box))
+    window, crop, outline = _around(outline, grid, 6)
+    mask = filled(crop, outline)
+    inner = cv2.distanceTransform((mask > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
+    rounded = np.float32(0.72) + np.float32(0.28) * soft_step(inner / np.float32(grid.wide(0.08)))
+    share = grid.enlarge(np.float32(organ.density) * blurred(mask * rounded, grid.soft(1.4)))
+    return Change(grid.enlarge_window(window), Effect(1 - share, markings_kept=1 - np.float32(0.8) * share))
+
+
+def heart_outline(anatomy: Anatomy, box: np.ndarray) -> np.ndarray:
+    """Closed outline (n, 2) of heart and great vessels, in fractions; its lower part fills `box`."""
+    x0, y0, x1, y1 = box
+    width, height, mid, knob_y = x1 - x0, y1 - y0, anatomy.midline, anatomy.knob_y
     hilum_y = knob_y + 0.30 * (y1 - knob_y)
     points = [
         (mid - 0.060, knob_y - 0.02),
@@ -33,60 +55,78 @@ def heart_outline(anatomy: Anatomy) -> np.ndarray:
     return curve([*points, points[0]])
 
 
-def aortic_knob(shape: tuple[int, int], scale: np.ndarray, anatomy: Anatomy) -> np.ndarray:
-    """Density of the aortic knob and the descending aorta, 0..1; the knob fills its box."""
-    x0, y0, x1, y1 = anatomy.knob
-    middle, half = box_centres(anatomy.knob), ((x1 - x0) / 2, (y1 - y0) / 2)
-    knob = filled(shape, ellipse(middle, half) * scale, 1.2)
-    below = (np.arange(shape[0]) / scale[1] - middle[1]) / (1.6 * half[1])
-    knob *= (1 - 0.35 * soft_step(below))[:, None]  # downwards the knob turns into the descending aorta
+def aortic_knob(grid: Grid, anatomy: Anatomy, organ: Organ) -> Change:
+    """The aortic knob, which fills its box."""
+    x0, y0, x1, y1 = organ.box
+    middle, half = box_centres(organ.box), ((x1 - x0) / 2, (y1 - y0) / 2)
+    window, crop, outline = _around(grid.points(ellipse(middle, half)), grid, 6)
+    knob = filled(crop, outline, grid.soft(1.2))
+    rows = np.arange(window[0].start, window[0].stop, dtype=np.float32)
+    below = (rows - grid.high(middle[1])) / np.float32(grid.high(1.6 * half[1]))
+    fading = 1 - np.float32(0.35) * soft_step(below)  # downwards the knob turns into the descending aorta
+    density = grid.enlarge(np.float32(organ.density) * knob * fading[:, None])
+    return Change(grid.enlarge_window(window), vascular(density))
+
+
+def descending_aorta(grid: Grid, anatomy: Anatomy) -> np.ndarray:
+    """Density of the aorta from the knob to the diaphragm, 0..1; it is the same below a knob of any size."""
+    x0, _, x1, y1 = anatomy.knob.box
+    middle, half = (x0 + x1) / 2, (x1 - x0) / 2
     aorta = curve(
         [
-            (middle[0] + 0.55 * half[0], middle[1]),
-            (middle[0] + 0.75 * half[0], y1),
-            (anatomy.midline + 0.045, (y1 + anatomy.heart[1]) / 2),
-            (anatomy.midline + 0.02, anatomy.heart[3]),
+            (middle + 0.55 * half, anatomy.knob_y),
+            (middle + 0.75 * half, y1),
+            (anatomy.midline + 0.045, anatomy.knob_y + 0.45 * anatomy.knob_to_heart),
+            (anatomy.midline + 0.02, anatomy.floor),
         ]
     )
-    descending = np.zeros(shape, np.uint8)
-    stroke(descending, aorta * scale, max(2.0, 0.75 * half[0] * shape[1]))
-    return anatomy.knob_density * np.maximum(knob, 0.6 * as_mask(descending, 1.5))
+    canvas = np.zeros(grid.shape, np.uint8)
+    stroke(canvas, grid.points(aorta), max(grid.soft(2), grid.wide(0.75 * half)))
+    return 0.6 * anatomy.knob.density * as_mask(canvas, grid.soft(1.5))
 
 
-def displaced_air(shape: tuple[int, int], scale: np.ndarray, anatomy: Anatomy) -> np.ndarray:
-    """How much of the lung's air the heart, the great vessels and the spine displace, 0..1."""
-    heart = filled(shape, heart_outline(anatomy) * scale)
-    inner = cv2.distanceTransform((heart > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
-    rounded = 0.72 + 0.28 * soft_step(inner / (0.08 * shape[1]))
-    centre = anatomy.heart_density * blurred(heart * rounded, 1.4)
+def vascular(density: np.ndarray) -> Effect:
+    """A vessel as wide as the aorta, of `density` 0..1, in place of air."""
+    share = np.minimum(np.float32(0.95) * density, 1)
+    return Effect(1 - share, markings_kept=1 - np.float32(0.8) * share, tissue_added=np.float32(0.10) * density)
 
+
+def spine_shadow(grid: Grid, anatomy: Anatomy) -> np.ndarray:
+    """How much of the lung's air the spine displaces, 0..1."""
+    top = anatomy.knob_y - 0.05
     column = [
         (anatomy.midline - 0.075, -0.1),
         (anatomy.midline + 0.080, -0.1),
-        (anatomy.midline + 0.055, anatomy.knob[1]),
+        (anatomy.midline + 0.055, top),
         (anatomy.midline + 0.050, 1.1),
         (anatomy.midline - 0.050, 1.1),
-        (anatomy.midline - 0.055, anatomy.knob[1]),
+        (anatomy.midline - 0.055, top),
     ]
-    spine = 0.78 * filled(shape, np.array(column) * scale, 2.5)
-    return 1 - (1 - centre) * (1 - spine)
+    return 0.78 * filled(grid.shape, grid.points(column), grid.soft(2.5))
 
 
-def draw_spine_and_trachea(shape: tuple[int, int], scale: np.ndarray, anatomy: Anatomy) -> np.ndarray:
+def _around(outline: np.ndarray, grid: Grid, margin: float) -> tuple[Window, tuple[int, int], np.ndarray]:
+    """The window that holds an `outline` and `margin` pixels of the image, its size, and the outline in its pixels."""
+    rows, cols = window = window_around(outline, grid.shape, grid.soft(margin))
+    return window, (rows.stop - rows.start, cols.stop - cols.start), outline - (cols.start, rows.start)
+
+
+def draw_spine_and_trachea(grid: Grid, anatomy: Anatomy) -> np.ndarray:
     """Vertebrae as a faint ladder, the trachea as a dark band that ends in the carina."""
-    mid, cols = anatomy.midline, shape[1]
-    ladder = np.zeros(shape, np.uint8)
+    mid = anatomy.midline
+    ladder = np.zeros(grid.shape, np.uint8)
     for y in np.arange(0.0, 1.0, 0.115 * anatomy.knob_to_heart):
         drop = 0.055 * anatomy.knob_to_heart * (0.8 + 0.5 * y)
         body = [(mid - 0.036, y), (mid + 0.036, y), (mid + 0.033, y + drop), (mid - 0.033, y + drop)]
-        fill(ladder, np.array(body) * scale)
-    spine = 0.035 * as_mask(ladder, 1.4)
+        fill(ladder, grid.points(body))
+    spine = 0.035 * as_mask(ladder, grid.soft(1.4))
 
-    _, knob_y = box_centres(anatomy.knob)
+    knob_y = anatomy.knob_y
     carina = knob_y + 0.14 * anatomy.knob_to_heart
-    airway = np.zeros(shape, np.uint8)
-    stroke(airway, curve([(mid, -0.05), (mid - 0.004, knob_y - 0.06), (mid - 0.012, carina)]) * scale, 0.036 * cols)
+    airway = np.zeros(grid.shape, np.uint8)
+    trachea = curve([(mid, -0.05), (mid - 0.004, knob_y - 0.06), (mid - 0.012, carina)])
+    stroke(airway, grid.points(trachea), grid.wide(0.036))
     for sign, drop in ((-1, 0.17), (1, 0.13)):
         end = (mid - 0.012 + sign * 0.06, carina + drop * anatomy.knob_to_heart)
-        stroke(airway, curve([(mid - 0.012, carina), end]) * scale, 0.024 * cols, 150)
-    return spine - 0.13 * as_mask(airway, 1.6)
+        stroke(airway, grid.points(curve([(mid - 0.012, carina), end])), grid.wide(0.024), 150)
+    return spine - 0.13 * as_mask(airway, grid.soft(1.6))

@@ -5,9 +5,10 @@ import numpy as np
 
 from cxrlib.data.render.anatomy import SIDES, Anatomy
 from cxrlib.data.render.drawing import blurred, curve, ellipse, filled, smooth_noise
+from cxrlib.data.render.grid import Grid
 
 
-def draw_body(shape: tuple[int, int], scale: np.ndarray, anatomy: Anatomy, rng: np.random.Generator) -> np.ndarray:
+def draw_body(grid: Grid, anatomy: Anatomy, rng: np.random.Generator) -> np.ndarray:
     """Soft tissue of neck, shoulders, trunk and arms, thinning towards the skin."""
     mid, wall = anatomy.midline, 0.03 + 0.09 * anatomy.fat
     shoulder = min(anatomy.right.apex_y, anatomy.left.apex_y)
@@ -37,32 +38,31 @@ def draw_body(shape: tuple[int, int], scale: np.ndarray, anatomy: Anatomy, rng: 
         (mid + neck, shoulder - 0.11),
         (mid + neck, -0.2),
     ]
-    cols = shape[1]
-    mask = filled(shape, curve(trunk, 8) * scale)
+    mask = filled(grid.shape, grid.points(curve(trunk, 8)))
     inside = (np.pad(mask, 1, mode="edge") > 0.5).astype(np.uint8)
     depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1]
-    thickness = 1 - np.exp(-depth / (0.055 * cols))
-    body = (0.64 + 0.10 * anatomy.fat) * blurred(mask * (0.25 + 0.75 * thickness), 1.5)
-    body *= 1 + 0.03 * smooth_noise(shape, 0.12 * cols, rng)
+    thickness = 1 - np.exp(-depth / np.float32(grid.wide(0.055)))
+    body = (0.64 + 0.10 * anatomy.fat) * blurred(mask * (0.25 + 0.75 * thickness), grid.soft(1.5))
+    body *= 1 + 0.03 * smooth_noise(grid.shape, grid.wide(0.12), rng)
 
-    chest = filled(shape, curve(np.array(trunk)[[2, 3, 7, 8, 9, 10, 11, 12, 16, 17]], 8) * scale)
-    body += 0.13 * blurred(chest, 0.06 * cols)
+    chest = filled(grid.shape, grid.points(curve(np.array(trunk)[[2, 3, 7, 8, 9, 10, 11, 12, 16, 17]], 8)))
+    body += 0.13 * blurred(chest, grid.wide(0.06))
     for sign in SIDES:
         side = anatomy.side(sign)
         reach = side.wall_x - mid
         y = side.dome_y - 0.02 + 0.02 * rng.standard_normal()
         breast = ellipse((mid + 0.62 * reach, y), (0.42 * abs(reach), 0.11 + 0.03 * anatomy.fat))
-        body += 0.10 * anatomy.breast * filled(shape, breast * scale, 3 + 0.02 * cols)
+        body += 0.10 * anatomy.breast * filled(grid.shape, grid.points(breast), grid.soft(3) + grid.wide(0.02))
         fold = [
             (mid + 0.70 * reach, shoulder + 0.14),
             (mid + 1.02 * reach, axilla - 0.05),
             (side.wall_x + sign * 0.05, shoulder),
         ]
-        body += 0.05 * filled(shape, curve([*fold, fold[0]]) * scale, 0.012 * cols)
+        body += 0.05 * filled(grid.shape, grid.points(curve([*fold, fold[0]])), grid.wide(0.012))
     return body
 
 
-def draw_abdomen(shape: tuple[int, int], scale: np.ndarray, anatomy: Anatomy, rng: np.random.Generator) -> np.ndarray:
+def draw_abdomen(grid: Grid, anatomy: Anatomy, rng: np.random.Generator) -> np.ndarray:
     """Dense tissue below the diaphragm, with a gas bubble in the stomach of some."""
     right, left = anatomy.right, anatomy.left
     top = curve(
@@ -70,17 +70,17 @@ def draw_abdomen(shape: tuple[int, int], scale: np.ndarray, anatomy: Anatomy, rn
             (-0.1, right.base_y + 0.08),
             (right.wall_x, right.base_y),
             ((right.wall_x + anatomy.midline) / 2, right.dome_y),
-            (anatomy.midline, anatomy.heart[3] - 0.02),
+            (anatomy.midline, anatomy.floor - 0.02),
             ((left.wall_x + anatomy.midline) / 2, left.dome_y),
             (left.wall_x, left.base_y),
             (1.1, left.base_y + 0.08),
         ]
     )
     inside = np.vstack([top, [(0.95 * left.wall_x, 1.2), (1.1 * right.wall_x, 1.2)]])
-    abdomen = 0.13 * filled(shape, inside * scale, 0.02 * shape[1])
+    abdomen = 0.13 * filled(grid.shape, grid.points(inside), grid.wide(0.02))
     size, gas = rng.uniform((0.035, 0.020), (0.08, 0.045)), rng.uniform(0.05, 0.20)
     place = ((left.wall_x + rng.uniform(1.0, 1.8) * anatomy.midline) / 2.4, left.dome_y + 0.02 + size[1])
     bubble = ellipse(place, size) * rng.normal(1, 0.012, size=(48, 1))
     if rng.random() < 0.65:
-        abdomen -= gas * filled(shape, bubble * scale, 4)
+        abdomen -= gas * filled(grid.shape, grid.points(bubble), grid.soft(4))
     return abdomen

@@ -2,10 +2,8 @@
 
 import hashlib
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 
@@ -13,27 +11,17 @@ from cxrlib.data.annotations import BOX_COLUMNS
 from cxrlib.data.render.anchors import Anchors, find_donors
 from cxrlib.data.render.dicom_file import write_dicom
 from cxrlib.data.render.frame import boxes_as_fractions
-from cxrlib.data.render.radiograph import boxes_in_pixels, render_radiograph
+from cxrlib.data.render.parallel import Task, run_tasks
+from cxrlib.data.render.patient import sample_patient
+from cxrlib.data.render.radiograph import boxes_in_pixels
 from cxrlib.runtime.errors import Refusal, system_errors_refused
 from cxrlib.runtime.files import fingerprint, whole_file
 from cxrlib.runtime.fingerprints import code_fingerprint
-from cxrlib.runtime.progress import progress
 from cxrlib.runtime.store import is_kept, is_known, keep, work_on
-from cxrlib.runtime.workers import worker_pool
 
 GIVEN = ("cxrlib.data.annotations",)
 """What enters by its content."""
 CODE = code_fingerprint("cxrlib.data.render.studies", given=GIVEN)
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a worker needs to render one study; `boxes` in fractions of the frame."""
-
-    image_id: str
-    boxes: pd.DataFrame
-    path: Path
-    seed: int
 
 
 def draw_studies(annotations: pd.DataFrame, n_studies: int, no_finding_share: float, seed: int) -> pd.DataFrame:
@@ -92,11 +80,11 @@ def render_cohort(
     none = boxes.iloc[:0]
     names = {image_id: f"train/{image_id}.dicom" for image_id in studies["image_id"].unique()}
     tasks = [Task(image_id, boxes_of.get(image_id, none), work / name, seed) for image_id, name in names.items()]
-    _render_missing(tasks, find_donors(all_boxes), workers)
+    run_tasks(render_study, tasks, find_donors(all_boxes), workers, "rendering")
 
     rendered = studies.copy()
     for image_id, rows in studies.dropna(subset=BOX_COLUMNS).groupby("image_id"):
-        render_seed, _ = _seeds(seed, image_id)
+        render_seed, _ = seeds_of(seed, image_id)
         rendered.loc[rows.index, BOX_COLUMNS] = boxes_in_pixels(boxes_of[image_id], render_seed)
     with whole_file(work / table.name) as temporary:
         rendered.to_csv(temporary, index=False, lineterminator="\n")
@@ -118,40 +106,14 @@ def cohort_fingerprint(annotations: pd.DataFrame, n_studies: int, no_finding_sha
 
 def render_study(task: Task, donors: list[Anchors]) -> None:
     """Render one study into its DICOM file."""
-    render_seed, dicom_seed = _seeds(task.seed, task.image_id)
-    pixels, _ = render_radiograph(task.boxes, render_seed, donors)
+    render_seed, dicom_seed = seeds_of(task.seed, task.image_id)
+    pixels = sample_patient(task.boxes, render_seed, donors).pixels()
     write_dicom(task.path, pixels, task.image_id, np.random.default_rng(dicom_seed))
 
 
-def _seeds(seed: int, image_id: str) -> list[np.random.SeedSequence]:
-    """One seed for the radiograph, one for its file."""
+def seeds_of(seed: int, image_id: str) -> list[np.random.SeedSequence]:
+    """Two seeds of one study: for the radiograph, and for its file."""
     return study_seed(seed, image_id).spawn(2)
-
-
-def _render_missing(tasks: list[Task], donors: list[Anchors], workers: int) -> None:
-    """Render the tasks whose file is not there yet."""
-    missing = [task for task in tasks if not task.path.exists()]
-    if workers <= 1:
-        for task in progress(missing, "rendering", "study"):
-            render_study(task, donors)
-        return
-    with worker_pool(workers, _start_worker, (donors,)) as pool:
-        done = pool.map(_render_in_worker, missing, chunksize=4)
-        for _ in progress(done, "rendering", "study", len(missing)):
-            pass
-
-
-_worker_donors: list[Anchors] = []
-
-
-def _start_worker(donors: list[Anchors]) -> None:
-    """Once per process: keep the donors, and one thread each, since the processes fill the machine."""
-    cv2.setNumThreads(1)
-    _worker_donors[:] = donors
-
-
-def _render_in_worker(task: Task) -> None:
-    render_study(task, _worker_donors)
 
 
 def _require_own(folder: Path, table: Path) -> None:

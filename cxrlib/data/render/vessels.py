@@ -2,39 +2,52 @@
 
 import numpy as np
 
-from cxrlib.data.annotations import box_centres
 from cxrlib.data.render.anatomy import SIDES, Anatomy
-from cxrlib.data.render.drawing import as_mask, ellipse, fill, stroke
+from cxrlib.data.render.drawing import as_mask, ellipse, fill, strokes
+from cxrlib.data.render.grid import Grid
+
+GENERATIONS = 3
+"""How often a vessel branches, and 1."""
 
 
-def draw_vessels(shape: tuple[int, int], scale: np.ndarray, anatomy: Anatomy, rng: np.random.Generator) -> np.ndarray:
-    """Vessels that leave the hila, branch and taper towards the lung's border."""
-    canvas, hila = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
-    _, knob_y = box_centres(anatomy.knob)
-    thick = 0.015 * shape[1]
+def draw_vessels(fine: Grid, coarse: Grid, anatomy: Anatomy, rng: np.random.Generator) -> np.ndarray:
+    """Vessels that leave the hila, branch and taper towards the lung's border; hila are drawn on the coarse grid."""
+    canvas, hila = np.zeros(fine.shape, np.uint8), np.zeros(coarse.shape, np.uint8)
+    thick = fine.wide(0.015)
     for sign in SIDES:
         reach = abs(anatomy.side(sign).wall_x - anatomy.midline)
         drop = (0.38 if sign < 0 else 0.33) * anatomy.knob_to_heart
-        hilum = np.array([anatomy.midline + sign * 0.25 * reach, knob_y + drop])
-        fill(hila, ellipse(hilum, (0.026, 0.045)) * scale)
+        hilum = np.array([anatomy.midline + sign * 0.25 * reach, anatomy.knob_y + drop])
+        fill(hila, coarse.points(ellipse(hilum, (0.026, 0.045))))
         angles = np.concatenate([np.linspace(-1.3, -0.4, 4), np.linspace(-0.1, 1.45, 6)])
-        for angle in angles + 0.12 * rng.standard_normal(10):
-            step = np.array([sign * np.cos(angle) * reach, np.sin(angle) * 0.9 * anatomy.knob_to_heart])
-            length = rng.uniform(0.22, 0.34)
-            _branch(canvas, scale, hilum, length * step, thick * rng.uniform(0.45, 0.9), 3, rng)
-    vessels = 0.11 * as_mask(canvas, 0.6) + 0.10 * as_mask(hila, 0.014 * shape[1])
-    return anatomy.lung_markings * vessels
+        angles = angles + 0.12 * rng.standard_normal(10)
+        steps = np.column_stack([sign * np.cos(angles) * reach, np.sin(angles) * 0.9 * anatomy.knob_to_heart])
+        starts = np.tile(hilum, (10, 1))
+        steps *= rng.uniform(0.22, 0.34, (10, 1))
+        thickness = thick * rng.uniform(0.45, 0.9, 10)
+        for _ in range(GENERATIONS):
+            middles, ends = _bend(starts, steps, rng)
+            paths = fine.points(np.stack([starts, middles, ends], axis=1))
+            strokes(canvas, paths, thickness, np.minimum(255, 60 + 35 * thickness))
+            starts, steps, thickness = _fork(middles, ends, thickness, rng)
+    vessels = 0.11 * as_mask(canvas, fine.soft(0.6))
+    vessels += coarse.enlarge(0.10 * as_mask(hila, coarse.wide(0.014)))
+    return vessels * np.float32(anatomy.lung_markings)
 
 
-def _branch(canvas, scale, start, step, thickness, generations, rng):
-    """Draw one vessel and its two branches; `start` and `step` in fractions, `thickness` in pixels."""
-    aside = np.array([-step[1], step[0]])
-    middle = start + 0.5 * step + rng.uniform(-0.10, 0.10) * aside
-    end = start + step + rng.uniform(-0.15, 0.15) * aside
-    stroke(canvas, np.array([start, middle, end]) * scale, thickness, min(255, 60 + 35 * thickness))
-    if generations > 1:
-        onward = end - middle
-        for angle in (rng.uniform(0.1, 0.45), -rng.uniform(0.1, 0.45)):
-            turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-            longer = 2 * rng.uniform(0.6, 0.95) * onward @ turn
-            _branch(canvas, scale, end, longer, 0.62 * thickness, generations - 1, rng)
+def _bend(starts: np.ndarray, steps: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Middles and ends (n, 2) of vessels from `starts`, a little aside of `steps`."""
+    aside = np.column_stack([-steps[:, 1], steps[:, 0]])
+    count = len(starts)
+    middles = starts + 0.5 * steps + rng.uniform(-0.10, 0.10, (count, 1)) * aside
+    return middles, starts + steps + rng.uniform(-0.15, 0.15, (count, 1)) * aside
+
+
+def _fork(middles: np.ndarray, ends: np.ndarray, thickness: np.ndarray, rng: np.random.Generator) -> tuple:
+    """Starts, steps and thickness of the two thinner branches of each vessel."""
+    onward = np.tile(ends - middles, (2, 1)) * 2 * rng.uniform(0.6, 0.95, (2 * len(ends), 1))
+    angles = rng.uniform(0.1, 0.45, 2 * len(ends))
+    angles[len(ends) :] *= -1
+    cos, sin, (x, y) = np.cos(angles), np.sin(angles), onward.T
+    turned = np.column_stack([x * cos - y * sin, x * sin + y * cos])
+    return np.tile(ends, (2, 1)), turned, np.tile(0.62 * thickness, 2)
