@@ -352,6 +352,13 @@ class Methods(Section):
         return networks
 
 
+class Phantom(Section):
+    """Rendered radiographs whose findings' causes are known (notebook 09)."""
+
+    n_studies: Positive = 100
+    """At most so many test studies with a reader's box get twins."""
+
+
 class Bootstrap(Section):
     """Intervals: patients are drawn again with replacement, with all their studies."""
 
@@ -365,7 +372,7 @@ class Transfer(Section):
     """Across data sets."""
 
     run: OptionalText = None
-    """Folder of another run, whose model is tested on this run's data; None leaves notebook 09 out. A relative path
+    """Folder of another run, whose model is tested on this run's data; None leaves notebook 10 out. A relative path
     counts from the working folder."""
 
 
@@ -396,6 +403,7 @@ class Params(Section):
     iou: Iou = Iou()
     perturbation: Perturbation = Perturbation()
     methods: Methods = Methods()
+    phantom: Phantom = Phantom()
     bootstrap: Bootstrap = Bootstrap()
     transfer: Transfer = Transfer()
     compute: Compute = Compute()

@@ -15,6 +15,7 @@ from cxrlib.data.cohort import Cohort, load_cohort
 from cxrlib.data.provenance import Provenance
 from cxrlib.evaluate.bootstrap import study_weights
 from cxrlib.evaluate.method_scores import BySplit
+from cxrlib.evaluate.phantom import TwinCases
 from cxrlib.explain.explanations import Explanations, load_explanations, save_explanations
 from cxrlib.model.batches import StoredInputs
 from cxrlib.model.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
@@ -27,9 +28,10 @@ from cxrlib.runtime.fingerprints import code_fingerprints, imported_names
 from cxrlib.show.artefacts import write_figure, write_table
 from cxrlib.show.figures.style import set_style
 from cxrlib.stages.abroad import Tested, explain_home_and_abroad
-from cxrlib.stages.compared import explain_by_methods, explain_by_networks, seconds_by_method
+from cxrlib.stages.compared import boxed_studies, explain_by_methods, explain_by_networks, seconds_by_method
 from cxrlib.stages.explain import explain_split
 from cxrlib.stages.inputs import network_inputs
+from cxrlib.stages.phantom import twin_cases
 from cxrlib.stages.predict import predict_all
 from cxrlib.stages.prepare import open_data, prepare_cohort
 from cxrlib.stages.train import experiment_order, train_experiment
@@ -121,6 +123,12 @@ class Run:
         """Seconds that an image takes by each compared method here, measured on some studies."""
         images = normalise(self.inputs(image_ids)[:].to(self.device))
         return seconds_by_method(self.params.methods, self.network, images, self.explanations.layer)
+
+    def twin_cases(self) -> TwinCases:
+        """The boxed findings of the first rendered test studies and their twins, in the network's frame."""
+        chosen = boxed_studies(self.cohort, self.cohort.of("test"), self.params.phantom.n_studies)
+        settings = (self.params.data, self.explanations.input_size, self.params.compute.workers, self.path("phantom"))
+        return twin_cases(self.cohort, chosen, *settings)
 
     def explain_home_and_abroad(self) -> tuple[Tested, Tested]:
         """The test studies of the run that `transfer.run` names and those of this one, explained by its model."""

@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = attach(
         "localisation": ["no_finding_places", "score_boxed"],
         "method_scores": ["CONTROL", "method_agreement", "same_maps", "score_methods", "with_control", "with_falls"],
         "perturbation": ["gaussian_sigma", "mean_drops", "perturb_studies", "replaced_versions"],
+        "phantom": ["box_as_stand_in", "estimated_effects", "score_on_truth", "true_effects", "wrong_reasons"],
         "stability": ["mean_agreement", "smoothing_agreement"],
         "transfer": ["best_share", "compare", "evaluate_model"],
     },

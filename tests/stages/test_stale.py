@@ -30,7 +30,7 @@ STAGES = {
 }
 """Stage -> the module that holds its fingerprint, CODE, and what CODE is the fingerprint of."""
 
-NOTEBOOKS = {"01", "02", "03", "04", "05", "06", "07", "08", "09"}
+NOTEBOOKS = {"01", "02", "03", "04", "05", "06", "07", "08", "09", "10"}
 NONE = set()
 
 
@@ -123,7 +123,7 @@ EDITS = {
     "the worker pool": (other_code("cxrlib/runtime/workers.py"), NONE, NONE, NOTEBOOKS),
     "the runner": (other_code("cxrlib/workflow/runner.py"), NONE, NONE, NOTEBOOKS),
     "the report": (other_code("cxrlib/show/report/page.py"), NONE, NONE, NOTEBOOKS),
-    "a plot": (other_code("cxrlib/show/figures/iou_figures.py"), NONE, {"06"}, {"01", "02", "03", "09"}),
+    "a plot": (other_code("cxrlib/show/figures/iou_figures.py"), NONE, {"06"}, {"01", "02", "03", "10"}),
     "the style of all plots": (other_code("cxrlib/show/figures/style.py"), NONE, NOTEBOOKS, NONE),
     "a metric": (other_code("cxrlib/evaluate/stability.py"), NONE, {"05"}, NOTEBOOKS - {"05"}),
     "a union of labels": (other_code("cxrlib/data/annotations.py"), NONE, {"01"}, NONE),
@@ -150,7 +150,7 @@ EDITS = {
     "the resize to the network": (
         replaced(NETWORKS, "antialias=True", "antialias=False"),
         {"inputs", "train", "explain"},
-        {"02", "03", "04", "05", "07", "08", "09"},
+        {"02", "03", "04", "05", "07", "08", "09", "10"},
         {"01"},
     ),
     "the resize of files": (
@@ -162,7 +162,7 @@ EDITS = {
     "the map formula": (
         replaced(GRADCAM, ".relu().unflatten", ".abs().unflatten"),
         {"explain"},
-        {"03", "04", "05", "08", "09"},
+        {"03", "04", "05", "08", "10"},
         {"01", "02"},
     ),
     "SmoothGrad": (other_code("cxrlib/explain/smoothgrad.py"), NONE, {"05"}, {"01", "02", "06", "07"}),

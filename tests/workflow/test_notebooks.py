@@ -58,7 +58,8 @@ def test_the_notebooks_are_there():
         "06_iou",
         "07_perturbation",
         "08_methods",
-        "09_transfer",
+        "09_phantom",
+        "10_transfer",
     ]
 
 

@@ -1,0 +1,208 @@
+"""What the twins of rendered radiographs answer: does a heatmap find the cause, and what is a finding's true effect?
+
+A twin is the same rendered patient without one finding. The cause of the finding is where the two differ.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.stats import spearmanr
+from torch import nn
+
+from cxrlib.data.annotations import BOX_COLUMNS
+from cxrlib.data.cohort import Cohort
+from cxrlib.evaluate.boxes import mask_of_boxes
+from cxrlib.evaluate.perturbation import replace_pixels, replacements
+from cxrlib.evaluate.pointing import average_precision, energy_inside
+from cxrlib.explain.explanations import Explanations
+from cxrlib.explain.maps import peaks, upscale
+from cxrlib.explain.masks import top_pixels, top_pixels_of
+from cxrlib.model.inference import predict
+from cxrlib.runtime.progress import progress
+
+AGAINST = ["hit", "energy", "average_precision", "iou"]
+"""Scores of a heatmap against a mask."""
+
+
+CAUSE, BOXES = "cause", "boxes"
+
+
+TWIN = "twin"
+"""Name of the replacement that takes its pixels from the twin."""
+
+
+@dataclass(frozen=True)
+class TwinCases:
+    """Findings of rendered radiographs and their twins, in the frame of the network's input.
+
+    Attributes:
+        cases: columns image_id and class_name, n rows.
+        images: uint8 (n, 1, size, size), the radiograph with the finding.
+        twins: uint8 (n, 1, size, size), the same without it.
+    """
+
+    cases: pd.DataFrame
+    images: torch.Tensor
+    twins: torch.Tensor
+
+    @property
+    def cause(self) -> torch.Tensor:
+        """Where the network sees a difference: pixels that differ by more than 1 of 255 grey levels, bool (n, s, s)."""
+        return ((self.images.int() - self.twins.int()).abs() > 1)[:, 0]
+
+    def of(self, image_ids: list[str]) -> "TwinCases":
+        """The cases of some studies."""
+        rows = self.cases["image_id"].isin(image_ids).to_numpy()
+        return TwinCases(self.cases[rows].reset_index(drop=True), self.images[rows], self.twins[rows])
+
+
+def score_against(heatmap: torch.Tensor, raw: torch.Tensor, mask: torch.Tensor) -> dict[str, float]:
+    """Scores of one heatmap against the pixels that it should show.
+
+    Args:
+        heatmap: `raw` upscaled, float32 (size, size).
+        raw: map (rows, columns).
+        mask: boolean (size, size), not empty.
+
+    Returns:
+        hit (the centre of the strongest cell is set), energy, average_precision, and iou of the mask with as many of
+        the heatmap's top pixels.
+
+    >>> raw = torch.tensor([[0.0, 0.0], [1.0, 3.0]])
+    >>> score_against(raw, raw, torch.tensor([[False, False], [False, True]]))
+    {'hit': 1.0, 'energy': 0.75, 'average_precision': 1.0, 'iou': 1.0}
+    """
+    size = mask.shape[-1]
+    x, y = peaks(raw[None])[0].tolist()
+    top = top_pixels(heatmap, float(mask.float().mean()))
+    return {
+        "hit": 0.0 if np.isnan(x) else float(mask[int(y * size), int(x * size)]),
+        "energy": energy_inside(heatmap, mask),
+        "average_precision": average_precision(heatmap, mask),
+        "iou": float((top & mask).sum() / (top | mask).sum()),
+    }
+
+
+def score_on_truth(cohort: Cohort, twins: TwinCases, explanations: Explanations) -> pd.DataFrame:
+    """Scores of every heatmap against the cause, and beside it against the readers' boxes.
+
+    Args:
+        cohort: boxes, in its square frame.
+        twins: the cases; one whose twin does not differ is left out.
+        explanations: maps of these studies.
+
+    Returns:
+        image_id, class_name, against (CAUSE or BOXES) and AGAINST.
+    """
+    rows, size = [], explanations.input_size
+    cases = list(zip(twins.cases["image_id"], twins.cases["class_name"], twins.cause, strict=True))
+    for image_id, class_name, cause in progress(cases, "scoring on the truth", "map"):
+        boxes = cohort.boxes(image_id, class_name)[BOX_COLUMNS].to_numpy(np.float64)
+        masks = {CAUSE: cause, BOXES: torch.from_numpy(mask_of_boxes(boxes * size / cohort.size, size))}
+        raw = explanations.map(image_id, class_name)
+        heatmap = upscale(raw, size)
+        for against, mask in masks.items():
+            if cause.any():
+                rows.append((image_id, class_name, against, *score_against(heatmap, raw, mask).values()))
+    return pd.DataFrame(rows, columns=["image_id", "class_name", "against", *AGAINST])
+
+
+def box_as_stand_in(scores: pd.DataFrame) -> pd.DataFrame:
+    """How well a score against the boxes stands in for the score against the cause: Spearman's correlation over cases.
+
+    Args:
+        scores: from `score_on_truth`.
+
+    Returns:
+        metric, rank_correlation and n; NaN where all values are alike.
+
+    >>> about = {"image_id": ["a", "b", "a", "b"], "class_name": "ILD", "against": ["cause", "cause", "boxes", "boxes"]}
+    >>> table = pd.DataFrame({**about, "hit": [0.0, 1.0] * 2, "energy": [0.1, 0.2, 0.4, 0.3], "average_precision": 0.5})
+    >>> box_as_stand_in(table.assign(iou=0.5)).set_index("metric")["rank_correlation"].round(6).to_dict()
+    {'hit': 1.0, 'energy': -1.0, 'average_precision': nan, 'iou': nan}
+    """
+    key = ["image_id", "class_name"]
+    cause, boxes = (scores[scores["against"] == against].set_index(key) for against in (CAUSE, BOXES))
+    rows = []
+    for metric in AGAINST:
+        known = cause[metric].nunique() > 1 and boxes[metric].nunique() > 1
+        correlation = spearmanr(cause[metric], boxes[metric]).statistic if known else np.nan
+        rows.append((metric, float(correlation), len(cause)))
+    return pd.DataFrame(rows, columns=["metric", "rank_correlation", "n"])
+
+
+def true_effects(network: nn.Module, twins: TwinCases, classes: list[str], batch_size: int) -> pd.DataFrame:
+    """The network's real dependence on each finding: p with the finding minus p without it.
+
+    Args:
+        network: logits (n, classes), on its device.
+        twins: the cases.
+        classes: names of the logits.
+        batch_size: images per forward pass.
+
+    Returns:
+        image_id, class_name, p_with, p_without and effect, of the finding's own class.
+    """
+    columns = [classes.index(name) for name in twins.cases["class_name"]]
+    if not columns:
+        return twins.cases.assign(p_with=0.0, p_without=0.0, effect=0.0)
+    cases = range(len(columns))
+    p_with, p_without = (
+        predict(network, images, batch_size)[cases, columns].numpy() for images in (twins.images, twins.twins)
+    )
+    return twins.cases.assign(p_with=p_with, p_without=p_without, effect=p_with - p_without)
+
+
+def estimated_effects(
+    network: nn.Module,
+    twins: TwinCases,
+    explanations: Explanations,
+    shares: list[float],
+    kernels: list[int],
+    batch_size: int,
+) -> pd.DataFrame:
+    """What replacing pixels says of the effect: how far the finding's probability falls.
+
+    The heatmap's top pixels are replaced at every share, and the cause exactly. The replacements are the thesis's (mean
+    and blur), which leave the distribution of radiographs, and the twin, which does not.
+
+    Args:
+        network, batch_size: as in `true_effects`.
+        twins: the cases.
+        explanations: maps of these studies.
+        shares: fractions of the pixels.
+        kernels: sides of the Gaussian kernels in pixels.
+
+    Returns:
+        image_id, class_name, pixels ("top" or CAUSE), share (of the cause its own), replacement and fall.
+    """
+    classes, rows, size = explanations.classes, [], explanations.input_size
+    cases = zip(twins.cases["image_id"], twins.cases["class_name"], twins.images, twins.twins, twins.cause, strict=True)
+    for image_id, class_name, image, twin, cause in progress(list(cases), "replacing", "case"):
+        tops = top_pixels_of(upscale(explanations.map(image_id, class_name), size), shares)
+        masks = torch.cat([tops, cause[None]])
+        lent = replacements(image, kernels) | {TWIN: twin}
+        variants = torch.cat([image[None], *(replace_pixels(image, masks, other) for other in lent.values())])
+        p = predict(network, variants, batch_size)[:, classes.index(class_name)]
+        falls = (p[0] - p[1:]).reshape(len(lent), len(masks))
+        chosen = [*(("top", share) for share in shares), (CAUSE, float(cause.float().mean()))]
+        for name, of_name in zip(lent, falls.tolist(), strict=True):
+            rows += [(image_id, class_name, *about, name, fall) for about, fall in zip(chosen, of_name, strict=True)]
+    return pd.DataFrame(rows, columns=["image_id", "class_name", "pixels", "share", "replacement", "fall"])
+
+
+def wrong_reasons(effects: pd.DataFrame, threshold: float) -> pd.DataFrame:
+    """Findings predicted rightly whose probability stays when the finding is gone, the surest first.
+
+    Args:
+        effects: from `true_effects`.
+        threshold: a class is predicted where its probability reaches this.
+
+    >>> effects = pd.DataFrame({"p_with": [0.9, 0.9, 0.2], "p_without": [0.8, 0.1, 0.9]})
+    >>> wrong_reasons(effects, 0.7).index.tolist()
+    [0]
+    """
+    stays = (effects["p_with"] >= threshold) & (effects["p_without"] >= threshold)
+    return effects[stays].sort_values("p_without", ascending=False, kind="stable")
