@@ -29,6 +29,7 @@ from cxrlib.stages.explain import explain_split
 from cxrlib.stages.inputs import network_inputs
 from cxrlib.stages.predict import predict_all
 from cxrlib.stages.prepare import open_data, prepare_cohort
+from cxrlib.stages.probe import probe_studies
 from cxrlib.stages.train import experiment_order, train_experiment
 from cxrlib.workflow.filelog import RUN_ID
 from cxrlib.workflow.interactive import INTERACTIVE, interactive_folder, made_by_hand
@@ -103,6 +104,11 @@ class Run:
         """Probabilities and Grad-CAM maps of the explained model on the test split, unless they are stored."""
         settings = (self.path("models"), self.params.gradcam, self.params.compute, self.path("maps", "test.npz"))
         return explain_split(self.cohort, "test", *settings)
+
+    def probe(self) -> Explanations:
+        """Maps of a linear probe of the explained layer on the test split, taught by boxes, unless they are stored."""
+        settings = (self.path("models"), self.params.compute, self.path("maps", "probe.npz"))
+        return probe_studies(self.cohort, self.explanations, *settings)
 
     def explain_home_and_abroad(self) -> tuple[Tested, Tested]:
         """The test studies of the run that `transfer.run` names and those of this one, explained by its model."""
