@@ -188,7 +188,7 @@ def whose_miss(table: pd.DataFrame) -> list[str]:
         if not row["learned_from"]:
             verdict = "no training study has a box, so there is nothing to learn from"
         elif np.isnan(row["gain_low"]):
-            verdict = "no interval, so nothing can be said"
+            verdict = "nothing can be said"
         elif row["gain_low"] <= 0:
             verdict = "a miss is rather the network's"
         elif row["beyond_low"] > 0:

@@ -7,7 +7,7 @@ import torch
 from cxrlib.data.cohort import Cohort
 from cxrlib.evaluate.cells import boxed_rows, study_covers
 from cxrlib.explain.explanations import Explanations, load_explanations, save_explanations
-from cxrlib.explain.probe import Moments, fit, moments_of, probe_images
+from cxrlib.explain.linear_probe import Moments, fit, moments_of, probe_images
 from cxrlib.model.checkpoint import checkpoint_path, load_checkpoint
 from cxrlib.model.inference import inference_copy
 from cxrlib.params import Compute
@@ -26,7 +26,7 @@ CODE = code_fingerprint("cxrlib.stages.probe", given=GIVEN)
 def probe_studies(
     cohort: Cohort, explanations: Explanations, models: Path, compute: Compute, path: Path
 ) -> Explanations:
-    """Maps of a linear probe (`cxrlib.explain.probe`) of the explained layer on the explained studies, kept at `path`.
+    """Maps of `cxrlib.explain.linear_probe` at the explained layer of the explained studies, kept at `path`.
 
     The probe is fitted to all readers' boxes of the training split; the validation split chooses its strength. Returns
     at once what `path` holds if the same model, data, studies, layer, number format and code made it.

@@ -22,8 +22,9 @@ def cohort():
         ("b", "Pneumothorax", "R1", 0, 0, 8, 8),  # not explained
         ("c", "ILD", "R1", 0, 0, 8, 4),
         ("d", "ILD", "R1", 0, 4, 8, 8),
+        ("e", "Pneumothorax", "R1", 0, 0, 8, 8),
     )
-    studies = pd.DataFrame({"split": ["train", "train", "test", "valid"]}, list("abcd"))
+    studies = pd.DataFrame({"split": ["train", "train", "test", "valid", "train"]}, list("abcde"))
     labels = pd.DataFrame(1, studies.index, CLASSES)
     return small_cohort(CLASSES, annotations, labels, studies, size=8)
 

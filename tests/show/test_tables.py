@@ -170,7 +170,7 @@ def test_too_few_findings_and_none_settle_nothing(weights):
     few = [one[one["image_id"] == STUDIES[3]] for one in (cases(0.4), cases(0.1), cases(0.3))]
     learned = pd.Series(7, FINDINGS).rename_axis("class_name")
     (line,) = whose_miss(probe_table(*few, learned, weights, "areas"))
-    assert line.endswith("no interval, so nothing can be said")
+    assert line.endswith("(no interval): nothing can be said")
     assert whose_miss(probe_table(*(one[:0] for one in few), learned, weights, "areas")) == []
 
 

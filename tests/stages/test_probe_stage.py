@@ -12,7 +12,7 @@ from cxrlib.data.cohort import Cohort
 from cxrlib.data.provenance import Provenance
 from cxrlib.evaluate.cells import study_covers
 from cxrlib.explain.explanations import Explanations, load_explanations
-from cxrlib.explain.probe import add_cells, fit, layer_activations, no_moments, probe_maps
+from cxrlib.explain.linear_probe import add_cells, fit, layer_activations, no_moments, probe_maps
 from cxrlib.model.checkpoint import Checkpoint, checkpoint_path, load_checkpoint, save_checkpoint
 from cxrlib.model.networks import build_network, normalise, to_input
 from cxrlib.params import load_params

@@ -173,7 +173,7 @@ EDITS = {
     ),
     "SmoothGrad": (other_code("cxrlib/explain/smoothgrad.py"), NONE, {"05"}, {"01", "02", "06", "07"}),
     "fast inference": (other_code("cxrlib/model/pooling.py"), {"explain", "probe"}, {"03", "05", "06", "07"}, NONE),
-    "the probe": (other_code("cxrlib/explain/probe.py"), {"probe"}, {"06"}, NOTEBOOKS - {"06"}),
+    "the probe": (other_code("cxrlib/explain/linear_probe.py"), {"probe"}, {"06"}, NOTEBOOKS - {"06"}),
     "the boxes on cells": (other_code("cxrlib/evaluate/cells.py"), {"probe"}, {"06"}, NOTEBOOKS - {"06"}),
     "a rendered vessel": (
         other_code("cxrlib/data/render/vessels.py"),

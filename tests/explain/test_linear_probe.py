@@ -7,9 +7,9 @@ from fixtures import SmallNet
 from sklearn.linear_model import Ridge
 from torch import nn
 
-from cxrlib.explain import probe
+from cxrlib.explain import linear_probe
 from cxrlib.explain.gradcam import LayerError
-from cxrlib.explain.probe import (
+from cxrlib.explain.linear_probe import (
     STRENGTHS,
     add_cells,
     fit,
@@ -195,7 +195,7 @@ def test_what_did_not_fit_into_memory_is_not_counted_twice(images, monkeypatch):
             raise RuntimeError("can't allocate memory: you tried to allocate 8 bytes")
         return layer_activations(network, inputs, layer)
 
-    monkeypatch.setattr(probe, "layer_activations", scarce)
+    monkeypatch.setattr(linear_probe, "layer_activations", scarce)
     with pytest.warns(UserWarning, match="4 images at once do not fit into memory"):
         found = moments_of(network, images, covers_at, "second", batch_size=4)
     assert calls == [4, 1, 2, 2, 1]
