@@ -34,6 +34,7 @@ from cxrlib.stages.inputs import network_inputs
 from cxrlib.stages.phantom import twin_cases
 from cxrlib.stages.predict import predict_all
 from cxrlib.stages.prepare import open_data, prepare_cohort
+from cxrlib.stages.probe import probe_studies
 from cxrlib.stages.train import experiment_order, train_experiment
 from cxrlib.workflow.filelog import RUN_ID
 from cxrlib.workflow.interactive import INTERACTIVE, interactive_folder, made_by_hand
@@ -129,6 +130,11 @@ class Run:
         chosen = boxed_studies(self.cohort, self.cohort.of("test"), self.params.phantom.n_studies)
         settings = (self.params.data, self.explanations.input_size, self.params.compute.workers, self.path("phantom"))
         return twin_cases(self.cohort, chosen, *settings)
+
+    def probe(self) -> Explanations:
+        """Maps of a linear probe of the explained layer on the test split, taught by boxes, unless they are stored."""
+        settings = (self.path("models"), self.params.compute, self.path("maps", "probe.npz"))
+        return probe_studies(self.cohort, self.explanations, *settings)
 
     def explain_home_and_abroad(self) -> tuple[Tested, Tested]:
         """The test studies of the run that `transfer.run` names and those of this one, explained by its model."""

@@ -61,6 +61,10 @@ A_STORE = "reads, writes or joins stores of a run"
 WITHOUT = {
     "cxrlib.data.checks.check_images": A_COHORT,
     "cxrlib.data.checks.split_balance": A_COHORT,
+    "cxrlib.evaluate.cells.boxed_rows": A_COHORT,
+    "cxrlib.evaluate.cells.boxed_studies": A_COHORT,
+    "cxrlib.evaluate.cells.study_covers": A_COHORT,
+    "cxrlib.evaluate.cells.usual_place": A_COHORT,
     "cxrlib.evaluate.localisation.boxed_cases": A_COHORT,
     "cxrlib.evaluate.localisation.correct_cases": A_COHORT,
     "cxrlib.evaluate.localisation.score_boxed": A_COHORT,

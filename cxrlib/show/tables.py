@@ -8,7 +8,7 @@ import pandas as pd
 
 from cxrlib.data.cohort import Cohort
 from cxrlib.data.split import SPLITS, split_sizes
-from cxrlib.evaluate.bootstrap import interval, mean_samples
+from cxrlib.evaluate.bootstrap import in_words, interval, mean_samples
 from cxrlib.evaluate.boxes import with_union
 from cxrlib.evaluate.classification import auroc_samples, f1_of_counts, f1_samples
 from cxrlib.evaluate.localisation import SCORES
@@ -124,6 +124,79 @@ def best_of_each_finding(table: pd.DataFrame) -> pd.DataFrame:
     columns. A finding without a case has no row."""
     known = table.dropna(subset="ours").reset_index().sort_values("ours", ascending=False, kind="stable")
     return known.drop_duplicates("class_name", ignore_index=True)
+
+
+def probe_table(
+    probe: pd.DataFrame,
+    usual: pd.DataFrame,
+    ours: pd.DataFrame,
+    learned_from: pd.Series,
+    weights: pd.DataFrame,
+    union: str,
+) -> pd.DataFrame:
+    """Mean IoU over all pairs of the probe's maps, beside Grad-CAM and the place where a finding usually lies.
+
+    Args:
+        probe, usual, ours: from `score_maps`, of the same cases and shares: the probe's maps, the usual place and
+            Grad-CAM's.
+        learned_from: training studies with a box, by class; its classes are the rows of the table.
+        weights: resamples by image_id.
+        union: as in `pairwise_iou`.
+
+    Returns:
+        Indexed by share and class_name: ours (the probe), low, high, n (findings), gain, gain_low, gain_high (mean over
+        cases of probe - Grad-CAM), usual_place, beyond, beyond_low, beyond_high (mean over cases of probe - usual
+        place), learned_from. Grad-CAM and the usual place have their own best share of pixels for each class.
+    """
+    name, index, classes = with_union("all_pairs", union), ["share", "class_name"], learned_from.index.tolist()
+
+    def means(scores: pd.DataFrame) -> pd.DataFrame:
+        return by_class(scores, [name], classes, weights).drop(columns="protocol").set_index(index)
+
+    table = means(probe)
+    for other, column in ((ours, "gain"), (usual, "beyond")):
+        best = best_of_each_finding(means(other)).set_index("class_name")
+        kept = other[other["share"] == other["class_name"].map(best["share"])].set_index(["image_id", "class_name"])
+        cases = pd.MultiIndex.from_frame(probe[["image_id", "class_name"]])
+        more = means(probe.assign(**{name: probe[name] - kept[name].reindex(cases).to_numpy()})).drop(columns="n")
+        if column == "beyond":
+            table = table.join(best["ours"].rename("usual_place"), on="class_name")
+        table = table.join(more.rename(columns={"ours": column, "low": f"{column}_low", "high": f"{column}_high"}))
+    return table.join(learned_from.rename("learned_from"), on="class_name")
+
+
+def whose_miss(table: pd.DataFrame) -> list[str]:
+    """For each finding, at the probe's best share: whether a miss of Grad-CAM is rather the method's or the network's.
+
+    It is rather the method's where the probe surpasses both Grad-CAM and the usual place: the features know the place
+    in this image, and Grad-CAM does not show it. It is rather the network's where the probe does not surpass Grad-CAM.
+    Where it surpasses Grad-CAM only, the features may know nothing but the usual place, and the question stays open. A
+    score surpasses another where the interval of the gain lies above zero.
+
+    Args:
+        table: from `probe_table`.
+
+    Returns:
+        One sentence per finding that has a case.
+    """
+    lines = []
+    for _, row in best_of_each_finding(table).iterrows():
+        gain, beyond = (
+            in_words(row[[name, f"{name}_low", f"{name}_high"]].set_axis(["ours", "low", "high"]), 3)
+            for name in ("gain", "beyond")
+        )
+        if not row["learned_from"]:
+            verdict = "no training study has a box, so there is nothing to learn from"
+        elif np.isnan(row["gain_low"]):
+            verdict = "nothing can be said"
+        elif row["gain_low"] <= 0:
+            verdict = "a miss is rather the network's"
+        elif row["beyond_low"] > 0:
+            verdict = "a miss is rather the method's"
+        else:
+            verdict = "open, since the usual place alone scores as much"
+        lines.append(f"{row['class_name']}: gain over Grad-CAM {gain}, over the usual place {beyond}: {verdict}")
+    return lines
 
 
 def one_radiograph_table(

@@ -12,7 +12,7 @@ from matplotlib.colors import to_hex
 from cxrlib.explain.explanations import Explanations
 from cxrlib.show.figures.classification_figures import confusion_grid
 from cxrlib.show.figures.gradcam_figures import harder_panels
-from cxrlib.show.figures.iou_figures import pair_scores
+from cxrlib.show.figures.iou_figures import between_chance_and_readers, pair_scores
 from cxrlib.show.figures.panels import (
     GREY,
     INSET,
@@ -107,6 +107,22 @@ def test_pairs_of_readers_without_an_interval_are_left_out():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["R1 and R2"]
     assert figure.axes[0].get_yticklabels()[0].get_text() == "X\nn = 30 to 30 images"
     assert not pair_scores(pairs[1:]).axes
+
+
+def test_the_probe_stands_between_grad_cam_and_the_readers_where_it_learned_something():
+    names = ["Cardiomegaly", "Lung Opacity"]
+    index = pd.MultiIndex.from_product([[0.05, 0.1], names], names=["share", "class_name"])
+    scores = pd.DataFrame({"ours": [0.2, 0.1, 0.3, 0.05], "low": 0.01, "high": 0.4, "n": 9}, index)
+    probe = scores.assign(ours=scores["ours"] + 0.1, usual_place=0.25, learned_from=[9, 0, 9, 0])
+    agreement = {"protocol": "all_pairs", "ours": 0.7, "low": 0.6, "high": 0.8, "n": 50}
+    readers = pd.DataFrame({"class_name": names, **agreement})
+    thesis = pd.DataFrame(0.2, [0.05], names)
+    figure = between_chance_and_readers(scores.assign(random_heatmap=0.02), probe, thesis, readers)
+    (ax,) = figure.axes
+    seen = {one.get_label(): one.lines[0].get_xdata().tolist() for one in ax.containers}
+    assert seen["Grad-CAM, this run"] == [0.3, 0.1]  # each at its best share
+    assert seen["probe: what the last features know"] == [0.4]  # no training study has a box of the other
+    assert len(figure.legends[0].get_texts()) == 6
 
 
 def test_a_confusion_matrix_has_truth_in_rows():

@@ -76,6 +76,8 @@ def test_tables_for_reading_have_one_interval_column_and_equal_decimals():
     assert cells["rows"] == [["A", "−0.500", "0.100 to 0.250", "12,000"], ["3 B", "0.000", "", "0"]]
     assert table_cells(table)["header"][1] == "difference"
     assert table_cells(pd.DataFrame({"year": ["2017"]}))["rows"] == [["2017"]]
+    bounds = {f"{name}_{bound}": ["0.1"] for name in ("gain", "beyond") for bound in ("low", "high")}
+    assert table_cells(pd.DataFrame(bounds))["header"] == ["gain, 95 %", "beyond, 95 %"]
     for name in ("image_id", "class_name", "label"):
         assert table_cells(pd.DataFrame({name: ["0012", "1e5"]}))["rows"] == [["0012"], ["1e5"]]
 

@@ -18,6 +18,7 @@ from cxrlib.show.tables import (
     iou_table,
     one_radiograph_table,
     own_drops,
+    probe_table,
     protocol_table,
     reader_f1,
     reader_pairs,
@@ -25,6 +26,7 @@ from cxrlib.show.tables import (
     scores_with_interval,
     source_table,
     split_counts,
+    whose_miss,
 )
 from cxrlib.thesis.reported import thesis_iou
 
@@ -126,6 +128,50 @@ def test_each_finding_at_its_best_share_the_best_finding_first(weights):
     assert best["class_name"].tolist()[0] == "Cardiomegaly" and set(best["class_name"]) == set(known)
     assert best["share"][0] == 0.03 and best["ours"].is_monotonic_decreasing
     assert best_of_each_finding(table[:0]).empty
+
+
+def probed(weights, probe=0.4, usual=0.1, learned=7):
+    """`probe_table` where the probe, the usual place and Grad-CAM score these, 0.3 and more for each larger share."""
+    parts = cases(probe, 1.01), cases(usual), cases(0.3)
+    return probe_table(*parts, pd.Series(learned, FINDINGS).rename_axis("class_name"), weights, "areas")
+
+
+def test_the_probe_is_compared_in_pairs_with_the_best_of_the_others(weights):
+    table = probed(weights)
+    assert len(table) == len(SHARES) * len(FINDINGS)
+    row = table.loc[(0.05, "Cardiomegaly")]
+    assert row["ours"] == pytest.approx(0.45505) and row["n"] == 5 and row["learned_from"] == 7
+    # Grad-CAM's best share is 0.2, where it scores 0.3 + 0.2; the same studies on both sides
+    assert row[["gain", "gain_low", "gain_high"]].tolist() == pytest.approx([-0.04995] * 3, abs=2e-5)
+    assert row["usual_place"] == pytest.approx(0.305)
+    assert row[["beyond", "beyond_low", "beyond_high"]].tolist() == pytest.approx([0.15005] * 3, abs=2e-5)
+    absent = table.loc[(0.05, "Lung Opacity")]
+    assert absent["n"] == 0 and np.isnan(absent[["ours", "gain", "beyond", "usual_place"]].astype(float)).all()
+    sums = [one.assign(all_pairs_sum=0.25) for one in (cases(), cases(), cases())]
+    learned = pd.Series(1, FINDINGS).rename_axis("class_name")
+    assert probe_table(*sums, learned, weights, "sum").loc[(0.2, "Cardiomegaly"), "ours"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("scores", "verdict"),
+    [
+        ({"probe": 0.4, "usual": 0.1}, "a miss is rather the method's"),
+        ({"probe": 0.4, "usual": 0.401}, "open, since the usual place alone scores as much"),
+        ({"probe": 0.29, "usual": 0.1}, "a miss is rather the network's"),
+        ({"probe": 0.0, "usual": 0.0, "learned": 0}, "no training study has a box, so there is nothing to learn from"),
+    ],
+)
+def test_whose_a_miss_is(weights, scores, verdict):
+    (line,) = whose_miss(probed(weights, **scores))
+    assert line.startswith("Cardiomegaly: gain over Grad-CAM ") and line.endswith(f": {verdict}")
+
+
+def test_too_few_findings_and_none_settle_nothing(weights):
+    few = [one[one["image_id"] == STUDIES[3]] for one in (cases(0.4), cases(0.1), cases(0.3))]
+    learned = pd.Series(7, FINDINGS).rename_axis("class_name")
+    (line,) = whose_miss(probe_table(*few, learned, weights, "areas"))
+    assert line.endswith("(no interval): nothing can be said")
+    assert whose_miss(probe_table(*(one[:0] for one in few), learned, weights, "areas")) == []
 
 
 def test_a_function_s_source_is_a_table_of_its_lines():

@@ -15,7 +15,7 @@ from cxrlib.data import convert
 from cxrlib.data.render import studies
 from cxrlib.runtime.files import PROJECT_ROOT
 from cxrlib.runtime.fingerprints import code_fingerprint
-from cxrlib.stages import explain, inputs, train
+from cxrlib.stages import explain, inputs, probe, train
 from cxrlib.workflow.freshness import recipe_of
 from cxrlib.workflow.notebooks import find_notebooks
 
@@ -27,6 +27,7 @@ STAGES = {
     "inputs": (inputs, "cxrlib.model.networks", ()),
     "train": (train, "cxrlib.stages.train", train.GIVEN),
     "explain": (explain, "cxrlib.stages.explain", explain.GIVEN),
+    "probe": (probe, "cxrlib.stages.probe", probe.GIVEN),
 }
 """Stage -> the module that holds its fingerprint, CODE, and what CODE is the fingerprint of."""
 
@@ -146,11 +147,16 @@ EDITS = {
         {"02", "08"},
         NOTEBOOKS - {"02", "08"},
     ),
-    "the sum over processes": (other_code("cxrlib/runtime/distributed.py"), {"train", "explain"}, {"02", "03"}, NONE),
+    "the sum over processes": (
+        other_code("cxrlib/runtime/distributed.py"),
+        {"train", "explain", "probe"},
+        {"02", "03", "06"},
+        NONE,
+    ),
     "the resize to the network": (
         replaced(NETWORKS, "antialias=True", "antialias=False"),
-        {"inputs", "train", "explain"},
-        {"02", "03", "04", "05", "07", "08", "09", "10"},
+        {"inputs", "train", "explain", "probe"},
+        {"02", "03", "04", "05", "06", "07", "08", "10"},
         {"01"},
     ),
     "the resize of files": (
@@ -161,13 +167,15 @@ EDITS = {
     ),
     "the map formula": (
         replaced(GRADCAM, ".relu().unflatten", ".abs().unflatten"),
-        {"explain"},
-        {"03", "04", "05", "08", "10"},
+        {"explain", "probe"},
+        {"03", "04", "05", "06", "08", "10"},
         {"01", "02"},
     ),
     "SmoothGrad": (other_code("cxrlib/explain/smoothgrad.py"), NONE, {"05"}, {"01", "02", "06", "07"}),
-    "a method": (other_code("cxrlib/explain/occlusion.py"), NONE, {"08"}, NOTEBOOKS - {"08"}),
-    "fast inference": (other_code("cxrlib/model/pooling.py"), {"explain"}, {"03", "05", "07"}, NONE),
+    "a method": (other_code("cxrlib/explain/occlusion.py"), NONE, {"08", "09"}, NOTEBOOKS - {"08", "09"}),
+    "fast inference": (other_code("cxrlib/model/pooling.py"), {"explain", "probe"}, {"03", "05", "06", "07"}, NONE),
+    "the probe": (other_code("cxrlib/explain/linear_probe.py"), {"probe"}, {"06"}, NOTEBOOKS - {"06"}),
+    "the boxes on cells": (other_code("cxrlib/evaluate/cells.py"), {"probe"}, {"06"}, NOTEBOOKS - {"06"}),
     "a rendered vessel": (
         other_code("cxrlib/data/render/vessels.py"),
         {"render"},

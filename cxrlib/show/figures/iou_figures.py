@@ -108,16 +108,21 @@ def iou_curves(table: pd.DataFrame, thesis: pd.DataFrame) -> Figure:
     return figure
 
 
-READERS = "#009E73"
+READERS, PROBE = "#009E73", "#D55E00"
 
 
 def between_chance_and_readers(
-    table: pd.DataFrame, thesis: pd.DataFrame, readers: pd.DataFrame, protocol: str = "all_pairs"
+    table: pd.DataFrame,
+    probe: pd.DataFrame,
+    thesis: pd.DataFrame,
+    readers: pd.DataFrame,
+    protocol: str = "all_pairs",
 ) -> Figure:
-    """Mean IoU over all pairs per finding: random heatmap, this run, the thesis, the radiologists.
+    """Mean IoU over all pairs per finding: two controls, Grad-CAM of this run, the thesis, the probe, the radiologists.
 
     Args:
         table: from `iou_table`; each finding at its best share of pixels.
+        probe: from `probe_table`, likewise; a finding without a training study to learn from has no mark.
         thesis: share by class, likewise at its best share.
         readers: from `reader_table`.
         protocol: of the rows of `readers`, with the same union as `table`.
@@ -125,20 +130,25 @@ def between_chance_and_readers(
     ceiling = readers[readers["protocol"] == protocol].set_index("class_name")
     classes = [name for name in thesis.columns if name in ceiling.index]
     classes = sorted(classes, key=lambda name: ceiling.at[name, "ours"])
-    figure, ax = plt.subplots(figsize=(PAGE_WIDTH, 0.5 * len(classes) + 1.0))
-    best = best_of_each_finding(table).set_index("class_name")
-    best = best.reindex([name for name in classes if name in best.index])
+    figure, ax = plt.subplots(figsize=(PAGE_WIDTH, 0.62 * len(classes) + 1.1))
+    best, asked = (
+        found.reindex([name for name in classes if name in found.index])
+        for found in (best_of_each_finding(one).set_index("class_name") for one in (table, probe))
+    )
+    asked = asked[asked["learned_from"] > 0]
     rows = pd.Series(range(len(classes)), classes, dtype=float)
     for name, row in rows.items():
         ax.plot([0, ceiling.at[name, "ours"]], [row, row], color="#dddddd", lw=4, solid_capstyle="butt", zorder=0)
-    ax.plot(best["random_heatmap"], rows[best.index] + 0.24, "^", ms=5, color=RANDOM, label="random heatmap")
-    _with_interval(ax, best, rows[best.index] - 0.12, "o", OURS, "this run")
-    ax.plot(thesis.max()[classes], rows + 0.12, "x", ms=5, color=THESIS, label="thesis (no interval given)")
+    ax.plot(best["random_heatmap"], rows[best.index] + 0.36, "^", ms=5, color=RANDOM, label="random heatmap")
+    ax.plot(asked["usual_place"], rows[asked.index] - 0.28, "v", ms=5, color=RANDOM, label="usual place, no image")
+    _with_interval(ax, best, rows[best.index] + 0.12, "o", OURS, "Grad-CAM, this run")
+    ax.plot(thesis.max()[classes], rows + 0.24, "x", ms=5, color=THESIS, label="Grad-CAM, thesis (no interval given)")
+    _with_interval(ax, asked, rows[asked.index] - 0.14, "s", PROBE, "probe: what the last features know")
     _with_interval(ax, ceiling.loc[classes], rows, "D", READERS, "two radiologists, all real studies")
     names = [f"{name}\n{_count(best, name)}; {ceiling.at[name, 'n']:,} images" for name in classes]
     ax.set(yticks=rows, yticklabels=names, xlabel="mean IoU, all pairs of boxes", xlim=(0, 0.8))
     ax.set_ylim(-0.6, len(classes) - 0.4)
-    figure.legend(loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 

@@ -30,14 +30,19 @@ LONGEST_TABLE = 60
 NUMBER = re.compile(r"−?[\d,.]+( to −?[\d,.]+)?")
 
 
-INTERVALS = [("low", "high", "95 %"), ("gain_low", "gain_high", "gain, 95 %"), ("range_low", "range_high", "range")]
+INTERVALS = [
+    ("low", "high", "95 %"),
+    ("gain_low", "gain_high", "gain, 95 %"),
+    ("beyond_low", "beyond_high", "beyond, 95 %"),
+    ("range_low", "range_high", "range"),
+]
 
 
 BESIDE = {
     "table_03": ["reader_f1"],
     "table_06": ["table_06_best", "reader_agreement"],
     "figure_22": ["auroc"],
-    "figure_30": ["figure_ceiling"],
+    "figure_30": ["figure_ceiling", "probe"],
 }
 """Artefacts that the thesis does not have, shown beside one of the thesis's items: item -> artefacts."""
 
