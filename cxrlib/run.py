@@ -28,14 +28,15 @@ from cxrlib.runtime.fingerprints import code_fingerprints, imported_names
 from cxrlib.show.artefacts import write_figure, write_table
 from cxrlib.show.figures.style import set_style
 from cxrlib.stages.abroad import Tested, explain_home_and_abroad
-from cxrlib.stages.compared import boxed_studies, explain_by_methods, explain_by_networks, seconds_by_method
+from cxrlib.stages.compared import boxed_studies, explain_by_methods, seconds_by_method
 from cxrlib.stages.explain import explain_split
+from cxrlib.stages.further_networks import explain_by_networks
 from cxrlib.stages.inputs import network_inputs
-from cxrlib.stages.phantom import twin_cases
 from cxrlib.stages.predict import predict_all
 from cxrlib.stages.prepare import open_data, prepare_cohort
 from cxrlib.stages.probe import probe_studies
 from cxrlib.stages.train import experiment_order, train_experiment
+from cxrlib.stages.twin_cases import twin_cases
 from cxrlib.workflow.filelog import RUN_ID
 from cxrlib.workflow.interactive import INTERACTIVE, interactive_folder, made_by_hand
 from cxrlib.workflow.notebooks import NOTEBOOKS, code_of

@@ -1,4 +1,4 @@
-"""Maps of the compared methods, and Grad-CAM of further networks, for the studies that readers boxed."""
+"""Maps of the compared methods for the studies that readers boxed."""
 
 import time
 from collections.abc import Callable
@@ -27,10 +27,9 @@ from cxrlib.explain.explanations import Explanations
 from cxrlib.explain.method import Method
 from cxrlib.explain.methods import find
 from cxrlib.model.checkpoint import checkpoint_path, load_checkpoint
-from cxrlib.model.feature_maps import AUTO
 from cxrlib.model.inference import inference_copy
 from cxrlib.model.networks import normalise
-from cxrlib.params import Compute, Gradcam, Methods, MethodValue, ParameterError, Training
+from cxrlib.params import Compute, Gradcam, Methods, MethodValue, ParameterError
 from cxrlib.runtime.device import use_device
 from cxrlib.runtime.files import existing, fingerprint
 from cxrlib.runtime.fingerprints import code_fingerprint
@@ -38,7 +37,6 @@ from cxrlib.runtime.progress import progress
 from cxrlib.stages.explain import explain_studies
 from cxrlib.stages.inputs import network_inputs
 from cxrlib.stages.shards import explained_in_shards
-from cxrlib.stages.train import train_experiment
 
 FAMILIES = (
     cam,
@@ -53,7 +51,7 @@ FAMILIES = (
     rise,
     scorecam,
 )
-GIVEN = ("cxrlib.data", "cxrlib.params", "cxrlib.workflow", "cxrlib.explain", "cxrlib.stages.train")
+GIVEN = ("cxrlib.data", "cxrlib.params", "cxrlib.workflow", "cxrlib.explain")
 """What enters by its content or by value, or by the code of the method."""
 CODE = {
     method.name: [code_fingerprint("cxrlib.stages.compared", given=GIVEN), code_fingerprint(family.__name__)]
@@ -61,10 +59,6 @@ CODE = {
     for method in family.METHODS
 }
 """What explains by each method; taken on loading."""
-
-
-OWN = "this run"
-"""Name of the run's own network beside the further ones."""
 
 
 SHARD = 8
@@ -209,45 +203,6 @@ def check_methods(compared: dict[str, dict[str, MethodValue]], network: nn.Modul
                 maps_by(method, parameters, network, image, layer)
         except (ValueError, TypeError) as error:
             raise ParameterError(f"methods.compared: {name}: {error}") from error
-
-
-def explain_by_networks(
-    cohort: Cohort,
-    test: Explanations,
-    methods: Methods,
-    training: Training,
-    gradcam: Gradcam,
-    compute: Compute,
-    folder: Path,
-) -> dict[str, BySplit]:
-    """Grad-CAM of the run's network and of the further networks, which are trained on the explained experiment.
-
-    What is stored already is neither trained nor explained again.
-
-    Args:
-        cohort: the run's.
-        test: Grad-CAM's maps of the test split by the run's own network.
-        methods: the further networks, and how many studies of the validation split.
-        training: the recipe, that of the run's own network.
-        gradcam: of the run; the layer of each further network is its last feature map.
-        compute: the machine.
-        folder: of the run; it receives models/networks/NAME/ and maps/networks/NAME-SPLIT.npz.
-
-    Returns:
-        Name of the network, OWN for the run's -> probabilities and maps by split, of the whole test split.
-    """
-    valid = studies_to_compare(cohort, methods.n_studies)["valid"]
-    found = {OWN: {"valid": explained_validation(cohort, valid, test, gradcam, compute, folder), "test": test}}
-    last = gradcam.model_copy(update={"layer": AUTO})
-    for name, model in methods.networks.items():
-        models, maps = folder / "models" / "networks" / name, folder / "maps" / "networks"
-        train_experiment(cohort, cohort.experiment, model, training, compute, models)
-        path = checkpoint_path(models, cohort.experiment)
-        one = explain_studies(cohort, cohort.of("test"), path, last, compute, maps / f"{name}-test.npz")
-        found[name] = {"valid": one.of([]), "test": one}
-        if valid:
-            found[name]["valid"] = explain_studies(cohort, valid, path, last, compute, maps / f"{name}-valid.npz")
-    return found
 
 
 def seconds_by_method(methods: Methods, network: nn.Module, images: torch.Tensor, layer: str) -> dict[str, float]:

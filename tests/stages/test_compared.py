@@ -18,15 +18,14 @@ from cxrlib.params import Methods, Model, ParameterError, load_params
 from cxrlib.runtime.store import identity_of
 from cxrlib.stages import compared
 from cxrlib.stages.compared import (
-    OWN,
     boxed_studies,
     check_methods,
     explain_by_methods,
-    explain_by_networks,
     seconds_by_method,
     studies_to_compare,
 )
 from cxrlib.stages.explain import explain_split
+from cxrlib.stages.further_networks import OWN, explain_by_networks
 from cxrlib.stages.inputs import network_inputs
 from cxrlib.stages.train import train_experiment
 

@@ -179,8 +179,8 @@ EDITS = {
     "a rendered vessel": (
         other_code("cxrlib/data/render/vessels.py"),
         {"render"},
-        {"01"},
-        NOTEBOOKS - {"01"},
+        {"01", "09"},
+        NOTEBOOKS - {"01", "09"},
     ),
 }
 

@@ -1,0 +1,55 @@
+"""Networks beside the run's own: trained on the same studies and explained by Grad-CAM."""
+
+from pathlib import Path
+
+from cxrlib.data.cohort import Cohort
+from cxrlib.evaluate.method_scores import BySplit
+from cxrlib.explain.explanations import Explanations
+from cxrlib.model.checkpoint import checkpoint_path
+from cxrlib.model.feature_maps import AUTO
+from cxrlib.params import Compute, Gradcam, Methods, Training
+from cxrlib.stages.compared import explained_validation, studies_to_compare
+from cxrlib.stages.explain import explain_studies
+from cxrlib.stages.train import train_experiment
+
+OWN = "this run"
+"""Name of the run's own network beside the further ones."""
+
+
+def explain_by_networks(
+    cohort: Cohort,
+    test: Explanations,
+    methods: Methods,
+    training: Training,
+    gradcam: Gradcam,
+    compute: Compute,
+    folder: Path,
+) -> dict[str, BySplit]:
+    """Grad-CAM of the run's network and of the further networks, which are trained on the explained experiment.
+
+    What is stored already is neither trained nor explained again.
+
+    Args:
+        cohort: the run's.
+        test: Grad-CAM's maps of the test split by the run's own network.
+        methods: the further networks, and how many studies of the validation split.
+        training: the recipe, that of the run's own network.
+        gradcam: of the run; the layer of each further network is its last feature map.
+        compute: the machine.
+        folder: of the run; it receives models/networks/NAME/ and maps/networks/NAME-SPLIT.npz.
+
+    Returns:
+        Name of the network, OWN for the run's -> probabilities and maps by split, of the whole test split.
+    """
+    valid = studies_to_compare(cohort, methods.n_studies)["valid"]
+    found = {OWN: {"valid": explained_validation(cohort, valid, test, gradcam, compute, folder), "test": test}}
+    last = gradcam.model_copy(update={"layer": AUTO})
+    for name, model in methods.networks.items():
+        models, maps = folder / "models" / "networks" / name, folder / "maps" / "networks"
+        train_experiment(cohort, cohort.experiment, model, training, compute, models)
+        path = checkpoint_path(models, cohort.experiment)
+        one = explain_studies(cohort, cohort.of("test"), path, last, compute, maps / f"{name}-test.npz")
+        found[name] = {"valid": one.of([]), "test": one}
+        if valid:
+            found[name]["valid"] = explain_studies(cohort, valid, path, last, compute, maps / f"{name}-valid.npz")
+    return found
