@@ -62,11 +62,11 @@ def layers_to_choose(network: nn.Module, size: int) -> list[str]:
         network: takes images with three channels; it runs without values and stays as it is.
         size: side of the images in pixels.
 
-    >>> block = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2))
+    >>> blocks = [nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)) for _ in range(2)]
     >>> head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2)]
-    >>> layers_to_choose(nn.Sequential(block, block, *head), 8)
+    >>> layers_to_choose(nn.Sequential(*blocks, *head), 8)
     ['0', '1']
-    >>> layers_to_choose(nn.Sequential(*block, *head), 8)
+    >>> layers_to_choose(nn.Sequential(*blocks[0], *head), 8)
     ['1', '2']
     """
     outline = outline_of(network)

@@ -4,6 +4,8 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
+from cxrlib.model.tracing import ThreadTracer
+
 
 class PooledNetwork(nn.Module):
     """A network whose logits are a linear function of globally averaged features; Grad-CAM of those is closed-form.
@@ -81,7 +83,7 @@ def split_at_pooling(network: nn.Module, layer: str) -> PooledNetwork | None:
     return PooledNetwork(features, rectified, linear, layer)
 
 
-class ConvolutionTracer(fx.Tracer):
+class ConvolutionTracer(ThreadTracer):
     """Traces a network without looking into any convolution or batch norm, nor into the module called `leaf`.
 
     timm's convolutions look at the shape of their input, which a traced input has not.

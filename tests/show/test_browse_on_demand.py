@@ -40,7 +40,7 @@ def choose(browser: HeatmapBrowser, method: str, layer: str = LAST_LAYER) -> Non
 
 
 def compute(browser: HeatmapBrowser) -> None:
-    assert not browser.compute.disabled and browser.compute.layout.display == ""
+    assert not browser.compute.disabled and browser.compute.layout.visibility == "visible"
     browser.compute.click()
     browser.panels.latest.wait()
 
@@ -102,7 +102,7 @@ def test_a_computed_map_is_the_library_s_and_works_like_a_stored_one(browser, ti
         browser.class_name.value = class_name
         torch.testing.assert_close(browser.results.raw_map(browser.view), expected[number])
         assert browser.heatmap.picture.image == drawn(browser) != bare
-    assert browser.heatmap.note.value == "" and browser.compute.layout.display == "none"
+    assert browser.heatmap.note.value == "" and browser.compute.layout.visibility == "hidden"
     assert title in browser.heatmap.picture.caption and (layer in browser.heatmap.picture.caption) is bool(
         parameters.get("layer") == layer
     )
@@ -141,7 +141,7 @@ def test_a_stored_method_that_lacks_a_study_is_computed_with_the_run_s_parameter
     torch.testing.assert_close(browser.results.raw_map(browser.view), expected[0])
     browser.chooser.study.value = "study03"
     assert torch.equal(browser.results.raw_map(browser.view), stored["SmoothGrad"].map("study03", CLASSES[0]))
-    assert browser.compute.layout.display == "none"
+    assert browser.compute.layout.visibility == "hidden"
 
 
 def test_a_run_s_folder_gives_its_parameters_and_stays_as_it_is(own_run):
@@ -173,6 +173,10 @@ class Smooth(SmallNet):
         self.relu = nn.SiLU()
 
 
+def of_layer(results, layer: str):
+    return dataclasses.replace(results.explanations, layer=layer)
+
+
 @pytest.mark.parametrize(
     ("title", "layer", "words"),
     [
@@ -182,8 +186,7 @@ class Smooth(SmallNet):
     ],
 )
 def test_a_method_that_the_network_cannot_have_says_so_and_breaks_nothing(results, title, layer, words):
-    stored = dataclasses.replace(results.explanations, layer="relu")
-    browser = HeatmapBrowser(results.cohort, stored, Smooth().eval())
+    browser = HeatmapBrowser(results.cohort, of_layer(results, "relu"), Smooth().eval())
     if layer != LAST_LAYER:  # the menu of so small a network has one layer
         browser.results.on_demand._blocks = [layer]
     choose(browser, title, layer)
@@ -234,7 +237,7 @@ def test_while_it_is_computed_the_page_is_busy_and_other_controls_do_not_begin_i
     slow.go_on.set()
     slow.panels.latest.wait()
     assert slow.runs == [0] and slow.heatmap.picture.image == drawn(slow) and "top 30%" in slow.heatmap.picture.caption
-    assert slow.compute.layout.display == "none" and slow.heatmap.note.value == ""
+    assert slow.compute.layout.visibility == "hidden" and slow.heatmap.note.value == ""
 
 
 @pytest.mark.parametrize("change", ["method", "study", "layer"])
@@ -288,12 +291,30 @@ def test_an_error_is_told_once_and_can_be_tried_again(browser, monkeypatch, capl
 def test_own_images_and_filters_without_a_study_offer_nothing_to_compute(browser):
     choose(browser, "Gradient")
     browser.tab.value = "own image"
-    assert browser.compute.layout.display == "none" and browser.compute.disabled
+    assert browser.compute.layout.visibility == "hidden" and browser.compute.disabled
     browser.tab.value = "heatmap"
     browser.chooser.search.value = "nothing like it"
-    assert browser.compute.layout.display == "none" and browser.compute.disabled
+    assert browser.compute.layout.visibility == "hidden" and browser.compute.disabled
     browser.chooser.search.value = ""
     assert not browser.compute.disabled
+
+
+class Looking(SmallNet):
+    """A network that looks at its values, which cannot be run without any."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return super().forward(inputs if float(inputs.mean()) > -9 else -inputs)
+
+
+@pytest.mark.parametrize("network", [Looking(3), "inference copy"])
+def test_a_network_without_layers_to_choose_is_browsed_too(results, network):
+    network = results.fast_network if network == "inference copy" else network
+    stored = results.explanations if network is results.fast_network else of_layer(results, "relu")
+    browser = HeatmapBrowser(results.cohort, stored, network)
+    for method in ("LayerCAM", "Gradient"):
+        choose(browser, method)
+        compute(browser)
+        assert browser.heatmap.note.value == "" and browser.results.raw_map(browser.view) is not None
 
 
 def test_memory_is_bounded_and_the_network_stays_as_it_was(monkeypatch):

@@ -62,7 +62,7 @@ class HeatmapBrowser(widgets.VBox):
         self.class_name = widgets.Dropdown(description="class", options=self.results.classes, style=narrow)
         self.method = widgets.Dropdown(description="method", options=self._methods(), style=narrow)
         self.layer = widgets.Dropdown(description="layer", style=narrow)
-        self.compute = widgets.Button(layout={"width": "130px"})
+        self.compute = widgets.Button(layout={"width": "130px", "display": "none" if network is None else ""})
         self.share = widgets.FloatSlider(
             description="top pixels", min=0.01, max=0.5, step=STEP, value=0.05, readout_format=".0%", style=narrow
         )
@@ -156,7 +156,7 @@ class HeatmapBrowser(widgets.VBox):
         view, on_demand = self.view, self.results.on_demand
         busy = on_demand is not None and on_demand.awaited == view.key
         offered = self.panels.opened.needs_study and self.results.can_compute(view)
-        self.compute.layout.display = "" if offered else "none"
+        self.compute.layout.visibility = "visible" if offered else "hidden"  # the controls behind it do not move
         self.compute.disabled = busy or not offered
         self.compute.description, self.compute.icon = ("computing", "hourglass") if busy else ("compute", "play")
         self.compute.tooltip = f"{heatmap_name(view)}: heatmaps of all classes of this study" if offered else ""
