@@ -9,7 +9,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from cxrlib.explain.lrp_rules import Step
-from cxrlib.model.tracing import ThreadTracer
+from cxrlib.model.pooling import ThreadTracer
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 """Types of convolutions that have rules; their subclasses may compute something else."""

@@ -62,6 +62,7 @@ class OnDemand:
         self.inputs, self.parameters = inputs, parameters
         self.methods: dict[str, Method] = {method.title: method for method in map(find, names())}
         self.awaited: MapKey | None = None
+        self._network: nn.Module | None = None
         self._made: dict[MapKey, torch.Tensor | str] = {}
 
     def layers(self, title: str) -> list[str]:
@@ -87,6 +88,8 @@ class OnDemand:
 
     def ask(self, key: MapKey) -> None:
         """Want a map: `make` will make it. What was wanted before is not wanted any more."""
+        if self._network is None:  # copied by the thread of a notebook's cells, so that no cell runs it meanwhile
+            self._network = copy.deepcopy(self.given)
         self._made.pop(key, None)
         self.awaited = key
 
@@ -134,10 +137,6 @@ class OnDemand:
             return layers_to_choose(self.given, self.size)
         except (NotImplementedError, RuntimeError):  # the network looks at values, and is run without any here
             return []
-
-    @cached_property
-    def _network(self) -> nn.Module:
-        return copy.deepcopy(self.given)
 
     def _done(self, key: MapKey) -> None:
         if self.awaited == key:
