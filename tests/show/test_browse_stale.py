@@ -111,7 +111,7 @@ def page(browser: HeatmapBrowser) -> dict:
     shown["layers"] = browser.layer.options, browser.layer.layout.display
     shown["studies"] = browser.chooser.study.options, browser.chooser.count.value
     shown["buttons"] = browser.save.disabled, browser.chooser.next.disabled
-    shown["compute"] = browser.compute.layout.visibility, browser.compute.disabled, browser.compute.description
+    shown["compute"] = browser.compute.layout.display, browser.compute.disabled, browser.compute.description
     shown["open"] = browser.panels.selected_index
     if browser.tab.value == "comparison":
         shown["grid"] = len(browser.comparison.grid.children), browser.comparison.study.layout.display

@@ -62,7 +62,7 @@ class HeatmapBrowser(widgets.VBox):
         self.class_name = widgets.Dropdown(description="class", options=self.results.classes, style=narrow)
         self.method = widgets.Dropdown(description="method", options=self._methods(), style=narrow)
         self.layer = widgets.Dropdown(description="layer", style=narrow)
-        self.compute = widgets.Button(layout={"width": "130px", "display": "none" if network is None else ""})
+        self.compute = widgets.Button(layout={"width": "130px"})
         self.share = widgets.FloatSlider(
             description="top pixels", min=0.01, max=0.5, step=STEP, value=0.05, readout_format=".0%", style=narrow
         )
@@ -127,7 +127,8 @@ class HeatmapBrowser(widgets.VBox):
         for control, width in [(self.class_name, "220px"), (self.method, "300px"), (self.layer, "190px")]:
             control.layout.width = width
         self.share.layout.width = "320px"
-        return row(self.class_name, self.method, self.layer, self.compute, self.share, align_items="center")
+        # the button comes and goes: as the last one it moves no other control
+        return row(self.class_name, self.method, self.layer, self.share, self.compute, align_items="center")
 
     def _connect(self) -> None:
         self.class_name.observe(lambda change: self.chooser.use_class(change["new"]), names="value")
@@ -156,7 +157,7 @@ class HeatmapBrowser(widgets.VBox):
         view, on_demand = self.view, self.results.on_demand
         busy = on_demand is not None and on_demand.awaited == view.key
         offered = self.panels.opened.needs_study and self.results.can_compute(view)
-        self.compute.layout.visibility = "visible" if offered else "hidden"  # the controls behind it do not move
+        self.compute.layout.display = "" if offered else "none"
         self.compute.disabled = busy or not offered
         self.compute.description, self.compute.icon = ("computing", "hourglass") if busy else ("compute", "play")
         self.compute.tooltip = f"{heatmap_name(view)}: heatmaps of all classes of this study" if offered else ""
