@@ -9,6 +9,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from cxrlib.explain.lrp_rules import Step
+from cxrlib.model.pooling import ThreadTracer
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 """Types of convolutions that have rules; their subclasses may compute something else."""
@@ -140,7 +141,7 @@ class Recording(fx.Interpreter):
         return value.detach()
 
 
-class _NamingTracer(fx.Tracer):
+class _NamingTracer(ThreadTracer):
     """Traces a network; after an error `failed` is the innermost module in which it arose."""
 
     failed = ""
@@ -149,7 +150,8 @@ class _NamingTracer(fx.Tracer):
         try:
             return super().call_module(module, forward, args, kwargs)
         except Exception:
-            self.failed = self.failed or f"{type(module).__name__} (module {self.path_of_module(module)!r})"
+            if not self.elsewhere:
+                self.failed = self.failed or f"{type(module).__name__} (module {self.path_of_module(module)!r})"
             raise
 
 

@@ -1,8 +1,14 @@
 """A network cut before its global average pooling, where Grad-CAM has a closed form."""
 
+import threading
+from collections.abc import Callable
+
 import torch
 from torch import fx, nn
 from torch.nn import functional
+
+ONE_AT_A_TIME = threading.RLock()
+"""Held while torch.fx traces: two traces at once would leave torch's modules patched for ever."""
 
 
 class PooledNetwork(nn.Module):
@@ -81,7 +87,42 @@ def split_at_pooling(network: nn.Module, layer: str) -> PooledNetwork | None:
     return PooledNetwork(features, rectified, linear, layer)
 
 
-class ConvolutionTracer(fx.Tracer):
+class ThreadTracer(fx.Tracer):
+    """A tracer that records the calls of its own thread alone.
+
+    While torch.fx traces, it catches the calls of all modules in all threads. Here a module that another thread calls
+    runs as if nobody traced: the heatmap browser computes beside the cells of a notebook.
+
+    >>> network = nn.Sequential(nn.Flatten(), nn.ReLU())
+    >>> [node.name for node in ThreadTracer().trace(network).nodes]
+    ['input_1', '_0', '_1', 'output']
+    """
+
+    def trace(self, root: nn.Module, concrete_args: dict | None = None) -> fx.Graph:
+        """The operations of a network; waits where another thread traces."""
+        with ONE_AT_A_TIME:
+            self.thread = threading.get_ident()
+            return super().trace(root, concrete_args)
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the present thread is another one than that which traces."""
+        return threading.get_ident() != self.thread
+
+    def call_module(self, m: nn.Module, forward: Callable, args: tuple, kwargs: dict) -> object:
+        """Record the call of a module, or let it run where another thread calls it."""
+        if self.elsewhere:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: object, parameter_proxy_cache: dict) -> object:
+        """A module's attribute, as a step of the graph where this thread asks for it."""
+        if self.elsewhere:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
+
+
+class ConvolutionTracer(ThreadTracer):
     """Traces a network without looking into any convolution or batch norm, nor into the module called `leaf`.
 
     timm's convolutions look at the shape of their input, which a traced input has not.

@@ -172,7 +172,8 @@ def test_layers_are_offered_where_there_are_several(results):
     )
     assert browser.layer.layout.display == "none"
     browser.method.value = "Layers"
-    assert browser.layer.layout.display == "" and browser.layer.options == ("layer4", "layer3")
+    assert browser.layer.layout.display == ""
+    assert browser.layer.options == (("layer4", "layer4"), ("layer3", "layer3"))
     browser.layer.value = "layer3"
     assert browser.heatmap.picture.image == drawn(browser)
     assert torch.equal(browser.results.raw_map(browser.view), shallow.map("study00", CLASSES[0]))

@@ -74,6 +74,7 @@ def start(tmp_path):
         environment |= {f"JUPYTER_{kind}_DIR": str(tmp_path / kind) for kind in ("CONFIG", "DATA", "RUNTIME")}
         environment |= {"PYTHONPATH": str(PROJECT_ROOT), "JUPYTERLAB_SETTINGS_DIR": str(no_news(tmp_path / "settings"))}
         environment["BROWSER"] = "true"  # a command that opens nothing
+        environment["OMP_NUM_THREADS"] = "1"  # as here (fixtures.py): more threads may round in another way
         log = tmp_path / "server.log"
         with log.open("w") as file:
             pipes = {"stdout": file, "stderr": file, "start_new_session": True}
@@ -119,8 +120,8 @@ def shown(page: Page, place: str = ".cxr-large img") -> bytes:
 
 
 def until_shown(page: Page, expected: bytes, place: str = ".cxr-large img") -> None:
-    """Wait until the page shows exactly these bytes."""
-    for _ in range(100):
+    """Wait until the page shows exactly these bytes; a busy machine takes its time."""
+    for _ in range(400):
         if page.locator(place).first.get_attribute("src") and shown(page, place) == expected:
             return
         page.wait_for_timeout(50)
@@ -133,7 +134,12 @@ def until_told(page: Page, texts: list[str], has_text: str = "") -> None:
     """Wait until each of these texts stands in one of the tables of numbers, which reach the page after the picture."""
     tables = page.locator(".cxr-numbers:visible").filter(has_text=has_text)
     for text in texts:
-        expect(tables.filter(has_text=text).first).to_be_visible(timeout=5_000)
+        expect(tables.filter(has_text=text).first).to_be_visible(timeout=20_000)
+
+
+WIDER = """browser => [...browser.querySelectorAll("button, select, .cxr-picture, .cxr-sentence, table")]
+    .filter(one => one.offsetParent && one.getBoundingClientRect().right > window.innerWidth)
+    .map(one => one.outerHTML.slice(0, 200))"""
 
 
 def slider(page: Page, name: str):
@@ -184,6 +190,11 @@ class Expected:
         scores = localisation_text(self.results.evidence(self.view), self.results.cohort.size, self.view.class_name)
         return [*scores.values(), *(f"{p:.3f}" for p in self.results.probabilities.loc[self.view.image_id])]
 
+    def compute(self) -> "Expected":
+        self.results.on_demand.ask(self.view.key)
+        self.results.on_demand.make()
+        return self
+
     def check(self, page: Page) -> None:
         until_shown(page, self.image)
         until_told(page, self.texts)
@@ -231,6 +242,7 @@ def drive(page: Page, folder: Path) -> None:
     page.get_by_role("button", name="perturbation").click()
     check_perturbation(page, expected)
     check_own_image(page)
+    check_on_demand(page, expected)
 
 
 def check_perturbation(page: Page, expected: Expected) -> None:
@@ -239,12 +251,64 @@ def check_perturbation(page: Page, expected: Expected) -> None:
     for option, kernel in [("mean grey", 0), ("blur, kernel 21", 21)]:
         page.get_by_label("replace by").select_option(option)
         mask = torch.from_numpy(results.evidence(view).mask)
-        changed = replace_and_predict(results.network, image, mask, kernel)
+        changed = replace_and_predict(results.fast_network, image, mask, kernel)
         until_shown(page, input_jpeg(changed.after), ".cxr-small img >> nth=1")
         after = pd.Series(changed.probabilities, results.classes)
         for name, p in results.probabilities.loc[view.image_id].items():
             until_told(page, [f"{after[name]:.3f}", f"{after[name] - p:+.3f}"], has_text="p after")
     screenshot(page, f"{page.kind}-perturbation")
+
+
+def check_on_demand(page: Page, expected: Expected) -> None:
+    """A method and a layer that are not stored are computed, by mouse and by keyboard; a choice meanwhile wins."""
+    method, layer = page.get_by_label("method"), page.get_by_label("layer")
+    compute = page.get_by_role("button", name="compute")
+    expect(compute).to_be_hidden()
+    method.select_option("LRP (compute)")
+    expected.see(method="LRP").check(page)
+    untold = page.locator(".cxr-sentence:visible").filter(has_text="LRP is not computed for this study")
+    expect(untold).to_be_visible()
+    assert nameless(page) == []
+    screenshot(page, f"{page.kind}-not-computed")
+    narrow(page, f"{page.kind}-not-computed-phone")
+    compute.click()
+    expected.compute().check(page)
+    expect(untold).to_be_hidden()
+    expect(compute).to_be_hidden()
+    screenshot(page, f"{page.kind}-computed")
+    narrow(page, f"{page.kind}-computed-phone")
+
+    method.select_option("Grad-CAM")
+    layer.select_option("layer3 (compute)")
+    expected.see(method="Grad-CAM", layer="layer3").check(page)
+    compute.focus()
+    page.keyboard.press("Enter")
+    expected.compute().check(page)
+    page.get_by_role("button", name="comparison").click()
+    expect(page.locator(".cxr-small:visible figcaption")).to_contain_text(["Grad-CAM, top", "LRP, top", "layer3, top"])
+    screenshot(page, f"{page.kind}-comparison")
+    page.get_by_role("button", name="heatmap").click()
+
+    method.select_option("KernelSHAP (compute)")
+    compute.click()
+    expect(page.get_by_role("button", name="computing")).to_be_disabled()
+    expect(page.locator(".cxr-large figcaption").first).to_contain_text("computing KernelSHAP: 1,000 forward passes")
+    screenshot(page, f"{page.kind}-computing")
+    method.select_option("LRP (compute)")
+    expected.see(method="LRP", layer="last block").check(page)
+    page.wait_for_timeout(2000)
+    expected.check(page)
+
+
+def narrow(page: Page, name: str) -> None:
+    """At the width of a phone nothing of the browser is wider than the page."""
+    wide = page.viewport_size
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_timeout(500)
+    if page.kind == "voila":  # JupyterLab has its own bars beside the notebook
+        assert page.locator(".cxr-browser").evaluate(WIDER) == []
+    screenshot(page, name)
+    page.set_viewport_size(wide)
 
 
 def check_own_image(page: Page) -> None:
@@ -269,7 +333,7 @@ def nameless(page: Page) -> list[str]:
 
     A slider gets its name after it is drawn.
     """
-    script = """places => places.filter(place => place.offsetParent !== null && !(
+    script = """places => places.filter(place => place.checkVisibility({ visibilityProperty: true }) && !(
         place.getAttribute('aria-label') || place.getAttribute('aria-labelledby') || place.innerText.trim() ||
         place.labels?.length || place.title)).map(place => place.outerHTML.slice(0, 200))"""
     controls = page.locator(".cxr-browser :is(select, input, button, [role=slider])")

@@ -32,8 +32,9 @@ OTHER = cv2.imencode(".png", np.linspace(255, 0, 64 * 64).reshape(64, 64).astype
 # values that are tried; a button has none
 CONTROLS = {
     "class_name": ("heatmap", CLASSES),
-    "method": ("heatmap", ["Layers", "Grad-CAM", "Smooth"]),
-    "layer": ("heatmap", ["layer3", "layer4"]),
+    "method": ("heatmap", ["Layers", "Grad-CAM", "Smooth", "Gradient", "LayerCAM"]),
+    "layer": ("heatmap", ["layer3", "layer4", "last block"]),
+    "compute": ("heatmap", None),
     "share": ("heatmap", [0.2, 0.05]),
     "chooser.search": ("heatmap", ["study0", "", "nothing like it", "study03"]),
     "chooser.shown": ("heatmap", ["labelled", "all studies", "not predicted"]),
@@ -110,6 +111,7 @@ def page(browser: HeatmapBrowser) -> dict:
     shown["layers"] = browser.layer.options, browser.layer.layout.display
     shown["studies"] = browser.chooser.study.options, browser.chooser.count.value
     shown["buttons"] = browser.save.disabled, browser.chooser.next.disabled
+    shown["compute"] = browser.compute.layout.display, browser.compute.disabled, browser.compute.description
     shown["open"] = browser.panels.selected_index
     if browser.tab.value == "comparison":
         shown["grid"] = len(browser.comparison.grid.children), browser.comparison.study.layout.display
@@ -158,6 +160,8 @@ def test_a_control_leaves_nothing_of_what_was_shown_before_where_its_content_fai
     browser.tab.value = tab
     if name == "layer":
         browser.method.value = "Layers"
+    if name == "compute":
+        browser.method.value = "Gradient"
     if name == "comparison.study":
         browser.comparison.mode.value = STUDIES
     browser.chooser.next.click()
@@ -184,7 +188,7 @@ def test_a_control_leaves_nothing_of_what_was_shown_before_where_its_content_fai
 @pytest.mark.parametrize("seed", range(4))
 def test_after_any_moves_the_page_is_that_of_a_fresh_browser_with_the_same_choices(open_browser, seed):
     moves, walked = random.Random(seed), open_browser()
-    by_hand = [name for name in CONTROLS if name not in DOWNLOADS]
+    by_hand = [name for name in CONTROLS if name not in [*DOWNLOADS, "compute"]]
     for _ in range(3):
         for name in moves.choices(by_hand, k=12):
             move(walked, name, CONTROLS[name][1] and moves.choice(CONTROLS[name][1]))

@@ -141,7 +141,7 @@ def test_an_own_image_is_predicted_and_explained_like_the_run_s(browser, suffix,
     browser.panels.latest.wait()
     stored = browser.own.explained(browser.own.upload.value[0]).pixels
     np.testing.assert_allclose(stored.astype(int), resize_square(pixels, SIZE), atol=4)
-    maps, probabilities = explain(browser.results.network, to_input(stored[None], INPUT_SIZE), "layer4", 1)
+    maps, probabilities = explain(browser.results.fast_network, to_input(stored[None], INPUT_SIZE), "layer4", 1)
     evidence = evidence_of(maps[0, 0], NOBODY, 0.05, INPUT_SIZE, SIZE)
     assert browser.own.picture.image == render(stored, evidence)
     for p in probabilities[0]:

@@ -19,18 +19,16 @@ from cxrlib.explain.maps import upscale
 from cxrlib.explain.masks import top_pixels
 from cxrlib.model.checkpoint import checkpoint_path, load_checkpoint
 from cxrlib.model.inference import inference_copy
+from cxrlib.model.networks import normalise, to_input
 from cxrlib.runtime.device import pick_device
 from cxrlib.runtime.files import read_json
+from cxrlib.show.browse.on_demand import LAST_LAYER, MapKey, OnDemand
 from cxrlib.show.browse.stamps import Stamp, check, stamps
 
 GRADCAM = "Grad-CAM"
 
 
 COHORT_FILES = ["cohort.json", "studies.csv", "labels.csv", "annotations.csv", "pixels.npy"]
-
-
-LAST_LAYER = "last block"
-"""Name of the layer of a method that has maps of one layer only."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,11 @@ class View:
     method: str
     layer: str
     share: float
+
+    @property
+    def key(self) -> MapKey:
+        """Whose map it is, whatever its class."""
+        return MapKey(self.method, self.layer, self.image_id)
 
 
 @dataclass(frozen=True)
@@ -76,15 +79,17 @@ class BrowsedRun:
         cohort: pixels, labels and boxes.
         methods: method -> layer -> maps. The studies and probabilities of the first method are browsed. Other methods
             may hold fewer studies.
-        network: normalised inputs to logits, for perturbation and own images. Without a network, these two tabs say
-            that they need one.
+        network: normalised inputs to logits, as it was trained, for perturbation, own images and maps that are not
+            stored. Without a network, these two tabs say that they need one, and only stored maps are offered.
         files: what was read, each file with its stamp.
+        parameters: of the run's methods by their name, where they differ from the methods' defaults.
     """
 
     cohort: Cohort
     methods: dict[str, dict[str, Explanations]]
     network: nn.Module | None = None
     files: Mapping[Path, Stamp] = field(default_factory=dict)
+    parameters: Mapping[str, Mapping] = field(default_factory=dict)
 
     def check_files(self) -> None:
         """Compare what was read with what is on the disk now.
@@ -109,17 +114,64 @@ class BrowsedRun:
         """Class names in the order of the network's outputs."""
         return self.explanations.classes
 
+    @cached_property
+    def fast_network(self) -> nn.Module | None:
+        """The network as an `inference_copy`: for forward passes, and Grad-CAM at the run's layer."""
+        if self.network is None:
+            return None
+        return inference_copy(self.network, self.explanations.layer, size=self.explanations.input_size)
+
+    @cached_property
+    def on_demand(self) -> OnDemand | None:
+        """Maps that are not stored; None without a network."""
+        if self.network is None:
+            return None
+        store = self.explanations
+        return OnDemand(
+            self.network,
+            store.layer,
+            len(store.classes),
+            store.input_size,
+            lambda image_id: normalise(to_input(self.cohort.images([image_id]), store.input_size)),
+            self.parameters,
+        )
+
+    @property
+    def offered_methods(self) -> list[str]:
+        """The stored methods, then those that can be computed."""
+        return list(dict.fromkeys([*self.methods, *(self.on_demand.methods if self.on_demand else ())]))
+
+    def offered_layers(self, method: str) -> list[str]:
+        """A method's stored layers, then those at which it can be computed."""
+        stored = self.methods.get(method, {})
+        if self.on_demand is None:
+            return list(stored)
+        modules = {store.layer if layer == LAST_LAYER else layer for layer, store in stored.items()}
+        further = self.on_demand.layers(method)
+        return [*stored, *(layer for layer in further if self.on_demand.module(layer) not in modules)]
+
+    def is_stored(self, method: str, layer: str | None = None) -> bool:
+        """Whether there are stored maps of a method, and of one of its layers."""
+        return method in self.methods and (layer is None or layer in self.methods[method])
+
+    def can_compute(self, view: View) -> bool:
+        """Whether a view has no map and its map can be computed."""
+        if self.on_demand is None or view.image_id == "" or self.raw_map(view) is not None:
+            return False
+        return view.layer in self.on_demand.layers(view.method)
+
     def first_view(self, image_id: str, class_name: str, share: float) -> View:
         """A view of the first method's first layer."""
         method, layers = next(iter(self.methods.items()))
         return View(image_id, class_name, method, next(iter(layers)), share)
 
     def raw_map(self, view: View) -> torch.Tensor | None:
-        """The stored map (rows, columns) of a view; None where that method holds no such study or class."""
+        """The stored or computed map (rows, columns) of a view; None where there is none of the study or class."""
         store = self.methods.get(view.method, {}).get(view.layer)
-        if store is None or view.image_id not in store.probabilities.index or view.class_name not in store.classes:
-            return None
-        return store.map(view.image_id, view.class_name)
+        if store is not None and view.image_id in store.probabilities.index and view.class_name in store.classes:
+            return store.map(view.image_id, view.class_name)
+        computed = self.on_demand.maps(view.key) if self.on_demand else None
+        return None if computed is None else computed[self.classes.index(view.class_name)]
 
     def evidence(self, view: View) -> Evidence:
         """Heatmap, mask, predicted boxes and readers' boxes of a view."""
@@ -185,9 +237,20 @@ def load_results(folder: Path, with_network: bool = True) -> BrowsedRun:
     path = checkpoint_path(folder / "models", cohort.experiment)
     if not with_network or not path.exists():
         return BrowsedRun(cohort, methods, files=files)
-    params = folder / "params.json"  # not there where the notebooks were run by hand
-    device = pick_device(read_json(params)["parameters"]["compute"]["device"] if params.exists() else "auto")
-    return BrowsedRun(cohort, methods, inference_copy(load_checkpoint(path, device)[0], first.layer), files)
+    sections = parameters_of(folder)
+    device = pick_device(sections.get("compute", {}).get("device", "auto"))
+    return BrowsedRun(cohort, methods, load_checkpoint(path, device)[0], files, method_parameters(sections))
+
+
+def parameters_of(folder: Path) -> dict[str, dict]:
+    """A run's parameters by section; none where its notebooks were run by hand."""
+    path = folder / "params.json"
+    return read_json(path)["parameters"] if path.exists() else {}
+
+
+def method_parameters(sections: Mapping[str, Mapping]) -> dict[str, dict]:
+    """The parameters of a run's methods by name, where they differ from the methods' defaults."""
+    return sections.get("methods", {}).get("compared", {})
 
 
 def browsable_runs(outputs: Path) -> dict[str, Path]:

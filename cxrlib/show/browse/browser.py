@@ -16,7 +16,7 @@ from cxrlib.show.browse.heatmap import HeatmapPanel
 from cxrlib.show.browse.numbers import localisation_text
 from cxrlib.show.browse.overlay import captioned, compose
 from cxrlib.show.browse.own import OwnPanel
-from cxrlib.show.browse.panel import describe, offer, row, sentence
+from cxrlib.show.browse.panel import describe, heatmap_name, offer, row, sentence
 from cxrlib.show.browse.perturb import PerturbPanel
 from cxrlib.show.browse.saved_cases import Case, cases_page
 from cxrlib.show.browse.shown import Panels
@@ -37,11 +37,12 @@ class HeatmapBrowser(widgets.VBox):
         cohort: pixels, labels and boxes.
         maps: the store of notebook 03, or a mapping of methods to stores (or to a mapping of layers to stores). The
             studies of the first method are browsed.
-        network: for perturbation and own images; an `inference_copy` is fastest.
+        network: as it was trained, for perturbation, own images and maps that are not stored.
         tab: the first tab to show, one of TABS.
         show_heatmap: whether the heatmap's switch is on at first.
         runs: folders of other runs to compare with, by name.
         files: the files behind all this as they were when they were read; once one has changed, nothing is shown.
+        parameters: of the run's methods by their name, where they differ from the methods' defaults.
     """
 
     def __init__(
@@ -53,13 +54,15 @@ class HeatmapBrowser(widgets.VBox):
         show_heatmap: bool = True,
         runs: Mapping[str, Path] | None = None,
         files: Mapping[Path, Stamp] | None = None,
+        parameters: Mapping[str, Mapping] | None = None,
     ) -> None:
-        self.results = BrowsedRun(cohort, by_method(maps), network, files or {})
+        self.results = BrowsedRun(cohort, by_method(maps), network, files or {}, parameters or {})
         self.cases: list[Case] = []
         narrow = {"description_width": "auto"}
         self.class_name = widgets.Dropdown(description="class", options=self.results.classes, style=narrow)
-        self.method = widgets.Dropdown(description="method", options=list(self.results.methods), style=narrow)
+        self.method = widgets.Dropdown(description="method", options=self._methods(), style=narrow)
         self.layer = widgets.Dropdown(description="layer", style=narrow)
+        self.compute = widgets.Button(layout={"width": "130px"})
         self.share = widgets.FloatSlider(
             description="top pixels", min=0.01, max=0.5, step=STEP, value=0.05, readout_format=".0%", style=narrow
         )
@@ -72,7 +75,7 @@ class HeatmapBrowser(widgets.VBox):
         self.own = OwnPanel(self.results)
         panels = [self.heatmap, self.perturbation, self.comparison, self.own]
         self.tab = widgets.ToggleButtons(options=TABS, value=tab, style={"button_width": "110px"})
-        self.panels = Panels(panels, self.results, TABS.index(tab))
+        self.panels = Panels(panels, self.results, TABS.index(tab), self._offer_computing)
         super().__init__([self.chooser, self._common_row(), self.tab, self.panels])
         self.add_class("cxr-browser")
         self._add_actions()
@@ -101,9 +104,12 @@ class HeatmapBrowser(widgets.VBox):
         self._following = True
         try:
             self._offer_layers()
+            if self.results.on_demand:
+                self.results.on_demand.want_only(self.view.key)
             self.save.disabled = self.add.disabled = not self.image_id
             self.panels.selected_index = TABS.index(self.tab.value)
             self.panels.show(self.view, self.chooser.missing)
+            self._offer_computing()
         finally:
             self._following = False
 
@@ -118,24 +124,48 @@ class HeatmapBrowser(widgets.VBox):
         return Case(captioned(picture, caption), caption, numbers | probabilities)
 
     def _common_row(self) -> widgets.HBox:
-        for control, width in [(self.class_name, "220px"), (self.method, "250px"), (self.layer, "170px")]:
+        for control, width in [(self.class_name, "220px"), (self.method, "300px"), (self.layer, "190px")]:
             control.layout.width = width
         self.share.layout.width = "320px"
-        return row(self.class_name, self.method, self.layer, self.share, align_items="center")
+        # the button comes and goes: as the last one it moves no other control
+        return row(self.class_name, self.method, self.layer, self.share, self.compute, align_items="center")
 
     def _connect(self) -> None:
         self.class_name.observe(lambda change: self.chooser.use_class(change["new"]), names="value")
         own = [control for panel in self.panels.children for control in panel.controls]
         for control in (self.method, self.layer, self.share, self.tab, *own):
             control.observe(lambda _: self.refresh(), names="value")
+        self.compute.on_click(self._compute)
         for picture in (self.heatmap.picture, self.perturbation.before, self.comparison.pictures[0]):
             picture.on_arrows(self.chooser.step, self._move_share)
 
     def _offer_layers(self) -> None:
-        layers = list(self.results.methods[self.method.value])
-        if list(self.layer.options) != layers:
+        method = self.method.value
+        layers = {
+            named_offer(layer, self.results.is_stored(method, layer)): layer
+            for layer in self.results.offered_layers(method)
+        }
+        if self.layer.options != tuple(layers.items()):
             offer(self.layer, layers, self.layer.value)
         self.layer.layout.display = "" if len(layers) > 1 else "none"
+
+    def _methods(self) -> list[tuple[str, str]]:
+        return [(named_offer(name, self.results.is_stored(name)), name) for name in self.results.offered_methods]
+
+    def _offer_computing(self) -> None:
+        """Let the button follow: it is there where a map can be computed, and busy while it is."""
+        view, on_demand = self.view, self.results.on_demand
+        busy = on_demand is not None and on_demand.awaited == view.key
+        offered = self.panels.opened.needs_study and self.results.can_compute(view)
+        self.compute.layout.display = "" if offered else "none"
+        self.compute.disabled = busy or not offered
+        self.compute.description, self.compute.icon = ("computing", "hourglass") if busy else ("compute", "play")
+        self.compute.tooltip = f"{heatmap_name(view)}: heatmaps of all classes of this study" if offered else ""
+
+    def _compute(self, _button: widgets.Button) -> None:
+        if self.results.can_compute(self.view):
+            self.results.on_demand.ask(self.view.key)
+        self.refresh()
 
     def _move_share(self, steps: int) -> None:
         self.share.value = min(max(self.share.value + steps * STEP, self.share.min), self.share.max)
@@ -170,6 +200,11 @@ class HeatmapBrowser(widgets.VBox):
             self.heatmap.picture.download("cases.html", page.encode(), "text/html")
 
 
+def named_offer(name: str, is_stored: bool) -> str:
+    """What a menu says of a method or layer."""
+    return name if is_stored else f"{name} (compute)"
+
+
 def open_run(folder: str | Path) -> widgets.Widget:
     """The browser of a run's folder; a sentence if something is missing. Runs in folders beside it can be compared."""
     folder = PROJECT_ROOT / folder
@@ -178,4 +213,5 @@ def open_run(folder: str | Path) -> widgets.Widget:
     except Refusal as refusal:
         return widgets.HTML(sentence(str(refusal)))
     runs = {name: other for name, other in browsable_runs(folder.parent).items() if other != folder}
-    return HeatmapBrowser(results.cohort, results.methods, results.network, runs=runs, files=results.files)
+    about = {"files": results.files, "parameters": results.parameters}
+    return HeatmapBrowser(results.cohort, results.methods, results.network, runs=runs, **about)

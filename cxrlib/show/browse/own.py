@@ -135,7 +135,7 @@ class OwnPanel(Panel):
         if known is not file:
             pixels, results = read_upload(file["name"], bytes(file["content"])), self.results
             store = results.explanations
-            own = explain_own(results.network, pixels, results.cohort.size, store.input_size, store.layer)
+            own = explain_own(results.fast_network, pixels, results.cohort.size, store.input_size, store.layer)
             self._explained = file, own
         return own
 

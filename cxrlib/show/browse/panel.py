@@ -6,6 +6,7 @@ import ipywidgets as widgets
 import torch
 
 from cxrlib.show.browse.browsed import BrowsedRun, View
+from cxrlib.show.browse.on_demand import LAST_LAYER
 
 SLIDER = {"description_width": "5.5em"}
 
@@ -23,10 +24,17 @@ def column(*children: widgets.Widget, width: str = "auto") -> widgets.VBox:
     return widgets.VBox(children, layout=widgets.Layout(width=width, max_width="100%"))
 
 
-def offer(menu: widgets.Dropdown, options: list[str], wanted: str | None = None) -> None:
-    """Give a menu other options and choose `wanted`, or the first option if `wanted` is not among them."""
-    menu.options = options
-    menu.value = wanted if wanted in options else next(iter(options), None)
+def offer(menu: widgets.Dropdown, options: list[str] | dict[str, str], wanted: str | None = None) -> None:
+    """Give a menu other options and choose `wanted`, or the first option if `wanted` is not among them.
+
+    Args:
+        menu: the menu.
+        options: its values; or its values by what the menu says.
+        wanted: a value.
+    """
+    values = list(options.values()) if isinstance(options, dict) else options
+    menu.options = tuple(options.items()) if isinstance(options, dict) else options
+    menu.value = wanted if wanted in values else next(iter(values), None)
 
 
 def sentence(text: str) -> str:
@@ -36,7 +44,8 @@ def sentence(text: str) -> str:
 
 def describe(results: BrowsedRun, view: View) -> str:
     """A caption of one line: study, class, probability, method and share."""
-    layer = f", {view.layer}" if len(results.methods.get(view.method, {})) > 1 else ""
+    named = len(results.methods.get(view.method, {})) > 1 or view.layer != LAST_LAYER
+    layer = f", {view.layer}" if named else ""
     p = results.probabilities.at[view.image_id, view.class_name]
     rendered = "rendered radiograph " if results.cohort.rendered else ""
     return f"{rendered}{view.image_id}: {view.class_name}, p = {p:.3f}; {view.method}{layer}, top {view.share:.0%}"
@@ -47,10 +56,25 @@ def map_note(results: BrowsedRun, view: View) -> str:
     raw = results.raw_map(view)
     if raw is not None:
         return zero_note(raw, view.class_name)
+    if results.can_compute(view):
+        return on_demand_note(results, view)
     store = results.methods.get(view.method, {}).get(view.layer)
     held = len(store.probabilities) if store is not None else 0
     total = len(results.probabilities)
     return f"{view.method} has no heatmap of {view.class_name} on this study; it holds {held} of {total} studies."
+
+
+def on_demand_note(results: BrowsedRun, view: View) -> str:
+    """Why a view that can be computed has no heatmap: the method refused, or nobody has asked for it yet."""
+    if refusal := results.on_demand.refusal(view.key):
+        return refusal
+    cost, classes = results.on_demand.cost(view.method, view.layer), len(results.classes)
+    return f"{heatmap_name(view)} is not computed for this study. It takes {cost} for all {classes} classes."
+
+
+def heatmap_name(view: View) -> str:
+    """The method and, where it is not the run's own, the layer."""
+    return view.method if view.layer == LAST_LAYER else f"{view.method} at {view.layer}"
 
 
 def zero_note(raw: torch.Tensor, class_name: str) -> str:

@@ -55,7 +55,7 @@ def replace_view(results: BrowsedRun, view: View, kernel: int) -> Replacement:
     """`replace_and_predict` of a view's top pixels."""
     image = network_inputs(results.cohort, [view.image_id], results.explanations.input_size)[0]
     mask = torch.from_numpy(results.evidence(view).mask)
-    return replace_and_predict(results.network, image, mask, kernel)
+    return replace_and_predict(results.fast_network, image, mask, kernel)
 
 
 class PerturbPanel(Panel):

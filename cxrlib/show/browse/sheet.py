@@ -11,7 +11,15 @@ from cxrlib.explain.explanations import Explanations
 from cxrlib.run import Run
 from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.store import identity_of
-from cxrlib.show.browse.browsed import GRADCAM, BrowsedRun, Evidence, View, files_of
+from cxrlib.show.browse.browsed import (
+    GRADCAM,
+    BrowsedRun,
+    Evidence,
+    View,
+    files_of,
+    method_parameters,
+    parameters_of,
+)
 from cxrlib.show.browse.browser import TABS, HeatmapBrowser
 from cxrlib.show.browse.numbers import localisation_numbers
 from cxrlib.show.browse.overlay import Look, compose
@@ -19,6 +27,7 @@ from cxrlib.show.browse.perturb import replace_view
 from cxrlib.show.cases import surest_cases
 from cxrlib.show.figures.panels import colour_bar
 from cxrlib.show.figures.style import image_axes, sentence_figure
+from cxrlib.workflow.interactive import INTERACTIVE
 
 TILE = 512
 """Side of one view in pixels."""
@@ -68,7 +77,9 @@ def show_browser(run: Run, view: str = "heatmap", others: Mapping[str, Explanati
     network = None if boxes_only else run.network
     maps = {GRADCAM: run.explanations, **others}
     tab = TABS[0] if boxes_only else view
-    browser = HeatmapBrowser(run.cohort, maps, network, tab, not boxes_only, files=files)
+    home = run.folder.parent if run.folder.name == INTERACTIVE else run.folder
+    parameters = method_parameters(parameters_of(home))
+    browser = HeatmapBrowser(run.cohort, maps, network, tab, not boxes_only, files=files, parameters=parameters)
     display(browser)
     caption = f"The surest true test study of every finding: {CAPTIONS[view]}. {STATIC}"
     run.save_figure(f"browser_{run.notebook[:2]}", contact_sheet(browser), caption)

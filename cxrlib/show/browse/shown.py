@@ -6,7 +6,7 @@ fills every place of its panel, and leaves empty what it does not name, so that 
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import ipywidgets as widgets
@@ -14,6 +14,7 @@ import ipywidgets as widgets
 from cxrlib.runtime.errors import Refusal
 from cxrlib.show.browse.browsed import BrowsedRun, View
 from cxrlib.show.browse.latest import LatestOnly
+from cxrlib.show.browse.panel import heatmap_name
 from cxrlib.show.browse.picture import Picture
 
 log = logging.getLogger(__name__)
@@ -104,11 +105,14 @@ class Panels(widgets.Stack):
         panels: what the tabs show.
         results: the run that is browsed.
         opened: number of the panel that is open at first.
+        on_answer: called when something that was computed in the background is shown.
     """
 
-    def __init__(self, panels: Sequence[Panel], results: BrowsedRun, opened: int) -> None:
-        self.results = results
-        self.latest = LatestOnly(lambda request: request[0].content(request[1]), self._answered)
+    def __init__(
+        self, panels: Sequence[Panel], results: BrowsedRun, opened: int, on_answer: Callable[[], None]
+    ) -> None:
+        self.results, self._on_answer = results, on_answer
+        self.latest = LatestOnly(self._work, self._answered)
         super().__init__(panels, selected_index=opened)
 
     @property
@@ -129,7 +133,7 @@ class Panels(widgets.Stack):
             choice = panel.choice(view)
             if missing and panel.needs_study:
                 panel.put(told(missing))
-            elif waiting := panel.wait_for(choice):
+            elif waiting := self._awaited(panel, view) or panel.wait_for(choice):
                 panel.put(told(waiting))
                 self.latest.ask((panel, choice))
             else:
@@ -138,6 +142,19 @@ class Panels(widgets.Stack):
     def errors_told(self) -> contextlib.AbstractContextManager:
         """A `with` block whose error replaces what the open panel shows."""
         return self._told_in(self.opened)
+
+    def _awaited(self, panel: Panel, view: View) -> str:
+        """What a panel that shows a study says while the study's map is computed."""
+        on_demand = self.results.on_demand
+        if not panel.needs_study or on_demand is None or on_demand.awaited != view.key:
+            return ""
+        return f"computing {heatmap_name(view)}: {on_demand.cost(view.method, view.layer)} ..."
+
+    def _work(self, request: tuple[Panel, object]) -> Content:
+        panel, choice = request
+        if panel.needs_study and self.results.on_demand is not None:
+            self.results.on_demand.make()
+        return panel.content(choice)
 
     def _empty_others(self) -> Panel:
         self.latest.forget()
@@ -151,6 +168,7 @@ class Panels(widgets.Stack):
             if isinstance(result, Exception):
                 raise result
             request[0].put(result)
+        self._on_answer()
 
     @contextlib.contextmanager
     def _told_in(self, panel: Panel) -> Iterator[None]:

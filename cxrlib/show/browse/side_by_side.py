@@ -87,11 +87,11 @@ class ComparePanel(Panel):
             self.grid.children = self.pictures[:count]
 
     def _all_methods(self, choice: Compared) -> list[Shown]:
-        return [
-            (self.results, replace(choice.view, method=method, layer=layer), "")
-            for method, layers in self.results.methods.items()
-            for layer in layers
-        ]
+        results, view = self.results, choice.view
+        shown = [(method, layer) for method, layers in results.methods.items() for layer in layers]
+        made = results.on_demand.made_of(view.image_id) if results.on_demand else []
+        shown += [(key.method, key.layer) for key in made if (key.method, key.layer) not in shown]
+        return [(results, replace(view, method=method, layer=layer), "") for method, layer in shown]
 
     def _two_studies(self, choice: Compared) -> list[Shown] | str:
         if choice.study is None:
