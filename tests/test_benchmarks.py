@@ -62,9 +62,8 @@ def test_a_network_with_relus_of_its_own_at_each_place_is_the_same():
 @pytest.mark.parametrize("part", ["score_cam", "occlusions", "rises", "kernelshaps", "guided", "integrated"])
 def test_each_method_is_measured_beside_the_same_maps(part, monkeypatch):
     methods = pytest.importorskip("benchmarks.methods")
-    for name, few in {"CHANNELS": 4, "MASKS": 4, "COALITIONS": 16, "GUIDED": 1, "STEPS": 4}.items():
+    for name, few in {"CHANNELS": 4, "STRIDE": 64, "MASKS": 4, "GUIDED": 1, "STEPS": 4, "FEW_STEPS": 4}.items():
         monkeypatch.setattr(methods, name, few)
-    monkeypatch.setattr(methods, "FEW_STEPS", 4)
     network = methods.resnet_with_statistics()
     found = getattr(methods, part)(network, methods.inference_copy(network), size=64, repeats=1)
     assert set(found) <= set(GOALS) and len(found) == 2
