@@ -43,10 +43,10 @@ def resnet_with_statistics() -> nn.Module:
     return network.eval()
 
 
-def grey_images(count: int) -> torch.Tensor:
-    """Smooth 8-bit pictures (n, 1, 224, 224)."""
+def grey_images(count: int, size: int = SIZE) -> torch.Tensor:
+    """Smooth 8-bit pictures (n, 1, size, size)."""
     coarse = torch.randint(0, 256, (count, 1, 14, 14), generator=torch.Generator().manual_seed(0)).float()
-    return nn.functional.interpolate(coarse, (SIZE, SIZE), mode="bilinear").to(torch.uint8)
+    return nn.functional.interpolate(coarse, (size, size), mode="bilinear").to(torch.uint8)
 
 
 def forward_passes(network: nn.Module, fast: nn.Module) -> dict[str, dict]:
@@ -112,7 +112,9 @@ def gradcam_maps(network: nn.Module, fast: nn.Module) -> dict[str, dict]:
         "gradcam_vs_pytorch_grad_cam": gradcams
         | {"in_bfloat16": gradcams["peer"] / in_bfloat16, "change_of_maps_in_bfloat16": float(change)},
         "gradcam_vs_captum": speedup(by_turns(ours, captum), IMAGES, unit, "captum LayerGradCam"),
-        "gradcam_over_forward": overhead(by_turns(ours, forward, 15), IMAGES, unit, "the same copy's forward pass"),
+        "gradcam_over_forward": overhead(
+            by_turns(ours, forward, repeats=15), IMAGES, unit, "the same copy's forward pass"
+        ),
     }
 
 
@@ -178,7 +180,7 @@ def perturbations(network: nn.Module, fast: nn.Module) -> dict[str, dict]:
     counts = len(variants) * IMAGES, STEPS * FLIPPED
     per_ours, per_theirs = ([1000 * v / n for v in values] for values, n in zip(times, counts, strict=True))
     ratios = [theirs / mine for mine, theirs in zip(per_ours, per_theirs, strict=True)]
-    unit, floor = "ms per perturbed image", by_turns(lambda: ours(FEW), forward, 15)
+    unit, floor = "ms per perturbed image", by_turns(lambda: ours(FEW), forward, repeats=15)
     return {
         "perturbation_vs_quantus": entry(
             ratios, per_ours, per_theirs, unit, "Quantus PixelFlipping, mean, no softmax, 64 images at once"

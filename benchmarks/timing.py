@@ -14,12 +14,21 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-def by_turns(ours: Callable[[], object], peer: Callable[[], object], repeats: int = REPEATS) -> tuple[list, list]:
-    """Seconds of each call of both, after one call of each that does not count."""
-    ours()
-    peer()
-    pairs = [(seconds(ours), seconds(peer)) for _ in range(repeats)]
-    return [first for first, _ in pairs], [second for _, second in pairs]
+def by_turns(*works: Callable[[], object], repeats: int = REPEATS, warm: bool = False) -> tuple[list, ...]:
+    """Seconds of each call of all works, after one call of each that does not count.
+
+    Args:
+        works: called in turn.
+        repeats: calls of each that count.
+        warm: whether each has been called already, so that the call that does not count is left out.
+
+    Returns:
+        One list for each work.
+    """
+    for work in () if warm else works:
+        work()
+    rounds = [[seconds(work) for work in works] for _ in range(repeats)]
+    return tuple(list(times) for times in zip(*rounds, strict=True))
 
 
 def entry(ratios: list[float], ours: list[float], peer: list[float], unit: str, against: str) -> dict:

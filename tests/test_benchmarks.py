@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 
 from benchmarks import full_scale, gpu
 from benchmarks.__main__ import GOALS
@@ -16,6 +17,12 @@ def test_both_sides_take_turns_after_one_call_that_does_not_count():
     assert len(ours) == len(peer) == 3
 
 
+def test_more_than_two_take_turns_and_none_twice_before_where_all_are_warm():
+    calls = []
+    times = by_turns(*(lambda name=name: calls.append(name) for name in "abc"), repeats=2, warm=True)
+    assert calls == ["a", "b", "c"] * 2 and [len(one) for one in times] == [2, 2, 2]
+
+
 def test_ratios_are_taken_repeat_by_repeat():
     times = [1.0, 2.0, 4.0], [10.0, 10.0, 12.0]
     faster, slower = speedup(times, 2, "ms", "peer"), overhead(times, 2, "ms", "peer")
@@ -26,8 +33,48 @@ def test_ratios_are_taken_repeat_by_repeat():
 
 
 def test_every_goal_has_a_direction():
-    assert len(GOALS) == 13
+    assert len(GOALS) == 26
     assert {sign for sign, _ in GOALS.values()} == {">=", "<="}
+
+
+def test_a_peer_that_computes_something_else_is_found():
+    methods = pytest.importorskip("benchmarks.methods")
+    maps = torch.rand(1, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+    assert methods.same_maps(maps, 3 * maps + 1, "it") == pytest.approx(1)
+    with pytest.raises(AssertionError, match="it computes something else"):
+        methods.same_maps(maps, maps.flip(1), "it")
+    with pytest.raises(AssertionError, match="the inference copy has other maps"):
+        methods.same_on_the_copy(maps, maps + 0.01)
+
+
+def test_a_network_with_relus_of_its_own_at_each_place_is_the_same():
+    methods = pytest.importorskip("benchmarks.methods")
+    network = methods.resnet_with_statistics()
+    images = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    distinct = methods.distinct_relus(network)
+    with torch.no_grad():
+        torch.testing.assert_close(distinct(images), network(images))
+    relus = [module for module in distinct.modules() if isinstance(module, torch.nn.ReLU)]
+    assert len(relus) == 49 and not any(relu.inplace for relu in relus)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["score_cam", "occlusions", "rises", "kernelshaps", "guided", "integrated"])
+def test_each_method_is_measured_beside_the_same_maps(part, monkeypatch):
+    methods = pytest.importorskip("benchmarks.methods")
+    for name, few in {"CHANNELS": 4, "STRIDE": 64, "MASKS": 4, "GUIDED": 1, "STEPS": 4, "FEW_STEPS": 4}.items():
+        monkeypatch.setattr(methods, name, few)
+    network = methods.resnet_with_statistics()
+    found = getattr(methods, part)(network, methods.inference_copy(network), size=64, repeats=1)
+    assert set(found) <= set(GOALS) and len(found) == 2
+    assert all(entry["ratio"] > 0 for entry in found.values())
+    assert next(iter(found.values()))["least_rank_correlation"] > methods.SAME
+
+
+@pytest.mark.slow
+def test_memory_is_measured_without_the_images_and_their_maps():
+    methods = pytest.importorskip("benchmarks.methods")
+    assert methods.memory_of(2, size=64) > 0
 
 
 @pytest.mark.slow

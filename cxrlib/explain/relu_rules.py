@@ -135,8 +135,8 @@ def _is_ruled(operation) -> bool:
 
 
 def _guided(gradients: tuple, _incoming: tuple) -> tuple:
-    """The plain gradient of a ReLU is zero where z <= 0 already."""
-    return (gradients[0].clamp(min=0),)
+    """The plain gradient of a ReLU is zero where z <= 0 already; nobody else holds that gradient."""
+    return (gradients[0].clamp_(min=0),)
 
 
 def _deconvnet(_gradients: tuple, incoming: tuple) -> tuple:

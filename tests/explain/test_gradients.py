@@ -66,6 +66,7 @@ def test_without_noise_smoothgrad_is_the_gradient(network, images):
 
 
 def test_classes_one_by_one_where_they_cannot_go_together(network, images, monkeypatch):
+    monkeypatch.setattr("cxrlib.explain.gradients.ONE_BY_ONE", ())
     together, take, refused = vanilla_gradient(network, images), torch.autograd.grad, []
 
     def refuse(*arguments, is_grads_batched=False, **options):
@@ -80,10 +81,17 @@ def test_classes_one_by_one_where_they_cannot_go_together(network, images, monke
 
 
 @pytest.mark.parametrize(("rows", "expected"), [(None, [3]), (6, [3]), (4, [2, 1]), (1, [1, 1, 1])])
-def test_only_so_many_images_and_classes_go_backward_at_once(network, images, rows, expected):
+def test_only_so_many_images_and_classes_go_backward_at_once(network, images, rows, expected, monkeypatch):
+    monkeypatch.setattr("cxrlib.explain.gradients.ONE_BY_ONE", ())
     sizes = []
     input_gradients(network, images, None, lambda gradients: sizes.append(len(gradients)) or gradients, rows)
     assert sizes == expected
+
+
+def test_on_a_cpu_classes_go_backward_one_by_one(network, images):
+    sizes = []
+    input_gradients(network, images, None, lambda gradients: sizes.append(len(gradients)) or gradients)
+    assert sizes == [1, 1, 1]
 
 
 def test_the_network_and_the_images_are_given_back_as_they_were(images):

@@ -136,6 +136,7 @@ def test_the_order_of_the_rules_leaves_no_trace(images):
 
 
 def test_classes_one_by_one_where_they_cannot_go_together(images, monkeypatch):
+    monkeypatch.setattr("cxrlib.explain.gradients.ONE_BY_ONE", ())
     together, take, refused = guided_backprop(SmallNet(), images), torch.autograd.grad, []
 
     def refuse(*arguments, is_grads_batched=False, **options):

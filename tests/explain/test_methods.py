@@ -5,6 +5,8 @@ import torch
 from torch import nn
 
 from cxrlib.explain.methods import MODULES, explain, find, names
+from cxrlib.model.inference import inference_copy
+from cxrlib.model.networks import build_network
 
 
 class Foreign(nn.Module):
@@ -49,6 +51,24 @@ def test_neither_other_images_nor_other_classes_nor_the_batch_change_a_map(name,
     some = explain(network, images[1:], method=name, classes=[2])
     torch.testing.assert_close(some, maps[1:, [2]], atol=bound, rtol=1e-4)
     torch.testing.assert_close(explain(network, images, method=name, batch_size=2), maps, atol=bound, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["scorecam", "occlusion", "rise", "lime", "kernelshap"])
+def test_a_method_of_forward_passes_takes_the_inference_copy(name):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build_network("resnet18", 3).eval()
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_var.uniform_(0.5, 2)
+                module.running_mean.normal_(0, 0.1)
+        images = torch.randn(1, 3, 64, 64)
+    few = {"max_channels": 4, "n_masks": 4, "cells": 2, "samples": 16, "window": 32, "stride": 16}
+    few = {key: value for key, value in few.items() if key in find(name).parameters}
+    maps = explain(network, images, method=name, **few)
+    copied = explain(inference_copy(network, size=64), images, method=name, **few)
+    assert maps.abs().max() > 0
+    torch.testing.assert_close(copied, maps, atol=1e-4 * float(maps.abs().max()), rtol=0)
 
 
 @pytest.mark.parametrize("name", names())
