@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
         epilog="parts:\n"
         + "\n".join(f"  {name:14}{what}" for name, what in PARTS.items())
         + "\n\nMeasured by commands of their own, see python -m benchmarks.NAME --help:\n"
-        + "  browser, conversion, full_scale, gpu, rehearsal\n\n"
+        + "  browser, conversion, full_scale, gpu, rehearsal, twins\n\n"
         + "Exit codes: 0 every goal is met, 1 one is not, 2 wrong usage or a missing peer.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -15,10 +15,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
+from pydicom.uid import JPEG2000Lossless
 
 from benchmarks.timing import seconds
 from cxrlib.data.convert import convert_images
-from cxrlib.data.render.dicom_file import dicom_dataset
+from cxrlib.data.render.dicom_file import dicom_dataset, sample_format
 from cxrlib.data.render.radiograph import render_radiograph
 
 FILES, ROWS, COLUMNS, STUDIES = 50, 3072, 2560, 15_000
@@ -32,10 +33,12 @@ def write_radiograph(path: Path, seed: int) -> int:
     small, _ = render_radiograph(no_boxes, seed)
     random = np.random.default_rng(seed)
     grey = cv2.resize(small, (COLUMNS, ROWS), interpolation=cv2.INTER_CUBIC) + random.normal(0, NOISE, (ROWS, COLUMNS))
-    while True:  # file properties are drawn; take the first that are those wanted here
-        dataset = dicom_dataset(np.clip(grey, 0, 65535).astype(np.uint16), path.stem, random)
-        if dataset.BitsStored == 12 and dataset.file_meta.TransferSyntaxUID.is_compressed:
+    pixels = np.clip(grey, 0, 65535).astype(np.uint16)
+    for draw in range(10_000):  # file properties are drawn; take the first that are those wanted here
+        found = sample_format(pixels.shape, path.stem, np.random.default_rng(draw))
+        if found.dataset.BitsStored == 12 and found.compression == JPEG2000Lossless:
             break
+    dataset = dicom_dataset(pixels, path.stem, np.random.default_rng(draw))
     dataset.save_as(path, enforce_file_format=True)
     return path.stat().st_size
 

@@ -3,16 +3,18 @@
 import numpy as np
 
 from cxrlib.data.render.anatomy import SIDES, Anatomy
-from cxrlib.data.render.drawing import as_mask, blurred, curve, ellipse, fill, stroke, strokes
+from cxrlib.data.render.drawing import as_mask, blurred, curve, ellipse, fill, soft_step, stroke, strokes
 from cxrlib.data.render.grid import Grid
 
 
 def draw_bones(grid: Grid, anatomy: Anatomy, cage: np.ndarray) -> np.ndarray:
     """Ribs (back and front), clavicles, scapulae and upper arms."""
     bones = _shoulder_girdle(grid, anatomy)
+    aside = np.abs(np.arange(grid.shape[1], dtype=np.float32) - np.float32(grid.wide(anatomy.midline)))
+    cage = cage * (0.4 + 0.6 * soft_step(aside / np.float32(grid.wide(0.22))))  # fainter over heart and spine
     for paths, strength, width in (
-        (_posterior_ribs(anatomy), 0.095, 0.023),
-        (_anterior_ribs(anatomy), 0.060, 0.026),
+        (_posterior_ribs(anatomy), 0.070, 0.021),
+        (_anterior_ribs(anatomy), 0.036, 0.024),
     ):
         canvas = np.zeros(grid.shape, np.uint8)
         strokes(canvas, grid.points(paths), np.full(len(paths), grid.high(width)), np.full(len(paths), 255))
@@ -39,7 +41,7 @@ def _posterior_ribs(anatomy):
                 (mid + 1.03 * reach * arch, y + 1.3 * drop),
             ]
             paths.append(points)
-    return curve(paths)
+    return curve(paths, 6)
 
 
 def _anterior_ribs(anatomy):
@@ -56,7 +58,7 @@ def _anterior_ribs(anatomy):
                 (mid + (0.45 + 0.04 * i) * reach * arch, y + 0.125 + 0.004 * i),
             ]
             paths.append(points)
-    return curve(paths)
+    return curve(paths, 6)
 
 
 def _shoulder_girdle(grid, anatomy):

@@ -19,7 +19,7 @@ COARSE = 2
 def draw_chest(shape: tuple[int, int], anatomy: Anatomy, rng: np.random.Generator) -> Layers:
     """Layers of a chest without lung findings, heart and aortic knob, on an array of `shape` (rows, cols), both even.
 
-    Vessels and the grain of the lung are drawn at full size, all else on a grid of half the size.
+    Vessels are drawn at full size, all else on a grid of half the size.
     """
     fine, grid = Grid(shape), Grid(shape, COARSE)
     canvas = np.zeros(grid.shape, np.uint8)
@@ -32,7 +32,7 @@ def draw_chest(shape: tuple[int, int], anatomy: Anatomy, rng: np.random.Generato
     tissue = draw_body(grid, anatomy, rng)
     tissue += draw_abdomen(grid, anatomy, rng)
     tissue += draw_bones(grid, anatomy, blurred(lung, grid.wide(0.012)))
-    tissue += np.float32(0.10) * aorta
+    tissue += np.float32(0.03) * aorta
     tissue += draw_spine_and_trachea(grid, anatomy)
 
     kept = (1 - spine_shadow(grid, anatomy)) * (1 - np.float32(0.95) * aorta)
@@ -40,7 +40,7 @@ def draw_chest(shape: tuple[int, int], anatomy: Anatomy, rng: np.random.Generato
     air = lung * (0.30 + 0.70 * blurred(thickness, grid.soft(2))) * kept
     markings = draw_vessels(fine, grid, anatomy, rng)
     markings *= grid.enlarge(lung * (0.2 + 0.8 * kept))
-    markings += smooth_noise(shape, 5, rng) * grid.enlarge(np.float32(0.012) * lung * kept)
+    markings += grid.enlarge(np.float32(0.012) * lung * kept * smooth_noise(grid.shape, grid.soft(5), rng))
     return Layers(grid.enlarge(tissue), grid.enlarge(air), markings, grid.enlarge(lung), grid.enlarge(COARSE * depth))
 
 

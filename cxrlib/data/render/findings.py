@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from cxrlib.data.render.drawing import as_mask, blurred, smooth_noise, soft_step, stroke
+from cxrlib.data.render.drawing import as_mask, blurred, smooth_noise, soft_step
 from cxrlib.data.render.layers import Effect
 
 
@@ -46,13 +46,20 @@ def oval(shape: tuple[int, int], edge: float) -> np.ndarray:
 
 
 def cloud(shape: tuple[int, int], edge: float, roughness: float, rng: np.random.Generator) -> np.ndarray:
-    """Oval patch with an irregular border and a patchy inside, 0..1."""
+    """Patch without a clear border that is denser in some places, 0..1; it is 0 at the sides of the box."""
     x, y = unit_grid(shape)
     size = max(shape)
-    lumps = smooth_noise(shape, size / 3, rng) + 0.5 * smooth_noise(shape, size / 8, rng)
-    radius = np.sqrt(x * x + y * y) * (1 + 0.18 * lumps)
-    patch = soft_step((1.08 - radius) / edge) * np.clip(1 + roughness * lumps, 0, 1.5)
-    return np.minimum(patch, 1) * taper(shape, 4)
+    lumps = smooth_noise(shape, size / 3, rng) + 0.5 * smooth_noise(shape, size / 9, rng)
+    lumps = np.clip(lumps, -2, 2)
+    radius = np.sqrt(x * x + y * y) * (1 + 0.13 * lumps)
+    patch = soft_step((1.02 - radius) / edge) * np.clip(1 + roughness * lumps, 0.2, 1.3)
+    return np.minimum(patch, 1) * taper(shape, 3)
+
+
+def network(shape: tuple[int, int], mesh: float, rng: np.random.Generator) -> np.ndarray:
+    """Fine web of lines with meshes of about `mesh` pixels, 0..1: where a smooth noise crosses zero."""
+    noise = smooth_noise(shape, mesh, rng)
+    return np.exp(-np.square(noise / np.float32(0.28)))
 
 
 def taper(shape: tuple[int, int], steepness: float) -> np.ndarray:
@@ -66,79 +73,62 @@ def displaced(share: np.ndarray, **more: np.ndarray) -> Effect:
     return Effect(air_kept=1 - share, markings_kept=1 - 0.6 * share, **more)
 
 
-def lines(shape: tuple[int, int], count: int, length: float, thickness: float, rng: np.random.Generator) -> np.ndarray:
-    """`count` short bent lines in random directions, 0..1; `length` and `thickness` in pixels."""
-    canvas = np.zeros(shape, np.uint8)
-    starts = rng.uniform(0, (shape[1], shape[0]), size=(count, 2))
-    angles = rng.uniform(0, 2 * np.pi, size=count)
-    bends = rng.uniform(-0.9, 0.9, size=count)
-    for start, angle, bend in zip(starts, angles, bends, strict=True):
-        middle = start + length / 2 * np.array([np.cos(angle), np.sin(angle)])
-        end = middle + length / 2 * np.array([np.cos(angle + bend), np.sin(angle + bend)])
-        stroke(canvas, np.array([start, middle, end]), thickness)
-    return as_mask(canvas, 0.6)
-
-
 def lung_opacity(box, strength, outward, rng):
-    """Patchy, cloudy opacity."""
-    return displaced((0.45 + 0.50 * strength) * cloud(box.shape, 0.70, 0.25, rng))
+    """Hazy cloud without a clear border."""
+    return displaced((0.40 + 0.45 * strength) * cloud(box.shape, 0.95, 0.18, rng))
 
 
 def consolidation(box, strength, outward, rng):
     """Dense, nearly even opacity with a soft edge."""
-    return displaced((0.40 + 0.55 * strength) * cloud(box.shape, 0.55, 0.12, rng))
+    return displaced((0.45 + 0.50 * strength) * cloud(box.shape, 0.60, 0.10, rng))
 
 
 def infiltration(box, strength, outward, rng):
     """Hazy opacity with streaks."""
-    patch = cloud(box.shape, 0.8, 0.3, rng)
-    count = int(np.clip(box.shape[0] * box.shape[1] / 180, 4, 60))
-    streaks = 0.10 * strength * patch * box.lung * lines(box.shape, count, 12, 1, rng)
-    return displaced((0.15 + 0.25 * strength) * patch, markings_added=streaks)
+    patch = cloud(box.shape, 0.9, 0.25, rng)
+    streaks = (0.02 + 0.05 * strength) * patch * box.lung * network(box.shape, 9, rng)
+    return displaced((0.18 + 0.27 * strength) * patch, markings_added=streaks)
 
 
 def pleural_effusion(box, strength, outward, rng):
-    """Fluid at the base that rises towards the chest wall: a meniscus."""
+    """Fluid at the base: it blunts the angle, rises towards the chest wall as a meniscus and thins out upwards."""
     x, y = unit_grid(box.shape)
     across = np.clip((1 + outward * x) / 2, 0, 1)  # 0 at the inner side of the box, 1 at the chest wall
-    surface = 0.80 - 1.70 * across**1.7  # y of the fluid's surface, -1 at the top of the box
-    fluid = soft_step((y - surface) / 0.35 + 0.5) * soft_step(across / 0.12)
-    return displaced((0.65 + 0.35 * strength) * fluid, tissue_added=0.14 * strength * fluid * box.lung)
+    surface = 0.15 - 0.35 * across - 0.70 * across**4  # y of the fluid's surface, -1 at the top of the box
+    fluid = soft_step((y - surface) / 0.75 + 0.5) * soft_step(across / 0.25) * soft_step((y + 1) / 0.35)
+    share = (0.65 + 0.35 * strength) * fluid
+    return displaced(share, tissue_added=(0.01 + 0.05 * strength) * fluid * fluid * box.lung)
 
 
 def pleural_thickening(box, strength, outward, rng):
-    """Dense band along the chest wall or the apex, where the lung borders on them."""
-    inside = taper(box.shape, 2.5)
-    band = np.clip((0.40 + 0.40 * strength) * min(box.shape), 3, 25)
-    plaque = soft_step((band - box.depth) / (0.4 * band) + 0.3)
+    """Band of uneven width along the chest wall or the apex, where the lung borders on them."""
+    band = float(np.clip((0.24 + 0.26 * strength) * min(box.shape), 4, 20))
+    width = band * (1 + 0.25 * np.clip(smooth_noise(box.shape, max(8, max(box.shape) / 3), rng), -1.5, 1.5))
+    plaque = soft_step((width - box.depth) / (0.6 * width) + 0.15)
     if (plaque * box.lung).mean() < 0.08:  # the box does not touch the border: draw along its outer side
         x, _ = unit_grid(box.shape)
-        plaque = soft_step((outward * x + 0.3) / 0.6)
-    plaque = plaque * box.lung * inside
-    return displaced((0.45 + 0.50 * strength) * plaque, tissue_added=(0.05 + 0.16 * strength) * plaque)
+        plaque = soft_step((outward * x + 0.2) / 0.8)
+    plaque = plaque * box.lung * taper(box.shape, 1.8)
+    return displaced((0.45 + 0.45 * strength) * plaque, tissue_added=(0.02 + 0.07 * strength) * plaque)
 
 
 def pulmonary_fibrosis(box, strength, outward, rng):
-    """Coarse network of lines and small dense islands over lung that has lost some of its air."""
-    patch = cloud(box.shape, 0.6, 0.15, rng)
-    islands = np.clip(0.5 + 0.6 * smooth_noise(box.shape, 9, rng), 0, 1)
-    count = int(np.clip(box.shape[0] * box.shape[1] / 45, 8, 400))
-    fine = lines(box.shape, count, 9, 1, rng)
-    coarse = lines(box.shape, count // 5, 22, 2, rng)
+    """Fine web of lines, blurred in part, over lung that has lost some of its air."""
+    patch = cloud(box.shape, 0.75, 0.15, rng)
+    web = blurred(np.maximum(network(box.shape, 5, rng), 0.8 * network(box.shape, 9, rng)), 0.6)
+    loss = patch * (0.7 + 0.3 * np.clip(smooth_noise(box.shape, 14, rng), -1, 1))
     return Effect(
-        air_kept=1 - (0.20 + 0.45 * strength) * patch * (0.4 + 0.6 * islands),
-        markings_added=(0.08 + 0.16 * strength) * patch * box.lung * (fine + coarse - 0.2),
+        air_kept=1 - (0.18 + 0.34 * strength) * loss,
+        markings_added=(0.03 + 0.08 * strength) * patch * box.lung * (web - 0.25),
     )
 
 
 def interstitial_lung_disease(box, strength, outward, rng):
-    """Fine, diffuse network."""
+    """Fine, diffuse web of lines."""
     patch = cloud(box.shape, 0.5, 0.1, rng)
-    count = int(np.clip(box.shape[0] * box.shape[1] / 40, 10, 500))
-    network = lines(box.shape, count, 6, 1, rng) - 0.2
     return Effect(
-        air_kept=1 - (0.05 + 0.12 * strength) * patch,
-        markings_added=(0.05 + 0.12 * strength) * patch * box.lung * network,
+        air_kept=1 - (0.06 + 0.14 * strength) * patch,
+        markings_added=(0.03 + 0.07 * strength) * patch * box.lung * (network(box.shape, 4, rng) - 0.25),
     )
 
 
@@ -164,8 +154,9 @@ def calcification(box, strength, outward, rng):
 def nodule(box, strength, outward, rng):
     """Round density, thickest in the middle like a ball."""
     x, y = unit_grid(box.shape)
-    ball = np.sqrt(np.clip(1 - (x * x + y * y) / 0.85, 0, 1))
-    return Effect(tissue_added=(0.10 + 0.20 * strength) * blurred(ball, 0.8) * np.maximum(box.lung, 0.3))
+    ball = np.sqrt(np.clip(1 - (x * x + y * y) / 0.80, 0, 1))
+    ball = blurred(ball, 1.2) * taper(box.shape, 6)
+    return Effect(tissue_added=(0.08 + 0.16 * strength) * ball * np.maximum(box.lung, 0.3))
 
 
 def other_lesion(box, strength, outward, rng):
@@ -173,14 +164,14 @@ def other_lesion(box, strength, outward, rng):
     x, y = unit_grid(box.shape)
     radius = np.sqrt(x * x + y * y)
     ring = np.exp(-(((radius - 0.75) / 0.12) ** 2))
-    return Effect(tissue_added=(0.03 + 0.07 * strength) * ring)
+    return Effect(tissue_added=(0.03 + 0.07 * strength) * ring * np.maximum(box.lung, 0.3))
 
 
 def pneumothorax(box, strength, outward, rng):
     """Rim of free air without vessels, edged by the line of the visceral pleura."""
     x, y = unit_grid(box.shape)
     within = soft_step((outward * x + 1) / 0.6) * soft_step((1 - np.abs(y)) / 0.25)
-    rim = np.clip((0.18 + 0.25 * strength) * min(box.shape), 4, 40)
+    rim = float(np.clip((0.18 + 0.25 * strength) * min(box.shape), 4, 40))
     free = box.lung * soft_step((rim - box.depth) / 2) * within
     line = box.lung * np.exp(-(((box.depth - rim) / 1.2) ** 2)) * within
     return Effect(air_added=(0.10 + 0.25 * strength) * free, markings_kept=1 - free, tissue_added=0.12 * line)

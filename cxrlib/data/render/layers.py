@@ -46,7 +46,7 @@ class Effect:
     Attributes:
         air_kept: share of the air that stays.
         air_added: air that comes on top.
-        markings_kept: share of the markings that stays.
+        markings_kept: share of all markings that stays, those that lesions add among them.
         markings_added: attenuation of further markings.
         tissue_added: attenuation of further tissue.
     """
@@ -69,7 +69,7 @@ class Change:
 def attenuation(layers: Layers, changes: Iterable[Change] = (), window: Window = WHOLE) -> np.ndarray:
     """Attenuation along the ray through each pixel of `window`, float32.
 
-        tissue + sum(tissue_added) + markings * prod(markings_kept) + sum(markings_added)
+        tissue + sum(tissue_added) + (markings + sum(markings_added)) * prod(markings_kept)
             - AIR_CONTRAST * (air * prod(air_kept) + sum(air_added))
 
     It runs from about 0 (background air) to 1 (dense bone and tissue). Sums and products do not depend on the order of
@@ -77,28 +77,25 @@ def attenuation(layers: Layers, changes: Iterable[Change] = (), window: Window =
     """
     part = layers.crop(window)
     origin = tuple(side.start or 0 for side in window)
-    air, markings, added, added_air = part.air.copy(), part.markings.copy(), part.tissue.copy(), None
-    for change in changes:
-        here, there = _common(change.window, origin, added.shape)
-        effect = change.effect
-        if here is None:
-            continue
+    tissue, air, markings = part.tissue.copy(), part.air.copy(), part.markings.copy()
+    covering = [(change.effect, *_common(change.window, origin, tissue.shape)) for change in changes]
+    covering = [(effect, here, there) for effect, here, there in covering if here is not None]
+    for effect, here, there in covering:
+        if effect.tissue_added is not None:
+            tissue[here] += effect.tissue_added[there]
+        if effect.markings_added is not None:
+            markings[here] += effect.markings_added[there]
         if effect.air_kept is not None:
             air[here] *= effect.air_kept[there]
+    for effect, here, there in covering:
         if effect.markings_kept is not None:
             markings[here] *= effect.markings_kept[there]
         if effect.air_added is not None:
-            added_air = np.zeros_like(air) if added_air is None else added_air
-            added_air[here] += effect.air_added[there]
-        for more in (effect.markings_added, effect.tissue_added):
-            if more is not None:
-                added[here] += more[there]
-    if added_air is not None:
-        air += added_air
-    added += markings
+            air[here] += effect.air_added[there]
     air *= np.float32(AIR_CONTRAST)
-    added -= air
-    return added
+    tissue += markings
+    tissue -= air
+    return tissue
 
 
 def _common(window: Window, origin: tuple[int, ...], shape: tuple[int, ...]) -> tuple[Window | None, Window | None]:

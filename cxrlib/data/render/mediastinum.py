@@ -21,13 +21,13 @@ from cxrlib.data.render.layers import Change, Effect, Window
 
 
 def heart(grid: Grid, anatomy: Anatomy, organ: Organ) -> Change:
-    """Heart and great vessels: they displace the lung's air."""
+    """Heart and great vessels: they displace the lung's air, less of it towards their rounded border."""
     outline = grid.points(heart_outline(anatomy, organ.box))
-    window, crop, outline = _around(outline, grid, 6)
+    window, crop, outline = _around(outline, grid, 8)
     mask = filled(crop, outline)
     inner = cv2.distanceTransform((mask > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
-    rounded = np.float32(0.72) + np.float32(0.28) * soft_step(inner / np.float32(grid.wide(0.08)))
-    share = grid.enlarge(np.float32(organ.density) * blurred(mask * rounded, grid.soft(1.4)))
+    rounded = np.float32(0.66) + np.float32(0.34) * np.sqrt(np.minimum(inner / np.float32(grid.wide(0.12)), 1))
+    share = grid.enlarge(np.float32(organ.density) * blurred(mask * rounded, grid.soft(2)))
     return Change(grid.enlarge_window(window), Effect(1 - share, markings_kept=1 - np.float32(0.8) * share))
 
 
@@ -56,15 +56,19 @@ def heart_outline(anatomy: Anatomy, box: np.ndarray) -> np.ndarray:
 
 
 def aortic_knob(grid: Grid, anatomy: Anatomy, organ: Organ) -> Change:
-    """The aortic knob, which fills its box."""
+    """The aortic knob, which fills its box: the end of the arch, a smooth bulge of the mediastinum's left border.
+
+    Its outer half is rounded; its inner half runs into the mediastinum and ends there without a border.
+    """
     x0, y0, x1, y1 = organ.box
     middle, half = box_centres(organ.box), ((x1 - x0) / 2, (y1 - y0) / 2)
-    window, crop, outline = _around(grid.points(ellipse(middle, half)), grid, 6)
-    knob = filled(crop, outline, grid.soft(1.2))
-    rows = np.arange(window[0].start, window[0].stop, dtype=np.float32)
-    below = (rows - grid.high(middle[1])) / np.float32(grid.high(1.6 * half[1]))
-    fading = 1 - np.float32(0.35) * soft_step(below)  # downwards the knob turns into the descending aorta
-    density = grid.enlarge(np.float32(organ.density) * knob * fading[:, None])
+    window, crop, _ = _around(grid.points(ellipse(middle, half)), grid, 4)
+    left, top = grid.points([(middle[0], middle[1])])[0] - (window[1].start, window[0].start)
+    x = (np.arange(crop[1], dtype=np.float32) - np.float32(left)) / np.float32(grid.wide(half[0]))
+    y = (np.arange(crop[0], dtype=np.float32) - np.float32(top)) / np.float32(grid.high(half[1]))
+    arch = np.sqrt(np.maximum(1 - np.maximum(x, 0)[None, :] ** 2 - y[:, None] ** 2, 0))
+    bulge = (np.float32(0.4) * (arch > 0) + np.float32(0.6) * arch) * soft_step((x + 1) / 0.7)[None, :]
+    density = grid.enlarge(np.float32(organ.density) * blurred(bulge, grid.soft(1.6)))
     return Change(grid.enlarge_window(window), vascular(density))
 
 
@@ -87,8 +91,8 @@ def descending_aorta(grid: Grid, anatomy: Anatomy) -> np.ndarray:
 
 def vascular(density: np.ndarray) -> Effect:
     """A vessel as wide as the aorta, of `density` 0..1, in place of air."""
-    share = np.minimum(np.float32(0.95) * density, 1)
-    return Effect(1 - share, markings_kept=1 - np.float32(0.8) * share, tissue_added=np.float32(0.10) * density)
+    share = np.minimum(np.float32(0.88) * density, 1)
+    return Effect(1 - share, markings_kept=1 - np.float32(0.8) * share, tissue_added=np.float32(0.03) * density)
 
 
 def spine_shadow(grid: Grid, anatomy: Anatomy) -> np.ndarray:
@@ -119,7 +123,9 @@ def draw_spine_and_trachea(grid: Grid, anatomy: Anatomy) -> np.ndarray:
         drop = 0.055 * anatomy.knob_to_heart * (0.8 + 0.5 * y)
         body = [(mid - 0.036, y), (mid + 0.036, y), (mid + 0.033, y + drop), (mid - 0.033, y + drop)]
         fill(ladder, grid.points(body))
-    spine = 0.035 * as_mask(ladder, grid.soft(1.4))
+    spine = 0.026 * as_mask(ladder, grid.soft(2))
+    x = np.arange(grid.shape[1], dtype=np.float32) - np.float32(grid.wide(mid))
+    spine += np.float32(0.10) * np.exp(-np.square(x / np.float32(grid.wide(0.065))))  # thickest in the middle
 
     knob_y = anatomy.knob_y
     carina = knob_y + 0.14 * anatomy.knob_to_heart
@@ -129,4 +135,4 @@ def draw_spine_and_trachea(grid: Grid, anatomy: Anatomy) -> np.ndarray:
     for sign, drop in ((-1, 0.17), (1, 0.13)):
         end = (mid - 0.012 + sign * 0.06, carina + drop * anatomy.knob_to_heart)
         stroke(airway, grid.points(curve([(mid - 0.012, carina), end])), grid.wide(0.024), 150)
-    return spine - 0.13 * as_mask(airway, grid.soft(1.6))
+    return spine - 0.12 * as_mask(airway, grid.soft(1.6))

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from cxrlib.data.render.anatomy import SIDES, Anatomy
-from cxrlib.data.render.drawing import blurred, curve, ellipse, filled, smooth_noise
+from cxrlib.data.render.drawing import blurred, curve, ellipse, filled, smooth_noise, soft_step
 from cxrlib.data.render.grid import Grid
 
 
@@ -63,7 +63,7 @@ def draw_body(grid: Grid, anatomy: Anatomy, rng: np.random.Generator) -> np.ndar
 
 
 def draw_abdomen(grid: Grid, anatomy: Anatomy, rng: np.random.Generator) -> np.ndarray:
-    """Dense tissue below the diaphragm, with a gas bubble in the stomach of some."""
+    """Tissue below the diaphragm, thinner towards the flanks, with gas in the bowel and in the stomach of some."""
     right, left = anatomy.right, anatomy.left
     top = curve(
         [
@@ -77,10 +77,21 @@ def draw_abdomen(grid: Grid, anatomy: Anatomy, rng: np.random.Generator) -> np.n
         ]
     )
     inside = np.vstack([top, [(0.95 * left.wall_x, 1.2), (1.1 * right.wall_x, 1.2)]])
-    abdomen = 0.13 * filled(grid.shape, grid.points(inside), grid.wide(0.02))
-    size, gas = rng.uniform((0.035, 0.020), (0.08, 0.045)), rng.uniform(0.05, 0.20)
+    mask = filled(grid.shape, grid.points(inside), grid.wide(0.012))
+    rows, cols = (np.arange(length, dtype=np.float32) for length in grid.shape)
+    aside = (cols - np.float32(grid.wide(anatomy.midline))) / np.float32(grid.wide(left.wall_x - right.wall_x))
+    below = soft_step((rows - np.float32(grid.high(anatomy.floor))) / np.float32(grid.high(1 - anatomy.floor)))
+    leftwards = soft_step(aside * 2.5 + 0.6)
+    thickness = 0.12 - 0.45 * aside**2 - 0.15 * below[:, None] * leftwards  # the liver lies on the right
+
+    gas = np.clip(smooth_noise(grid.shape, grid.wide(0.045), rng) - 0.7, 0, 1.2)
+    bowel = soft_step((rows - np.float32(grid.high(anatomy.floor + 0.05))) / np.float32(grid.high(0.08)))
+    thickness -= np.float32(rng.uniform(0.02, 0.10)) * gas * bowel[:, None] * leftwards
+    abdomen = mask * thickness
+
+    size, emptiness = rng.uniform((0.035, 0.020), (0.08, 0.045)), rng.uniform(0.10, 0.24)
     place = ((left.wall_x + rng.uniform(1.0, 1.8) * anatomy.midline) / 2.4, left.dome_y + 0.02 + size[1])
-    bubble = ellipse(place, size) * rng.normal(1, 0.012, size=(48, 1))
+    bubble = ellipse(place, size) * rng.normal(1, 0.008, size=(48, 1))
     if rng.random() < 0.65:
-        abdomen -= gas * filled(grid.shape, grid.points(bubble), grid.soft(4))
+        abdomen -= emptiness * filled(grid.shape, grid.points(bubble), grid.soft(3.5))
     return abdomen

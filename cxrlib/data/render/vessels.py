@@ -13,7 +13,7 @@ GENERATIONS = 3
 def draw_vessels(fine: Grid, coarse: Grid, anatomy: Anatomy, rng: np.random.Generator) -> np.ndarray:
     """Vessels that leave the hila, branch and taper towards the lung's border; hila are drawn on the coarse grid."""
     canvas, hila = np.zeros(fine.shape, np.uint8), np.zeros(coarse.shape, np.uint8)
-    thick = fine.wide(0.015)
+    thick = fine.wide(0.012)
     for sign in SIDES:
         reach = abs(anatomy.side(sign).wall_x - anatomy.midline)
         drop = (0.38 if sign < 0 else 0.33) * anatomy.knob_to_heart
@@ -30,8 +30,8 @@ def draw_vessels(fine: Grid, coarse: Grid, anatomy: Anatomy, rng: np.random.Gene
             paths = fine.points(np.stack([starts, middles, ends], axis=1))
             strokes(canvas, paths, thickness, np.minimum(255, 60 + 35 * thickness))
             starts, steps, thickness = _fork(middles, ends, thickness, rng)
-    vessels = 0.11 * as_mask(canvas, fine.soft(0.6))
-    vessels += coarse.enlarge(0.10 * as_mask(hila, coarse.wide(0.014)))
+    vessels = 0.085 * as_mask(canvas, fine.soft(0.7))
+    vessels += coarse.enlarge(0.13 * as_mask(hila, coarse.wide(0.016)))
     return vessels * np.float32(anatomy.lung_markings)
 
 
