@@ -28,7 +28,7 @@ from cxrlib.runtime.fingerprints import code_fingerprints, imported_names
 from cxrlib.show.artefacts import write_figure, write_table
 from cxrlib.show.figures.style import set_style
 from cxrlib.stages.abroad import Tested, explain_home_and_abroad
-from cxrlib.stages.compared import boxed_studies, explain_by_methods, seconds_by_method
+from cxrlib.stages.compared import explain_by_methods, first_boxed, seconds_by_method
 from cxrlib.stages.explain import explain_split
 from cxrlib.stages.further_networks import explain_by_networks
 from cxrlib.stages.inputs import network_inputs
@@ -128,7 +128,7 @@ class Run:
 
     def twin_cases(self) -> TwinCases:
         """The boxed findings of the first rendered test studies and their twins, in the network's frame."""
-        chosen = boxed_studies(self.cohort, self.cohort.of("test"), self.params.phantom.n_studies)
+        chosen = first_boxed(self.cohort, self.cohort.of("test"), self.params.phantom.n_studies)
         settings = (self.params.data, self.explanations.input_size, self.params.compute.workers, self.path("phantom"))
         return twin_cases(self.cohort, chosen, *settings)
 

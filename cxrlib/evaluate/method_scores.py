@@ -129,6 +129,16 @@ def with_falls(
         network: the explained network.
         images: uint8 (n, 1, h, w) of the test studies, in the order of the maps.
         threshold, batch_size: as in `own_falls`.
+
+    The logit of this network is 0, so that the probability is 1/2 whatever the pixels:
+
+    >>> network = nn.Sequential(nn.Flatten(), nn.Linear(12, 1))
+    >>> _ = [nn.init.zeros_(parameter) for parameter in network.parameters()]
+    >>> maps = Explanations(pd.DataFrame({"Mass": [0.75]}, ["a"]), torch.ones(1, 1, 2, 2), input_size=2, identity="")
+    >>> scored = {"CAM": pd.DataFrame({"image_id": ["a"], "class_name": ["Mass"], "hit": [1.0]})}
+    >>> image = torch.zeros(1, 1, 2, 2, dtype=torch.uint8)
+    >>> with_falls(scored, {"CAM": {"test": maps}}, network, image, 0.7, 1)["CAM"].to_dict("records")
+    [{'image_id': 'a', 'class_name': 'Mass', 'hit': 1.0, 'fall': 0.25}]
     """
     found = {}
     for title, cases in scored.items():
@@ -138,7 +148,12 @@ def with_falls(
 
 
 def with_control(methods: dict[str, BySplit], seed: int) -> dict[str, BySplit]:
-    """The methods, and CONTROL: random maps of the form of the first method's."""
+    """The methods, and CONTROL: random maps of the form of the first method's.
+
+    >>> maps = Explanations(pd.DataFrame({"Mass": [0.75]}, ["a"]), torch.ones(1, 1, 2, 2), input_size=2, identity="")
+    >>> list(with_control({"CAM": {"valid": maps, "test": maps}}, seed=0))
+    ['CAM', 'Random heatmap']
+    """
     first = next(iter(methods.values()))
     return methods | {CONTROL: {split: maps.with_random_maps(seed) for split, maps in first.items()}}
 
@@ -151,6 +166,10 @@ def same_maps(methods: dict[str, Explanations]) -> dict[str, str]:
 
     Returns:
         Title -> title of the first method that has the same maps; methods without such a predecessor are left out.
+
+    >>> maps = Explanations(pd.DataFrame({"Mass": [0.75]}, ["a"]), torch.rand(1, 1, 2, 2), input_size=2, identity="")
+    >>> same_maps({"CAM": maps, "twice": maps.with_maps(2 * maps.maps), "other": maps.with_maps(1 - maps.maps)})
+    {'twice': 'CAM'}
     """
     found, kept = {}, {}
     for title, one in methods.items():
@@ -172,6 +191,11 @@ def method_agreement(cases: pd.DataFrame, methods: dict[str, Explanations]) -> p
 
     Returns:
         Title by title, in -1..1; NaN where no case has two maps that are not constant. Indexed by `method`.
+
+    >>> maps = Explanations(pd.DataFrame({"Mass": [0.75]}, ["a"]), torch.rand(1, 1, 2, 2), input_size=2, identity="")
+    >>> cases = pd.DataFrame({"image_id": ["a"], "class_name": ["Mass"]})
+    >>> method_agreement(cases, {"CAM": maps, "reverse": maps.with_maps(-maps.maps)}).round(2).loc["CAM"].tolist()
+    [1.0, -1.0]
     """
     total, known = torch.zeros(len(methods), len(methods), dtype=torch.float64), 0
     for image_id, class_name in progress(

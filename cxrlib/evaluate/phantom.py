@@ -54,8 +54,8 @@ class TwinCases:
 
     def of(self, image_ids: list[str]) -> "TwinCases":
         """The cases of some studies."""
-        rows = self.cases["image_id"].isin(image_ids).to_numpy()
-        return TwinCases(self.cases[rows].reset_index(drop=True), self.images[rows], self.twins[rows])
+        rows = self.cases["image_id"].isin(image_ids).to_numpy().nonzero()[0]
+        return TwinCases(self.cases.iloc[rows].reset_index(drop=True), self.images[rows], self.twins[rows])
 
 
 def score_against(heatmap: torch.Tensor, raw: torch.Tensor, mask: torch.Tensor) -> dict[str, float]:
@@ -125,7 +125,7 @@ def box_as_stand_in(scores: pd.DataFrame) -> pd.DataFrame:
     """
     key = ["image_id", "class_name"]
     cause, boxes = (scores[scores["against"] == against].set_index(key) for against in (CAUSE, BOXES))
-    rows = []
+    boxes, rows = boxes.loc[cause.index], []
     for metric in AGAINST:
         known = cause[metric].nunique() > 1 and boxes[metric].nunique() > 1
         correlation = spearmanr(cause[metric], boxes[metric]).statistic if known else np.nan
@@ -144,6 +144,14 @@ def true_effects(network: nn.Module, twins: TwinCases, classes: list[str], batch
 
     Returns:
         image_id, class_name, p_with, p_without and effect, of the finding's own class.
+
+    The logit of this network is 0, so that no finding has an effect:
+
+    >>> network = nn.Sequential(nn.Flatten(), nn.Linear(12, 1))
+    >>> _ = [nn.init.zeros_(parameter) for parameter in network.parameters()]
+    >>> image, cases = torch.zeros(1, 1, 2, 2, dtype=torch.uint8), {"image_id": ["a"], "class_name": ["Mass"]}
+    >>> true_effects(network, TwinCases(pd.DataFrame(cases), image, image + 9), ["Mass"], 1).to_dict("records")
+    [{'image_id': 'a', 'class_name': 'Mass', 'p_with': 0.5, 'p_without': 0.5, 'effect': 0.0}]
     """
     columns = [classes.index(name) for name in twins.cases["class_name"]]
     if not columns:
@@ -177,6 +185,15 @@ def estimated_effects(
 
     Returns:
         image_id, class_name, pixels ("top" or CAUSE), share (of the cause its own), replacement and fall.
+
+    >>> network = nn.Sequential(nn.Flatten(), nn.Linear(12, 1))
+    >>> _ = [nn.init.zeros_(parameter) for parameter in network.parameters()]
+    >>> image, cases = torch.zeros(1, 1, 2, 2, dtype=torch.uint8), {"image_id": ["a"], "class_name": ["Mass"]}
+    >>> twins = TwinCases(pd.DataFrame(cases), image, image + 9)
+    >>> maps = Explanations(pd.DataFrame({"Mass": [0.5]}, ["a"]), torch.ones(1, 1, 2, 2), input_size=2, identity="")
+    >>> found = estimated_effects(network, twins, maps, [0.5], [], 1)
+    >>> found[["pixels", "share", "replacement", "fall"]].to_numpy().tolist()[:2]
+    [['top', 0.5, 'mean', 0.0], ['cause', 1.0, 'mean', 0.0]]
     """
     classes, rows, size = explanations.classes, [], explanations.input_size
     cases = zip(twins.cases["image_id"], twins.cases["class_name"], twins.images, twins.twins, twins.cause, strict=True)

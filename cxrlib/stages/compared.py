@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from cxrlib.data.cohort import Cohort
+from cxrlib.evaluate.cells import boxed_rows
 from cxrlib.evaluate.method_scores import BySplit
 from cxrlib.explain import (
     cam,
@@ -67,7 +68,7 @@ SHARD = 8
 
 def studies_to_compare(cohort: Cohort, count: int) -> dict[str, list[str]]:
     """The first `count` studies of the validation and of the test split that have a finding with a reader's box."""
-    return {split: boxed_studies(cohort, cohort.of(split), count) for split in ("valid", "test")}
+    return {split: first_boxed(cohort, cohort.of(split), count) for split in ("valid", "test")}
 
 
 def explain_by_methods(
@@ -104,13 +105,12 @@ def explain_by_methods(
     }
 
 
-def boxed_studies(cohort: Cohort, image_ids: list[str], count: int) -> list[str]:
+def first_boxed(cohort: Cohort, image_ids: list[str], count: int) -> list[str]:
     """The first `count` of some studies that have a finding with a reader's box."""
-    return [
-        image_id
-        for image_id in image_ids
-        if any(cohort.labels.at[image_id, name] and len(cohort.boxes(image_id, name)) for name in cohort.findings)
-    ][:count]
+    rows = boxed_rows(cohort, image_ids, cohort.findings)
+    pairs = zip(rows["image_id"], rows["class_name"], strict=True)
+    boxed = {image_id for image_id, name in pairs if cohort.labels.at[image_id, name]}
+    return [image_id for image_id in image_ids if image_id in boxed][:count]
 
 
 def explained_validation(

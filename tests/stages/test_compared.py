@@ -18,9 +18,9 @@ from cxrlib.params import Methods, Model, ParameterError, load_params
 from cxrlib.runtime.store import identity_of
 from cxrlib.stages import compared
 from cxrlib.stages.compared import (
-    boxed_studies,
     check_methods,
     explain_by_methods,
+    first_boxed,
     seconds_by_method,
     studies_to_compare,
 )
@@ -77,7 +77,7 @@ def explained(cohort, gradcam, folder, methods=METHODS):
 def test_the_first_boxed_studies_of_a_split_are_compared(cohort):
     assert studies_to_compare(cohort, 3) == {"valid": ["image08", "image10"], "test": ["image12", "image14", "image16"]}
     unlabelled = replace(cohort, labels=cohort.labels.assign(Cardiomegaly=0))
-    assert boxed_studies(unlabelled, cohort.of("test"), 3) == []
+    assert first_boxed(unlabelled, cohort.of("test"), 3) == []
 
 
 def test_every_method_explains_the_same_studies_as_the_library_does(cohort, gradcam, folder):

@@ -39,7 +39,7 @@ def twin_grid(twins: TwinCases, chosen: list[int], maps: list[torch.Tensor]) -> 
         image, twin = twins.images[row, 0].numpy(), twins.twins[row, 0].numpy()
         difference = np.abs(image.astype(int) - twin)
         name = twins.cases["class_name"].iloc[row]
-        titles = [name, "without it", f"cause, at most {100 * difference.max() / 255:.0f} % of white", "Grad-CAM"]
+        titles = [name, "without it", f"cause, up to {100 * difference.max() / 255:.0f} %", "Grad-CAM"]
         for ax, pixels, title in zip(line, [image, twin, None, image], titles, strict=True):
             if pixels is None:
                 ax.imshow(difference / max(1, difference.max()), cmap="magma", vmin=0, vmax=1)
@@ -95,8 +95,8 @@ def effect_curves(table: pd.DataFrame) -> Figure:
         return sentence_figure(NONE)
     columns = 4
     lines = -(-len(names) // columns)
-    size = (PAGE_WIDTH, 0.5 + 1.7 * lines)
-    figure, axes = plt.subplots(lines, columns, figsize=size, sharex=True, squeeze=False)
+    size = (PAGE_WIDTH, 0.5 + 1.8 * lines)
+    figure, axes = plt.subplots(lines, columns, figsize=size, squeeze=False)
     replaced = [name for name in known["replacement"].unique() if name != TWIN] + [TWIN]
     colours = dict(zip(replaced, [*REPLACEMENT_COLOURS[: len(replaced) - 1], OURS], strict=True))
     for ax, name in zip(axes.flat, names, strict=False):
@@ -112,10 +112,12 @@ def effect_curves(table: pd.DataFrame) -> Figure:
             ax.plot([1.0], exact["ours"], "x", ms=4, color=colour, transform=ax.get_yaxis_transform(), clip_on=False)
         ax.set_title(f"{name}\nn = {true['n']:.0f}", fontsize=7)
         ax.tick_params(labelsize=6)
+        ax.yaxis.set_major_locator(MaxNLocator(4))
+        ax.set_xlabel("top pixels replaced, %", fontsize=6)
     for ax in axes.flat[len(names) :]:
         ax.set_axis_off()
-    figure.supxlabel("top pixels replaced, % (crosses at the right: exactly the cause)", fontsize=8)
-    figure.supylabel("fall of the probability", fontsize=8)
+    for ax in axes[:, 0]:
+        ax.set_ylabel("fall of the probability", fontsize=7)
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     return figure
