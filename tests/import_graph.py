@@ -16,8 +16,8 @@ BEGIN, END = "<!-- begin of what python tests/import_graph.py --write writes -->
 
 ROOMS = ("runtime", "data", "model", "explain", "evaluate", "stages", "thesis", "show")
 """The folders; each imports only those to its left."""
-BESIDE = ("workflow", "params", "run")
-"""The runner of notebooks, the parameters, and a notebook's run: nothing left of the stages knows them."""
+BESIDE = ("workflow", "params", "run", "__main__")
+"""The runner of notebooks, the parameters, a notebook's run and the command: nothing left of the stages knows them."""
 
 
 class Arrow(NamedTuple):

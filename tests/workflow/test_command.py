@@ -4,6 +4,9 @@ import errno
 import subprocess
 import sys
 
+import cv2
+import numpy as np
+import pandas as pd
 import pytest
 
 import run_all
@@ -21,6 +24,7 @@ HELP = {
     "-m cxrlib.stages.train": ["thesis, section 4.3", "--set", "-m cxrlib.stages.train thesis", "Exit codes: 0"],
     "-m cxrlib.stages.explain": ["explanations", "--set", "-m cxrlib.stages.explain thesis", "Exit codes: 0"],
     "-m cxrlib.show.report": ["report of a run", "--out FOLDER", "Exit codes: 0"],
+    "-m cxrlib": ["twins", "Exit codes: 0"],
     "-m benchmarks": ["explanations", "data", "resources", "growth", "pip install", "Exit codes: 0"],
     "-m benchmarks.browser": ["heatmap browser"],
     "-m benchmarks.conversion": ["full-size radiographs"],
@@ -29,6 +33,24 @@ HELP = {
     "-m benchmarks.rehearsal": ["FOLDER", "full scale", "Exit codes: 0"],
 }
 NEEDS_TORCH = {"-m cxrlib.stages.train", "-m cxrlib.stages.explain", "-m benchmarks.browser", "-m benchmarks.gpu"}
+
+
+@pytest.mark.slow
+def test_twins_are_written_for_use_elsewhere(tmp_path):
+    done = run("-m", "cxrlib", "twins", str(tmp_path), "--studies", "2", "--size", "64")
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / "twins.csv")
+    assert table["image_id"].nunique() == 2 and (table["cause_pixels"] > 0).all()
+    for image_id, rows in table.groupby("image_id"):
+        stored = np.load(tmp_path / "twins" / f"{image_id}.npz")
+        assert stored["twins"].shape == (len(rows), 64, 64)
+        assert (cv2.imread(str(tmp_path / "pictures" / f"{image_id}.png"), 0) == stored["pixels"]).all()
+    assert len(list((tmp_path / "pictures").iterdir())) == 2 + 2 * len(table)
+    assert f"{len(table)} twins of 2 rendered studies" in done.stdout
+    refused = run("-m", "cxrlib", "twins", str(tmp_path), "--studies", "0")
+    assert refused.returncode == 2 and "'0' is no number above 0" in refused.stderr
+    many = run("-m", "cxrlib", "twins", str(tmp_path / "many"), "--studies", "99999")
+    assert many.returncode == 2 and "99999" in many.stderr and len(many.stderr.splitlines()) == 1
 
 
 @pytest.mark.slow
