@@ -142,12 +142,13 @@ def atelectasis(box, strength, outward, rng):
 
 def calcification(box, strength, outward, rng):
     """A few small, very dense spots."""
-    rows, cols = box.shape
-    canvas = np.zeros((rows, cols), np.uint8)
+    canvas, sides = np.zeros(box.shape, np.uint8), np.array(box.shape[::-1])
     for _ in range(rng.integers(1, 5)):
-        x, y = rng.normal(0.5, 0.15, size=2) * (cols, rows)
-        size = np.clip(min(rows, cols) * rng.uniform(0.08, 0.2), 1, 6)
-        cv2.circle(canvas, (round(x), round(y)), round(size), 255, -1, cv2.LINE_AA)
+        places = rng.normal(0.5, 0.15, size=2) * sides
+        size = round(float(np.clip(min(sides) * rng.uniform(0.08, 0.2), 1, 6)))
+        margins = np.minimum(size + 3, (sides - 1) // 2)  # soft edges stay inside
+        places = np.clip(np.round(places), margins, sides - 1 - margins).astype(int)
+        cv2.circle(canvas, places.tolist(), size, 255, -1, cv2.LINE_AA)
     return Effect(tissue_added=(0.10 + 0.22 * strength) * as_mask(canvas, 0.7))
 
 
