@@ -18,7 +18,7 @@ LISTED = 8
 """Reasons for which something is set aside that are named."""
 
 
-RENDERED_BYTES, RENDERED_SECONDS = 0.3e6, 0.05
+RENDERED_BYTES, RENDERED_SECONDS = 0.3e6, 0.035
 """Of one rendered study on one core."""
 
 

@@ -23,10 +23,10 @@ from cxrlib.data.render import studies as studies_module
 from cxrlib.data.render.anatomy import sample_anatomy
 from cxrlib.data.render.anchors import TYPICAL, anchors_of, complete_anchors, find_donors
 from cxrlib.data.render.dicom_file import dicom_dataset, stored_values
-from cxrlib.data.render.findings import DRAWERS
+from cxrlib.data.render.findings import DRAWERS, Box
 from cxrlib.data.render.frame import BOX_COLUMNS, boxes_as_fractions, estimate_frames, fractions_to_pixels
 from cxrlib.data.render.lesions import find_lesions
-from cxrlib.data.render.patient import DRAWING_ORDER, ORGANS
+from cxrlib.data.render.patient import DRAWING_ORDER, ORGANS, sample_patient
 from cxrlib.data.render.radiograph import render_radiograph
 from cxrlib.data.render.studies import cohort_fingerprint, draw_studies, render_cohort, render_study, study_seed
 from cxrlib.runtime.errors import Refusal
@@ -106,6 +106,7 @@ def test_overlapping_boxes_of_one_finding_are_one_lesion():
             ("Nodule/Mass", "R1", 0.1, 0.1, 0.2, 0.2),
             ("Nodule/Mass", "R2", 0.1, 0.1, 0.2, 0.3),
             ("Nodule/Mass", "R1", 0.6, 0.6, 0.7, 0.7),
+            ("Nodule/Mass", "R1", 0.6, 0.6, 0.7, 0.7),  # twice by the same reader
             ("Calcification", "R1", 0.1, 0.1, 0.2, 0.2),
         )
     )
@@ -154,6 +155,37 @@ def test_a_finding_brightens_its_box_and_little_else(finding):
         outside.append(np.abs(change[masked]).mean())
     assert np.mean(inside) > 0.01
     assert np.mean(inside) > 2 * np.mean(outside)
+
+
+@pytest.mark.parametrize("finding", DRAWERS)
+def test_a_lesion_fades_towards_the_sides_of_its_box(finding):
+    """A box whose sides can be seen would show a network where a reader drew."""
+    shape, neutral = (70, 60), {"air_kept": 1, "markings_kept": 1}
+    box = Box(np.ones(shape, np.float32), np.tile(np.linspace(30, 0, 60, dtype=np.float32), (70, 1)))
+    tiny = Box(np.ones((2, 3), np.float32), np.ones((2, 3), np.float32))
+    DRAWERS[finding](tiny, 1.0, 1, np.random.default_rng(0))  # the smallest box that there is can be drawn, too
+    for seed in range(5):
+        effect = vars(DRAWERS[finding](box, 1.0, 1, np.random.default_rng(seed)))
+        layers = [np.abs(layer - neutral.get(name, 0)) for name, layer in effect.items() if layer is not None]
+        assert max(layer.max() for layer in layers) > 0.05
+        for layer in layers:
+            assert layer[0].max() < 0.1 and layer[:, 0].max() < 0.1  # above and inwards
+            if finding != "Pleural effusion":  # fluid lies on the diaphragm
+                assert layer[-1].max() < 0.1
+
+
+def test_an_enlarged_aorta_is_a_bulge_as_dense_as_its_surroundings():
+    box = EXAMPLES["Aortic enlargement"]
+    for seed in range(6):
+        patient = sample_patient(boxes_of(*(("Aortic enlargement", f"R{i}", *box) for i in (1, 2, 3))), seed)
+        pixels, twin = patient.pixels() / 257, patient.having([]).pixels() / 257
+        left, top, right, bottom = fractions_to_pixels(np.array([box]), *pixels.shape)[0].astype(int)
+        knob = pixels[top:bottom, left:right]
+        mediastinum = pixels[bottom : 2 * bottom - top, 2 * left - right : left]
+        assert np.quantile(knob, 0.95) < np.quantile(mediastinum, 0.95) + 12
+        change = (pixels - twin)[top:bottom, left:right].mean(axis=0)
+        third = len(change) // 3
+        assert change[-third:].mean() > 2 * change[:third].mean()  # outwards: inwards it runs into the mediastinum
 
 
 def test_a_pneumothorax_is_dark():

@@ -17,7 +17,7 @@ from cxrlib.data.render.parallel import Task
 from cxrlib.data.render.patient import DRAWING_ORDER, ORGANS, drawn_box, generators, lesion_generator, sample_patient
 from cxrlib.data.render.radiograph import render_radiograph
 from cxrlib.data.render.studies import render_study, seeds_of
-from cxrlib.data.render.twin_files import read_twins, square_twins, write_pictures, write_twins
+from cxrlib.data.render.twin_files import export_twins, read_twins, square_twins, write_twins
 from cxrlib.data.render.twins import Twins, cause_of, render_twins
 from cxrlib.runtime.errors import Missing, Refusal
 
@@ -217,8 +217,8 @@ def test_twins_are_written_kept_and_read(annotations, tmp_path, monkeypatch):
     with pytest.raises(Missing, match="first"):
         read_twins(tmp_path, "unknown")
 
-    pictures = write_pictures(tmp_path, tmp_path / "png")
-    assert len(pictures) == 2 + 2 * len(table)
+    export_twins(few, tmp_path, [*with_boxes, *without], SEED, 64)
+    assert len(list((tmp_path / "png").iterdir())) == 2 + 2 * len(table)
     name = found.class_names[0].replace("/", "-")
     mask = cv2.imread(str(tmp_path / "png" / f"{with_boxes[0]} cause of {name}.png"), cv2.IMREAD_UNCHANGED)
     assert np.array_equal(mask, found.cause[0] * np.uint8(255))

@@ -102,14 +102,14 @@ def pleural_effusion(box, strength, outward, rng):
 
 def pleural_thickening(box, strength, outward, rng):
     """Band of uneven width along the chest wall or the apex, where the lung borders on them."""
-    band = float(np.clip((0.24 + 0.26 * strength) * min(box.shape), 4, 20))
+    band = float(np.clip((0.28 + 0.28 * strength) * min(box.shape), 5, 22))
     width = band * (1 + 0.25 * np.clip(smooth_noise(box.shape, max(8, max(box.shape) / 3), rng), -1.5, 1.5))
     plaque = soft_step((width - box.depth) / (0.6 * width) + 0.15)
     if (plaque * box.lung).mean() < 0.08:  # the box does not touch the border: draw along its outer side
         x, _ = unit_grid(box.shape)
         plaque = soft_step((outward * x + 0.2) / 0.8)
     plaque = plaque * box.lung * taper(box.shape, 1.8)
-    return displaced((0.45 + 0.45 * strength) * plaque, tissue_added=(0.02 + 0.07 * strength) * plaque)
+    return displaced((0.50 + 0.45 * strength) * plaque, tissue_added=(0.02 + 0.07 * strength) * plaque)
 
 
 def pulmonary_fibrosis(box, strength, outward, rng):
@@ -118,7 +118,7 @@ def pulmonary_fibrosis(box, strength, outward, rng):
     web = blurred(np.maximum(network(box.shape, 5, rng), 0.8 * network(box.shape, 9, rng)), 0.6)
     loss = patch * (0.7 + 0.3 * np.clip(smooth_noise(box.shape, 14, rng), -1, 1))
     return Effect(
-        air_kept=1 - (0.18 + 0.34 * strength) * loss,
+        air_kept=1 - (0.24 + 0.38 * strength) * loss,
         markings_added=(0.03 + 0.08 * strength) * patch * box.lung * (web - 0.25),
     )
 
@@ -142,12 +142,13 @@ def atelectasis(box, strength, outward, rng):
 
 def calcification(box, strength, outward, rng):
     """A few small, very dense spots."""
-    rows, cols = box.shape
-    canvas = np.zeros((rows, cols), np.uint8)
+    canvas, sides = np.zeros(box.shape, np.uint8), np.array(box.shape[::-1])
     for _ in range(rng.integers(1, 5)):
-        x, y = rng.normal(0.5, 0.15, size=2) * (cols, rows)
-        size = np.clip(min(rows, cols) * rng.uniform(0.08, 0.2), 1, 6)
-        cv2.circle(canvas, (round(x), round(y)), round(size), 255, -1, cv2.LINE_AA)
+        places = rng.normal(0.5, 0.15, size=2) * sides
+        size = round(float(np.clip(min(sides) * rng.uniform(0.08, 0.2), 1, 6)))
+        margins = np.minimum(size + 3, (sides - 1) // 2)  # soft edges stay inside
+        places = np.clip(np.round(places), margins, sides - 1 - margins).astype(int)
+        cv2.circle(canvas, places.tolist(), size, 255, -1, cv2.LINE_AA)
     return Effect(tissue_added=(0.10 + 0.22 * strength) * as_mask(canvas, 0.7))
 
 

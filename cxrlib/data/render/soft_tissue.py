@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from cxrlib.data.render.anatomy import SIDES, Anatomy
-from cxrlib.data.render.drawing import blurred, curve, ellipse, filled, smooth_noise, soft_step
+from cxrlib.data.render.drawing import as_mask, blurred, curve, ellipse, fill, filled, smooth_noise, soft_step
 from cxrlib.data.render.grid import Grid
 
 
@@ -47,18 +47,21 @@ def draw_body(grid: Grid, anatomy: Anatomy, rng: np.random.Generator) -> np.ndar
 
     chest = filled(grid.shape, grid.points(curve(np.array(trunk)[[2, 3, 7, 8, 9, 10, 11, 12, 16, 17]], 8)))
     body += 0.13 * blurred(chest, grid.wide(0.06))
+    breasts, folds = np.zeros(grid.shape, np.uint8), np.zeros(grid.shape, np.uint8)
     for sign in SIDES:
         side = anatomy.side(sign)
         reach = side.wall_x - mid
         y = side.dome_y - 0.02 + 0.02 * rng.standard_normal()
-        breast = ellipse((mid + 0.62 * reach, y), (0.42 * abs(reach), 0.11 + 0.03 * anatomy.fat))
-        body += 0.10 * anatomy.breast * filled(grid.shape, grid.points(breast), grid.soft(3) + grid.wide(0.02))
+        fill(breasts, grid.points(ellipse((mid + 0.62 * reach, y), (0.42 * abs(reach), 0.11 + 0.03 * anatomy.fat))))
         fold = [
             (mid + 0.70 * reach, shoulder + 0.14),
             (mid + 1.02 * reach, axilla - 0.05),
             (side.wall_x + sign * 0.05, shoulder),
         ]
-        body += 0.05 * filled(grid.shape, grid.points(curve([*fold, fold[0]])), grid.wide(0.012))
+        fill(folds, grid.points(curve([*fold, fold[0]])))
+    if anatomy.breast:
+        body += 0.10 * anatomy.breast * as_mask(breasts, grid.soft(3) + grid.wide(0.02))
+    body += 0.05 * as_mask(folds, grid.wide(0.012))
     return body
 
 

@@ -92,6 +92,9 @@ def write_twins(
         size: side of the cohort's images in pixels.
         workers: processes that render.
 
+    Returns:
+        One row for each twin: COLUMNS.
+
     Raises:
         Refusal: a study is not in the annotations.
     """
@@ -159,6 +162,22 @@ def _read_npz(path: Path) -> SquareTwins:
     with np.load(path, allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
     return SquareTwins(**{**arrays, "class_names": arrays["class_names"].tolist()})
+
+
+def export_twins(
+    annotations: pd.DataFrame, folder: Path, image_ids: Iterable[str], seed: int, size: int, workers: int = 2
+) -> pd.DataFrame:
+    """Twins and causes of a rendered cohort's studies for anybody's use: `write_twins`, and its PNG files in `png`.
+
+    Args:
+        annotations, folder, image_ids, seed, size, workers: as in `write_twins`.
+
+    Returns:
+        The table of `write_twins`.
+    """
+    table = write_twins(annotations, folder, image_ids, seed, size, workers)
+    write_pictures(folder, Path(folder) / "png")
+    return table
 
 
 def write_pictures(folder: Path, target: Path) -> list[Path]:
