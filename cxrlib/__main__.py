@@ -17,7 +17,7 @@ def main() -> int:
         "twins",
         help=__doc__.partition(": ")[2],
         description="Render radiographs that fit real VinBigData annotations, each with all findings and without each "
-        "of them. Writes twins.csv, for each study twins/STUDY.npz, and the pictures as PNG in pictures/. "
+        "of them. Writes twins.csv, for each study twins/STUDY.npz, and the same as PNG in png/. "
         "docs/phantom.md describes the files. A command that was stopped goes on where it stopped.",
         epilog=EXIT_CODES,
     )
@@ -32,15 +32,14 @@ def main() -> int:
 
 def _write_twins(options: argparse.Namespace) -> None:
     from cxrlib.data.render.studies import draw_studies
-    from cxrlib.data.render.twin_files import write_pictures, write_twins
+    from cxrlib.data.render.twin_files import export_twins
     from cxrlib.data.sources.demo import public_annotations
 
     annotations, _ = public_annotations()
     drawn = draw_studies(annotations, options.studies, 0.0, options.seed)
     image_ids = sorted(drawn["image_id"].unique())
-    table = write_twins(annotations, options.folder, image_ids, options.seed, options.size, options.workers)
-    pictures = write_pictures(options.folder, options.folder / "pictures")
-    print(f"{len(table)} twins of {len(image_ids)} rendered studies and {len(pictures)} pictures in {options.folder}")
+    table = export_twins(annotations, options.folder, image_ids, options.seed, options.size, options.workers)
+    print(f"{len(table)} twins of {len(image_ids)} rendered studies in {options.folder}")
 
 
 def _positive(text: str) -> int:

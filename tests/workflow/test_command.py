@@ -44,8 +44,8 @@ def test_twins_are_written_for_use_elsewhere(tmp_path):
     for image_id, rows in table.groupby("image_id"):
         stored = np.load(tmp_path / "twins" / f"{image_id}.npz")
         assert stored["twins"].shape == (len(rows), 64, 64)
-        assert (cv2.imread(str(tmp_path / "pictures" / f"{image_id}.png"), 0) == stored["pixels"]).all()
-    assert len(list((tmp_path / "pictures").iterdir())) == 2 + 2 * len(table)
+        assert (cv2.imread(str(tmp_path / "png" / f"{image_id}.png"), 0) == stored["pixels"]).all()
+    assert len(list((tmp_path / "png").iterdir())) == 2 + 2 * len(table)
     assert f"{len(table)} twins of 2 rendered studies" in done.stdout
     refused = run("-m", "cxrlib", "twins", str(tmp_path), "--studies", "0")
     assert refused.returncode == 2 and "'0' is no number above 0" in refused.stderr
