@@ -15,6 +15,10 @@ from cxrlib.evaluate.localisation import SCORES
 from cxrlib.evaluate.readers import AGREEMENT, by_image
 from cxrlib.thesis.reported import thesis_values
 
+SMALL_GAIN = 0.05
+"""A gain of mean IoU that is too small to matter."""
+
+
 FEWEST_IMAGES = 20
 """Images that two readers must have in common for their agreement to have an interval."""
 
@@ -169,9 +173,10 @@ def whose_miss(table: pd.DataFrame) -> list[str]:
     """For each finding, at the probe's best share: whether a miss of Grad-CAM is rather the method's or the network's.
 
     It is rather the method's where the probe surpasses both Grad-CAM and the usual place: the features know the place
-    in this image, and Grad-CAM does not show it. It is rather the network's where the probe does not surpass Grad-CAM.
-    Where it surpasses Grad-CAM only, the features may know nothing but the usual place, and the question stays open. A
-    score surpasses another where the interval of the gain lies above zero.
+    in this image, and Grad-CAM does not show it. A score surpasses another where the interval of the gain lies above
+    zero. It is rather the network's where the interval of the gain over Grad-CAM lies below SMALL_GAIN: the features
+    know hardly more than Grad-CAM shows. Elsewhere the question stays open: the gain may be zero or large, or the usual
+    place alone explains it.
 
     Args:
         table: from `probe_table`.
@@ -189,12 +194,14 @@ def whose_miss(table: pd.DataFrame) -> list[str]:
             verdict = "no training study has a box, so there is nothing to learn from"
         elif np.isnan(row["gain_low"]):
             verdict = "nothing can be said"
-        elif row["gain_low"] <= 0:
+        elif row["gain_high"] < SMALL_GAIN:
             verdict = "a miss is rather the network's"
+        elif row["gain_low"] <= 0:
+            verdict = "open, since the gain over Grad-CAM may be zero"
         elif row["beyond_low"] > 0:
             verdict = "a miss is rather the method's"
         else:
-            verdict = "open, since the usual place alone scores as much"
+            verdict = "open, since the usual place alone may score as much"
         lines.append(f"{row['class_name']}: gain over Grad-CAM {gain}, over the usual place {beyond}: {verdict}")
     return lines
 

@@ -156,7 +156,7 @@ def test_the_probe_is_compared_in_pairs_with_the_best_of_the_others(weights):
     ("scores", "verdict"),
     [
         ({"probe": 0.4, "usual": 0.1}, "a miss is rather the method's"),
-        ({"probe": 0.4, "usual": 0.401}, "open, since the usual place alone scores as much"),
+        ({"probe": 0.4, "usual": 0.401}, "open, since the usual place alone may score as much"),
         ({"probe": 0.29, "usual": 0.1}, "a miss is rather the network's"),
         ({"probe": 0.0, "usual": 0.0, "learned": 0}, "no training study has a box, so there is nothing to learn from"),
     ],
