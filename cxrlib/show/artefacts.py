@@ -33,6 +33,7 @@ def write_figure(path: Path, figure: Figure, mark: str, rendered: bool) -> str:
     Returns:
         Letters of the figure that no installed font has.
     """
+    figure.set_dpi(FIGURE_DPI)  # letters have other widths at other resolutions: laid out as it is drawn
     missing = use_fonts_with_all_letters(figure)
     if layout := figure.get_layout_engine():
         layout.execute(figure)
