@@ -10,7 +10,7 @@ from cxrlib.evaluate.localisation import boxed_cases, score_cases
 from cxrlib.evaluate.perturbation import own_falls
 from cxrlib.evaluate.pointing import POINTING, rank_correlations, score_pointing
 from cxrlib.explain.explanations import Explanations
-from cxrlib.explain.maps import normalise_maps, upscale
+from cxrlib.explain.maps import upscale
 from cxrlib.model.batches import StoredInputs
 from cxrlib.runtime.progress import progress
 
@@ -25,8 +25,8 @@ BySplit = dict[str, Explanations]
 SCORED = [*PROTOCOLS, "hit", *POINTING]
 
 
-CONTROL = "Random heatmap"
-"""Title of maps that know nothing of the images."""
+RANDOM = "Random"
+"""How the titles of maps begin that know nothing of the images."""
 
 
 FALL_SHARE = 0.1
@@ -34,7 +34,7 @@ FALL_SHARE = 0.1
 
 
 SAME = 1e-4
-"""Two maps, each divided by its maximum, are the same map if no cell differs by more."""
+"""Two maps, each divided by its largest absolute value, are the same map if no cell differs by more."""
 
 
 def chosen_shares(
@@ -147,19 +147,39 @@ def with_falls(
     return found
 
 
-def with_control(methods: dict[str, BySplit], seed: int) -> dict[str, BySplit]:
-    """The methods, and CONTROL: random maps of the form of the first method's.
+def with_controls(methods: dict[str, BySplit], seed: int) -> tuple[dict[str, BySplit], dict[str, str]]:
+    """The methods and, for each form of their maps, random maps of that form, which know nothing of the images.
 
-    >>> maps = Explanations(pd.DataFrame({"Mass": [0.75]}, ["a"]), torch.ones(1, 1, 2, 2), input_size=2, identity="")
-    >>> list(with_control({"CAM": {"valid": maps, "test": maps}}, seed=0))
-    ['CAM', 'Random heatmap']
+    Many scores depend on the form alone: a random map of 72 x 72 pixels has another average precision and other boxes
+    than one of 5 x 5 cells.
+
+    Args:
+        methods: title -> maps by split.
+        seed: same seed, same random maps.
+
+    Returns:
+        The methods and the controls, by title; and the title of each one's control, its own for a control.
+
+    >>> small = Explanations(pd.DataFrame({"Mass": [0.75]}, ["a"]), torch.ones(1, 1, 2, 2), input_size=4, identity="")
+    >>> large = small.with_maps(torch.ones(1, 1, 4, 4))
+    >>> given = {"CAM": {"valid": small, "test": small}, "Gradient": {"valid": large, "test": large}}
+    >>> with_controls(given, seed=0)[1]
+    {'CAM': 'Random 2 x 2', 'Gradient': 'Random 4 x 4', 'Random 2 x 2': 'Random 2 x 2', 'Random 4 x 4': 'Random 4 x 4'}
     """
-    first = next(iter(methods.values()))
-    return methods | {CONTROL: {split: maps.with_random_maps(seed) for split, maps in first.items()}}
+    titles = {title: _control_of(maps["test"]) for title, maps in methods.items()}
+    controls = {}
+    for title, maps in methods.items():
+        controls.setdefault(titles[title], {split: one.with_random_maps(seed) for split, one in maps.items()})
+    return methods | controls, titles | {title: title for title in controls}
+
+
+def _control_of(explanations: Explanations) -> str:
+    rows, columns = explanations.maps.shape[-2:]
+    return f"{RANDOM} {rows} x {columns}"
 
 
 def same_maps(methods: dict[str, Explanations]) -> dict[str, str]:
-    """Methods whose maps are another's up to the scale of each map.
+    """Methods whose maps are another's up to the scale of each map: each is divided by its largest absolute value.
 
     Args:
         methods: title -> maps of the same studies.
@@ -173,7 +193,8 @@ def same_maps(methods: dict[str, Explanations]) -> dict[str, str]:
     """
     found, kept = {}, {}
     for title, one in methods.items():
-        maps = normalise_maps(one.maps.clamp(min=0))
+        largest = one.maps.abs().amax(dim=(-2, -1), keepdim=True)
+        maps = one.maps / largest.where(largest > 0, torch.ones_like(largest))
         twin = next((other for other, maps_of in kept.items() if _same(maps, maps_of)), None)
         if twin is None:
             kept[title] = maps

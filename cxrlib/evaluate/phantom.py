@@ -13,6 +13,7 @@ from torch import nn
 
 from cxrlib.data.annotations import BOX_COLUMNS
 from cxrlib.data.cohort import Cohort
+from cxrlib.evaluate.bootstrap import interval
 from cxrlib.evaluate.boxes import mask_of_boxes
 from cxrlib.evaluate.perturbation import replace_pixels, replacements
 from cxrlib.evaluate.pointing import average_precision, energy_inside
@@ -26,7 +27,15 @@ AGAINST = ["hit", "energy", "average_precision", "iou"]
 """Scores of a heatmap against a mask."""
 
 
-CAUSE, BOXES = "cause", "boxes"
+CAUSE, CORE, BOXES = "cause", "core of the cause", "boxes"
+
+
+ODDS = 2.0
+"""A finding matters to a prediction where it makes the odds so many times as high."""
+
+
+DRAWN_AGAIN = 200
+"""Resamples behind an interval of a rank correlation, which takes long to compute."""
 
 
 TWIN = "twin"
@@ -48,9 +57,19 @@ class TwinCases:
     twins: torch.Tensor
 
     @property
+    def strength(self) -> torch.Tensor:
+        """How much the network's input differs, in grey levels of 255, int32 (n, size, size)."""
+        return (self.images.int() - self.twins.int()).abs()[:, 0]
+
+    @property
     def cause(self) -> torch.Tensor:
-        """Where the network sees a difference: pixels that differ by more than 1 of 255 grey levels, bool (n, s, s)."""
-        return ((self.images.int() - self.twins.int()).abs() > 1)[:, 0]
+        """Where the network sees a difference: pixels that differ by more than 1 grey level, bool (n, size, size)."""
+        return self.strength > 1
+
+    @property
+    def core(self) -> torch.Tensor:
+        """The pixels of the cause that differ by at least a tenth of the case's greatest difference."""
+        return self.cause & (10 * self.strength >= self.strength.amax((1, 2), keepdim=True))
 
     def of(self, image_ids: list[str]) -> "TwinCases":
         """The cases of some studies."""
@@ -68,7 +87,7 @@ def score_against(heatmap: torch.Tensor, raw: torch.Tensor, mask: torch.Tensor) 
 
     Returns:
         hit (the centre of the strongest cell is set), energy, average_precision, and iou of the mask with as many of
-        the heatmap's top pixels.
+        the heatmap's top pixels, or with all that are positive where these are fewer.
 
     >>> raw = torch.tensor([[0.0, 0.0], [1.0, 3.0]])
     >>> score_against(raw, raw, torch.tensor([[False, False], [False, True]]))
@@ -86,7 +105,7 @@ def score_against(heatmap: torch.Tensor, raw: torch.Tensor, mask: torch.Tensor) 
 
 
 def score_on_truth(cohort: Cohort, twins: TwinCases, explanations: Explanations) -> pd.DataFrame:
-    """Scores of every heatmap against the cause, and beside it against the readers' boxes.
+    """Scores of every heatmap against the cause, against its core, and beside these against the readers' boxes.
 
     Args:
         cohort: boxes, in its square frame.
@@ -94,13 +113,13 @@ def score_on_truth(cohort: Cohort, twins: TwinCases, explanations: Explanations)
         explanations: maps of these studies.
 
     Returns:
-        image_id, class_name, against (CAUSE or BOXES) and AGAINST.
+        image_id, class_name, against (CAUSE, CORE or BOXES) and AGAINST.
     """
     rows, size = [], explanations.input_size
-    cases = list(zip(twins.cases["image_id"], twins.cases["class_name"], twins.cause, strict=True))
-    for image_id, class_name, cause in progress(cases, "scoring on the truth", "map"):
+    cases = list(zip(twins.cases["image_id"], twins.cases["class_name"], twins.cause, twins.core, strict=True))
+    for image_id, class_name, cause, core in progress(cases, "scoring on the truth", "map"):
         boxes = cohort.boxes(image_id, class_name)[BOX_COLUMNS].to_numpy(np.float64)
-        masks = {CAUSE: cause, BOXES: torch.from_numpy(mask_of_boxes(boxes * size / cohort.size, size))}
+        masks = {CAUSE: cause, CORE: core, BOXES: torch.from_numpy(mask_of_boxes(boxes * size / cohort.size, size))}
         raw = explanations.map(image_id, class_name)
         heatmap = upscale(raw, size)
         for against, mask in masks.items():
@@ -109,28 +128,40 @@ def score_on_truth(cohort: Cohort, twins: TwinCases, explanations: Explanations)
     return pd.DataFrame(rows, columns=["image_id", "class_name", "against", *AGAINST])
 
 
-def box_as_stand_in(scores: pd.DataFrame) -> pd.DataFrame:
+def box_as_stand_in(scores: pd.DataFrame, classes: list[str], weights: pd.DataFrame) -> pd.DataFrame:
     """How well a score against the boxes stands in for the score against the cause: Spearman's correlation over cases.
+
+    Each finding has its own correlation. Over all findings together it would be high for the sizes of the findings
+    alone, whatever a method shows.
 
     Args:
         scores: from `score_on_truth`.
+        classes: findings, in the order of the result.
+        weights: resamples by image_id, from `study_weights`; the first DRAWN_AGAIN are used.
 
     Returns:
-        metric, rank_correlation and n; NaN where all values are alike.
-
-    >>> about = {"image_id": ["a", "b", "a", "b"], "class_name": "ILD", "against": ["cause", "cause", "boxes", "boxes"]}
-    >>> table = pd.DataFrame({**about, "hit": [0.0, 1.0] * 2, "energy": [0.1, 0.2, 0.4, 0.3], "average_precision": 0.5})
-    >>> box_as_stand_in(table.assign(iou=0.5)).set_index("metric")["rank_correlation"].round(6).to_dict()
-    {'hit': 1.0, 'energy': -1.0, 'average_precision': nan, 'iou': nan}
+        metric, class_name, ours (the rank correlation), low, high and n; NaN where all values are alike or where too
+        few cases are behind it.
     """
-    key = ["image_id", "class_name"]
+    key, rows = ["image_id", "class_name"], []
     cause, boxes = (scores[scores["against"] == against].set_index(key) for against in (CAUSE, BOXES))
-    boxes, rows = boxes.loc[cause.index], []
+    pairs = cause[AGAINST].join(boxes[AGAINST].add_suffix(" boxes")).reset_index()
     for metric in AGAINST:
-        known = cause[metric].nunique() > 1 and boxes[metric].nunique() > 1
-        correlation = spearmanr(cause[metric], boxes[metric]).statistic if known else np.nan
-        rows.append((metric, float(correlation), len(cause)))
-    return pd.DataFrame(rows, columns=["metric", "rank_correlation", "n"])
+        for name in classes:
+            own = pairs[pairs["class_name"] == name]
+            drawn = weights.iloc[: 1 + DRAWN_AGAIN][own["image_id"].tolist()].to_numpy(int)
+            both = own[[metric, f"{metric} boxes"]].to_numpy()
+            samples = np.array([_rank_correlation(both.repeat(counts, axis=0)) for counts in drawn])
+            low, high = interval(samples, len(own)) if len(own) else (np.nan, np.nan)
+            rows.append((metric, name, samples[0], float(low), float(high), len(own)))
+    return pd.DataFrame(rows, columns=["metric", "class_name", "ours", "low", "high", "n"])
+
+
+def _rank_correlation(pairs: np.ndarray) -> float:
+    """Spearman's of two columns; NaN where one of them is constant."""
+    if len(pairs) < 2 or (pairs == pairs[0]).all(axis=0).any():
+        return np.nan
+    return float(spearmanr(pairs[:, 0], pairs[:, 1]).statistic)
 
 
 def true_effects(network: nn.Module, twins: TwinCases, classes: list[str], batch_size: int) -> pd.DataFrame:
@@ -210,16 +241,27 @@ def estimated_effects(
     return pd.DataFrame(rows, columns=["image_id", "class_name", "pixels", "share", "replacement", "fall"])
 
 
-def wrong_reasons(effects: pd.DataFrame, threshold: float) -> pd.DataFrame:
-    """Findings predicted rightly whose probability stays when the finding is gone, the surest first.
+def not_needed(effects: pd.DataFrame, threshold: float) -> pd.Series:
+    """Whether a predicted finding is predicted without need of it.
+
+    The class is predicted with the finding and without it, and the odds p / (1 - p) are less than ODDS times as high
+    with it. A class that is still predicted, but with half of its odds or less, did depend on the finding.
 
     Args:
         effects: from `true_effects`.
         threshold: a class is predicted where its probability reaches this.
 
-    >>> effects = pd.DataFrame({"p_with": [0.9, 0.9, 0.2], "p_without": [0.8, 0.1, 0.9]})
-    >>> wrong_reasons(effects, 0.7).index.tolist()
-    [0]
+    Returns:
+        Boolean, of the rows that are predicted with the finding.
+
+    The odds are 9 and 4, 9 and 5, 9 and 0.1:
+
+    >>> effects = pd.DataFrame({"p_with": [0.9, 0.9, 0.9, 0.2], "p_without": [0.8, 5 / 6, 0.1, 0.9]})
+    >>> not_needed(effects, 0.7).tolist()
+    [False, True, False]
     """
-    stays = (effects["p_with"] >= threshold) & (effects["p_without"] >= threshold)
-    return effects[stays].sort_values("p_without", ascending=False, kind="stable")
+    predicted = effects[effects["p_with"] >= threshold]
+    odds_with, odds_without = (
+        predicted[name] / (1 - predicted[name]).clip(lower=1e-9) for name in ("p_with", "p_without")
+    )
+    return (predicted["p_without"] >= threshold) & (odds_with < ODDS * odds_without)

@@ -47,7 +47,7 @@ def average_precision(heatmap: torch.Tensor, mask: torch.Tensor) -> float:
         mask: the pixels to find, boolean (height, width).
 
     Returns:
-        0..1; NaN for an empty mask.
+        0..1; NaN for an empty mask, and for a heatmap with a value that is no number.
 
     The highest pixel is inside, the second is not, the third is: 1/2 * 1 + 1/2 * 2/3:
 
@@ -59,7 +59,7 @@ def average_precision(heatmap: torch.Tensor, mask: torch.Tensor) -> float:
     """
     values, order = heatmap.flatten().sort(descending=True)
     found = mask.flatten()[order].double().cumsum(0)
-    if not len(found) or found[-1] == 0:
+    if not len(found) or found[-1] == 0 or heatmap.isnan().any():
         return float("nan")
     last_of_value = torch.cat([values[1:] != values[:-1], torch.tensor([True])])
     reached = torch.arange(1, len(values) + 1)[last_of_value]
@@ -110,7 +110,7 @@ def rank_correlations(maps: torch.Tensor) -> torch.Tensor:
 
 
 def score_pointing(cohort: Cohort, cases: pd.DataFrame, explanations: Explanations) -> pd.DataFrame:
-    """Energy, average precision and similarity of the heatmap of every case, in the frame of the network's input.
+    """Energy and average precision of every case's heatmap, in pixels of the network's input; similarity, in its cells.
 
     Args:
         cohort: boxes, in its square frame.

@@ -284,6 +284,7 @@ def _method(name: str, title: str, paper: str, formula: str, maps: Callable[...,
         signed=False,
         passes=lambda classes, size, **_: Passes(1, classes),
         needs="any network with a feature map; behind average pooling and one linear layer no backward pass is needed",
+        closed_form=True,
     )
 
 

@@ -246,5 +246,6 @@ METHODS = [
         signed=False,
         passes=lambda classes, size, samples, **_: Passes(samples, samples * classes),
         needs="any network with a feature map; behind average pooling and one linear layer no backward pass is needed",
+        closed_form=True,
     ),
 ]

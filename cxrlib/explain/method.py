@@ -8,6 +8,9 @@ from typing import Literal, NamedTuple
 import torch
 from torch import nn
 
+from cxrlib.model.feature_maps import chosen_layer
+from cxrlib.model.pooling import pooled_at
+
 
 class Passes(NamedTuple):
     """What the maps of one image cost, in passes of one image through the network."""
@@ -35,6 +38,8 @@ class Method:
         signed: whether raw maps hold negative values, which speak against the class.
         passes: `(number of classes, (h, w), **parameters)` to the cost of one image.
         needs: which networks the method can explain, in words; others are refused with a ValueError.
+        closed_form: whether no backward pass is needed where only average pooling and one linear layer follow the
+            explained layer.
     """
 
     name: str
@@ -46,6 +51,7 @@ class Method:
     signed: bool
     passes: Callable[..., Passes]
     needs: str = "any network"
+    closed_form: bool = False
 
     def __call__(
         self, network: nn.Module, images: torch.Tensor, classes: list[int] | None = None, **parameters: object
@@ -58,6 +64,24 @@ class Method:
         """The parameters of the method and their defaults."""
         given = list(inspect.signature(self.maps).parameters.values())[3:]
         return {parameter.name: parameter.default for parameter in given}
+
+    def cost(
+        self, network: nn.Module, classes: int, size: tuple[int, int], layer: str = "auto", **parameters: object
+    ) -> Passes:
+        """What an image costs on a network.
+
+        Args:
+            network: that is explained.
+            classes: number of classes that are explained.
+            size: height and width of the images in pixels.
+            layer: that is explained, where the method has one.
+            parameters: of the method, where they differ from the defaults.
+        """
+        passes = self.passes(classes, size, **{**self.parameters, "layer": layer, **parameters})
+        if not self.closed_form:
+            return passes
+        pooled = pooled_at(network, chosen_layer(network, layer, size[0])) is not None
+        return Passes(passes.forward, 0) if pooled else passes
 
     def info(self, classes: int = 1, size: tuple[int, int] = (224, 224), **parameters: object) -> str:
         """What the method is, what it costs and what it cannot explain, in lines of text.

@@ -2,14 +2,15 @@
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
-from cxrlib.evaluate.bootstrap import mean_samples
+from cxrlib.evaluate.bootstrap import FEWEST, mean_samples
 from cxrlib.evaluate.classification import auroc_samples, f1_samples
 from cxrlib.explain.methods import find
 from cxrlib.show.tables import scores_with_interval
 
 ALL = "mean of findings"
-"""Name of the row that is the mean over all findings that have a case."""
+"""Name of the row that is the mean over the findings with enough cases for an interval, or over all where none has."""
 
 
 def mean_scores(cases: pd.DataFrame, metrics: list[str], classes: list[str], weights: pd.DataFrame) -> pd.DataFrame:
@@ -29,76 +30,124 @@ def mean_scores(cases: pd.DataFrame, metrics: list[str], classes: list[str], wei
         known = cases.dropna(subset=metric)
         of_class = [known[known["class_name"] == name] for name in classes]
         samples = np.column_stack([mean_samples(rows[metric], rows["image_id"], weights) for rows in of_class])
-        has_case = ~np.isnan(samples).all(axis=1)
-        overall = np.full(len(samples), np.nan)
-        overall[has_case] = np.nanmean(samples[has_case], axis=1)
-        counts = [len(rows) for rows in of_class]
-        table = scores_with_interval(np.column_stack([samples, overall]), [*classes, ALL], [*counts, sum(counts)])
+        counts = np.array([len(rows) for rows in of_class])
+        overall, count = mean_of_findings(samples, counts)
+        names = [*classes, ALL]
+        table = scores_with_interval(np.column_stack([samples, overall]), names, [*counts, count])
         parts.append(table.rename_axis("class_name").reset_index().assign(metric=metric))
     return pd.concat(parts, ignore_index=True)[["metric", "class_name", "ours", "low", "high", "n"]]
 
 
-def scores_beside(
-    scored: dict[str, pd.DataFrame], beside: str, classes: list[str], weights: pd.DataFrame
-) -> pd.DataFrame:
-    """`mean_scores` of several methods or networks, and their gain over one of them in pairs.
+def mean_of_findings(samples: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, int]:
+    """Mean over the same findings in every resample: those with FEWEST cases or more.
 
     Args:
-        scored: name -> cases, all of the same cases in the same order, or fewer where a metric is missing.
-        beside: the name that the others are compared with.
-        classes, weights: as in `mean_scores`.
+        samples: (1 + resamples, findings), NaN where a resample holds no case of a finding.
+        counts: cases of each finding.
 
     Returns:
-        name, metric, class_name, ours, low, high, n, gain (mean over cases of the difference), gain_low, gain_high.
+        (1 + resamples,), NaN where one of these findings was not drawn; and the number of their cases. Where no finding
+        has enough cases, the mean over those that have any, and 0 cases, so that there is no interval.
+
+    >>> mean_of_findings(np.array([[0.8, 0.0], [0.6, np.nan]]), np.array([10, 1]))
+    (array([0.8, 0.6]), 10)
+    """
+    enough = counts >= FEWEST
+    if enough.any():
+        return samples[:, enough].mean(axis=1), int(counts[enough].sum())
+    some = samples[:, counts > 0]
+    return (some.mean(axis=1) if some.size else np.full(len(samples), np.nan)), 0
+
+
+def scores_beside(
+    scored: dict[str, pd.DataFrame],
+    beside: dict[str, str],
+    classes: list[str],
+    weights: pd.DataFrame,
+    gain: str = "gain",
+) -> pd.DataFrame:
+    """Mean case by case gain of several methods or networks over others, in pairs.
+
+    Args:
+        scored: name -> cases, all of the same cases; a metric may be missing.
+        beside: name -> the name that it is compared with.
+        classes, weights: as in `mean_scores`.
+        gain: name of the columns of the result.
+
+    Returns:
+        name, metric, class_name, gain (mean over cases of the difference), gain_low, gain_high.
     """
     key, parts = ["image_id", "class_name"], []
-    reference = scored[beside].set_index(key)
     for name, cases in scored.items():
         metrics = [column for column in cases if column not in key]
-        table = mean_scores(cases, metrics, classes, weights)
-        difference = (cases.set_index(key)[metrics].astype(float) - reference[metrics]).reset_index()
-        gain = mean_scores(difference, metrics, classes, weights)[["ours", "low", "high"]]
-        gain.columns = ["gain", "gain_low", "gain_high"]
-        parts.append(pd.concat([table, gain], axis=1).assign(name=name))
+        reference = scored[beside[name]].set_index(key)[metrics].astype(float)
+        difference = (cases.set_index(key)[metrics].astype(float) - reference).reset_index()
+        part = mean_scores(difference, metrics, classes, weights).drop(columns="n").assign(name=name)
+        parts.append(part.rename(columns={"ours": gain, "low": f"{gain}_low", "high": f"{gain}_high"}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def scores_of_each(scored: dict[str, pd.DataFrame], classes: list[str], weights: pd.DataFrame) -> pd.DataFrame:
+    """`mean_scores` of several methods or networks: name, metric, class_name, ours, low, high, n.
+
+    Args:
+        scored: name -> cases.
+        classes, weights: as in `mean_scores`.
+    """
+    parts = [
+        mean_scores(cases, [c for c in cases if c not in ("image_id", "class_name")], classes, weights).assign(
+            name=name
+        )
+        for name, cases in scored.items()
+    ]
     table = pd.concat(parts, ignore_index=True)
     return table[["name", *table.columns.drop("name")]]
 
 
 def methods_table(
     scored: dict[str, pd.DataFrame],
+    control: dict[str, str],
     about: pd.DataFrame,
     network: str,
     classes: list[str],
     weights: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Every method's scores, its gain over the first method in pairs, and its cost.
+    """Every method's scores, its gain over the first method and over its control in pairs, and its cost.
 
     Args:
         scored: title -> cases.
-        about: from `method_costs`, with further columns by title; a row that is absent leaves them empty.
+        control: title -> title of the random maps of the same form; a control is its own.
+        about: cost by title, with further columns; a row that is absent leaves them empty.
         network: the explained network.
         classes, weights: as in `mean_scores`.
 
     Returns:
-        method, network, metric, class_name, ours, low, high, n, gain, gain_low, gain_high, and the columns of `about`.
+        method, network, metric, class_name, ours, low, high, n, gain and its bounds (over the first method),
+        over_random and its bounds, and the columns of `about`.
     """
-    table = scores_beside(scored, next(iter(scored)), classes, weights).rename(columns={"name": "method"})
+    key = ["name", "metric", "class_name"]
+    first = dict.fromkeys(scored, next(iter(scored)))
+    table = scores_of_each(scored, classes, weights)
+    table = table.merge(scores_beside(scored, first, classes, weights), on=key)
+    table = table.merge(scores_beside(scored, control, classes, weights, "over_random"), on=key)
+    table = table.rename(columns={"name": "method"})
     table.insert(1, "network", network)
     return table.join(about, on="method")
 
 
-def method_costs(compared: dict[str, dict], n_classes: int, size: int) -> pd.DataFrame:
+def method_costs(compared: dict[str, dict], network: nn.Module, layer: str, n_classes: int, size: int) -> pd.DataFrame:
     """What an image costs by each method, all classes at once: title by forwards and backwards, in passes.
 
     Args:
         compared: name -> parameters where they differ from the method's defaults.
+        network, layer: what is explained.
         n_classes: number of classes.
         size: side of the network's input in pixels.
     """
     rows = {}
     for name, parameters in compared.items():
         method = find(name)
-        cost = method.passes(n_classes, (size, size), **{**method.parameters, **parameters})
+        cost = method.cost(network, n_classes, (size, size), **({"layer": layer} | parameters))
         rows[method.title] = {"forwards": cost.forward, "backwards": cost.backward}
     return pd.DataFrame.from_dict(rows, orient="index").astype("Int64")
 
@@ -112,10 +161,12 @@ def networks_table(
 ) -> pd.DataFrame:
     """AUROC, micro F1 and the scores of Grad-CAM of every network, and their gain over the first network in pairs.
 
+    The mean AUROC is that of the findings; micro F1 counts all labels.
+
     Args:
         probabilities: name -> those of the whole test split, image_id by class.
         labels: 0/1, image_id by class; of these studies and classes among others.
-        scored: name -> cases of the boxed findings, from `score_methods`.
+        scored: name -> cases of the boxed findings, from `score_methods`; controls among them.
         classes: of the cases.
         weights: resamples of the test studies, by image_id.
 
@@ -123,22 +174,27 @@ def networks_table(
         network, metric, class_name, ours, low, high, n, gain, gain_low, gain_high.
     """
     first = next(iter(probabilities.values()))
-    labels, samples = labels.loc[first.index, first.columns], {}
-    counts, drawn = labels.sum(), weights[labels.index].to_numpy()
+    labels, drawn = labels.loc[first.index, first.columns], weights[first.index].to_numpy()
+    counts, samples = labels.sum(), {}
+    own = [labels.columns.get_loc(name) for name in classes]
     for name, one in probabilities.items():
         area, micro = auroc_samples(labels, one, drawn), f1_samples(labels, one, drawn)[:, -1]
-        samples[name] = np.column_stack([area, np.nanmean(area, axis=1), micro])
-    names, total = [*labels, ALL, ALL], int(counts.sum())
+        overall, count = mean_of_findings(area[:, own], counts.iloc[own].to_numpy())
+        samples[name] = np.column_stack([area, overall, micro])
+    about = pd.DataFrame({"class_name": [*labels, ALL, "all labels"], "n": [*counts, count, counts.sum()]})
+    about["metric"] = ["AUROC"] * (len(about) - 1) + ["micro F1"]
     parts = []
     for name, one in samples.items():
-        table = scores_with_interval(one, names, [*counts, total, total])
-        gain = scores_with_interval(one - next(iter(samples.values())), names, [*counts, total, total])
-        for column in ("ours", "low", "high"):
-            table["gain" if column == "ours" else f"gain_{column}"] = gain[column].to_numpy()
-        metrics = ["AUROC"] * (len(names) - 1) + ["micro F1"]
-        parts.append(table.rename_axis("class_name").reset_index().assign(metric=metrics, name=name))
-    parts.append(scores_beside(scored, next(iter(scored)), classes, weights))
+        table = scores_with_interval(one, about["class_name"].tolist(), about["n"].tolist()).reset_index(drop=True)
+        gain = scores_with_interval(
+            one - next(iter(samples.values())), about["class_name"].tolist(), about["n"].tolist()
+        )
+        gain = gain.reset_index(drop=True).drop(columns="n").set_axis(["gain", "gain_low", "gain_high"], axis=1)
+        parts.append(pd.concat([about.drop(columns="n"), table, gain], axis=1).assign(name=name))
+    maps = scores_of_each(scored, classes, weights)
+    beside = scores_beside(scored, dict.fromkeys(scored, next(iter(scored))), classes, weights)
+    parts.append(maps.merge(beside, on=["name", "metric", "class_name"]))
     table = pd.concat(parts, ignore_index=True).rename(columns={"name": "network"})
     columns = ["network", "metric", "class_name", "ours", "low", "high", "n", "gain", "gain_low", "gain_high"]
-    order = pd.Categorical(table["network"], [*probabilities])
+    order = pd.Categorical(table["network"], [*scored])
     return table.assign(order=order).sort_values("order", kind="stable", ignore_index=True)[columns]

@@ -4,28 +4,52 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from cxrlib.evaluate.phantom import AGAINST
-from cxrlib.show.method_tables import mean_scores
+from cxrlib.evaluate.phantom import BOXES, CAUSE, CORE, not_needed
+from cxrlib.show.method_tables import mean_scores, scores_beside, scores_of_each
 
 
-def phantom_table(scored: dict[str, pd.DataFrame], classes: list[str], weights: pd.DataFrame) -> pd.DataFrame:
+def phantom_table(
+    scored: dict[str, pd.DataFrame], control: dict[str, str], classes: list[str], weights: pd.DataFrame
+) -> pd.DataFrame:
     """Scores of every method against the cause and against the readers' boxes, with intervals over patients.
 
     Args:
         scored: title of the method -> cases, from `score_on_truth`.
+        control: title -> title of the random maps of the same form.
         classes: findings, in the order of the result.
         weights: resamples by image_id.
 
     Returns:
-        method, class_name, metric, against, ours, low, high, n.
+        method, class_name, metric, against, ours, low, high, n, over_random (gain over the control in pairs) and its
+        bounds.
     """
-    parts = [
-        mean_scores(cases, AGAINST, classes, weights).assign(method=title, against=against)
-        for title, of_method in scored.items()
-        for against, cases in of_method.groupby("against", sort=False)
-    ]
-    columns = ["method", "class_name", "metric", "against", "ours", "low", "high", "n"]
-    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+    parts = []
+    for against in (CAUSE, CORE, BOXES):
+        own = {title: cases[cases["against"] == against].drop(columns="against") for title, cases in scored.items()}
+        table = scores_of_each(own, classes, weights)
+        gains = scores_beside(own, control, classes, weights, "over_random")
+        parts.append(table.merge(gains, on=["name", "metric", "class_name"]).assign(against=against))
+    table = pd.concat(parts, ignore_index=True).rename(columns={"name": "method"})
+    order = ["method", "class_name", "metric", "against"]
+    return table[[*order, *table.columns.drop(order)]]
+
+
+def not_needed_table(
+    effects: pd.DataFrame, threshold: float, classes: list[str], weights: pd.DataFrame
+) -> pd.DataFrame:
+    """Share of the predicted findings that are predicted without need of them, by finding.
+
+    Args:
+        effects: from `true_effects`.
+        threshold: as in `not_needed`.
+        classes, weights: as in `phantom_table`.
+
+    Returns:
+        class_name, ours, low, high and n, the findings predicted.
+    """
+    unneeded = not_needed(effects, threshold)
+    cases = effects.loc[unneeded.index, ["image_id", "class_name"]].assign(share=unneeded.astype(float))
+    return mean_scores(cases, ["share"], classes, weights).drop(columns="metric")
 
 
 def effects_table(
@@ -41,7 +65,9 @@ def effects_table(
     Returns:
         class_name, pixels ("finding": the true effect; "top", "cause"), share (of the top pixels; missing elsewhere),
         replacement, ours (mean fall of the probability), low, high, n, bias (mean of fall - effect over the cases),
-        bias_low, bias_high, and rank_correlation of the falls with the effects (Spearman, over cases).
+        bias_low, bias_high, and rank_correlation of the falls with the effects (Spearman, over the cases of a finding).
+        The last four are empty for the true effect itself. The bias of replaced top pixels mixes two things: other
+        pixels than the cause's, and what replaces them; that of the replaced cause shows the replacement alone.
     """
     whole = effects.assign(pixels="finding", share=np.nan, replacement="twin", fall=effects["effect"])
     share = estimates["share"].where(estimates["pixels"] == "top")
@@ -54,14 +80,16 @@ def effects_table(
         part = part.rename(columns={"bias_ours": "bias"}).reset_index()
         part["rank_correlation"] = [_correlation(same, name) for name in part["class_name"]]
         parts.append(part.assign(**dict(zip(["pixels", "share", "replacement"], about, strict=True))))
-    columns = ["class_name", "pixels", "share", "replacement", "ours", "low", "high", "n"]
-    return pd.concat(parts, ignore_index=True)[[*columns, "bias", "bias_low", "bias_high", "rank_correlation"]]
+    columns, beside = ["class_name", "pixels", "share", "replacement", "ours", "low", "high", "n"], ["bias", "bias_low"]
+    beside += ["bias_high", "rank_correlation"]
+    table = pd.concat(parts, ignore_index=True)[[*columns, *beside]]
+    table.loc[table["pixels"] == "finding", beside] = np.nan
+    return table
 
 
 def _correlation(cases: pd.DataFrame, class_name: str) -> float:
-    """Rank correlation of falls and effects of a finding, or of all cases where `class_name` is no finding's."""
+    """Rank correlation of the falls and effects of a finding."""
     own = cases[cases["class_name"] == class_name]
-    own = own if len(own) or class_name in set(cases["class_name"]) else cases
     if own["fall"].nunique() < 2 or own["effect"].nunique() < 2:
         return float("nan")
     return float(spearmanr(own["fall"], own["effect"]).statistic)

@@ -32,10 +32,11 @@ from cxrlib.model.inference import inference_copy
 from cxrlib.model.networks import normalise
 from cxrlib.params import Compute, Gradcam, Methods, MethodValue, ParameterError
 from cxrlib.runtime.device import use_device
+from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import existing, fingerprint
 from cxrlib.runtime.fingerprints import code_fingerprint
 from cxrlib.runtime.progress import progress
-from cxrlib.stages.explain import explain_studies
+from cxrlib.stages.explain import explain_studies, require_feature_map
 from cxrlib.stages.inputs import network_inputs
 from cxrlib.stages.shards import explained_in_shards
 
@@ -157,11 +158,13 @@ def explain_by(
 
     def begin() -> Callable[[slice], Explanations]:
         device = use_device(compute.device, compute.threads, compute.precision)
-        network = prepared(load_checkpoint(model_path, device)[0], method, gradcam.layer)
+        network = prepared(load_checkpoint(model_path, device)[0], method, gradcam.layer, gradcam.input_size)
         inputs = network_inputs(cohort, image_ids, gradcam.input_size)
 
         def explain_rows(rows: slice) -> Explanations:
             maps = maps_by(method, parameters, network, normalise(inputs[rows].to(device)), gradcam.layer)
+            if not maps.isfinite().all():
+                raise Refusal(f"{method.title}: a map holds values that are no numbers; leave the method out")
             explained = gradcam.with_maps(maps.cpu(), image_ids[rows])
             return replace(explained, identity=identity, beside=gradcam.identity)
 
@@ -170,9 +173,9 @@ def explain_by(
     return explained_in_shards(path, identity, len(image_ids), SHARD, method.title, begin)
 
 
-def prepared(network: nn.Module, method: Method, layer: str) -> nn.Module:
-    """The network itself, or an `inference_copy` of it for a method that needs no gradient."""
-    needs_gradient = method.passes(1, (32, 32), **method.parameters).backward > 0
+def prepared(network: nn.Module, method: Method, layer: str, size: int) -> nn.Module:
+    """The network itself, or an `inference_copy` of it for a method that needs no backward pass through it."""
+    needs_gradient = method.cost(network, 1, (size, size), layer).backward > 0
     return network if needs_gradient else inference_copy(network, layer)
 
 
@@ -185,44 +188,67 @@ def maps_by(
 
 
 def check_methods(compared: dict[str, dict[str, MethodValue]], network: nn.Module, size: int, layer: str) -> None:
-    """Refuse methods and parameters that do not exist, and methods that cannot explain the network.
+    """Refuse methods, parameters and layers that do not exist, and methods that cannot explain the network.
 
-    A method for certain networks only explains one image of noise; the other methods are not run.
+    Every method explains an image of noise on a network of one layer, which shows whether its parameters can be used. A
+    method for certain networks only explains another one on the network itself.
 
     Raises:
         ParameterError: names the method.
     """
-    image = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+    noise = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)]
+    small = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), *head).eval()
     for name, parameters in compared.items():
+        method = _known(name, parameters)
+        if "layer" in parameters:
+            try:
+                require_feature_map(network, str(parameters["layer"]), size)
+            except Refusal as refusal:
+                raise ParameterError(f"methods.compared: {name}: {refusal}") from None
+        others = {key: value for key, value in parameters.items() if key != "layer"}
         try:
-            method = find(name)
-            if unknown := parameters.keys() - method.parameters.keys():
-                known = ", ".join(method.parameters) or "no parameter"
-                raise ParameterError(f"methods.compared: {name} has no parameter {sorted(unknown)[0]!r}, but {known}")
+            maps = maps_by(method, others, small, noise, "auto")
             if not method.needs.startswith("any network"):
-                maps_by(method, parameters, network, image, layer)
-        except (ValueError, TypeError) as error:
-            raise ParameterError(f"methods.compared: {name}: {error}") from error
+                maps_by(method, parameters, network, noise, layer)
+        except (ValueError, TypeError, ArithmeticError, RuntimeError, StopIteration, IndexError) as error:
+            given = ", ".join(f"{key}={value!r}" for key, value in parameters.items())
+            reason = str(error).partition("\n")[0] or type(error).__name__
+            raise ParameterError(f"methods.compared: {name}: {reason}" + (f" ({given})" if given else "")) from error
+        if not maps.isfinite().all():
+            raise ParameterError(f"methods.compared: {name}: {parameters} gives maps that hold no numbers")
+
+
+def _known(name: str, parameters: dict[str, MethodValue]) -> Method:
+    """The method of that name, which has these parameters."""
+    try:
+        method = find(name)
+    except ValueError as error:
+        raise ParameterError(f"methods.compared: {name}: {error}") from None
+    if unknown := parameters.keys() - method.parameters.keys():
+        known = ", ".join(method.parameters) or "no parameter"
+        raise ParameterError(f"methods.compared: {name} has no parameter {sorted(unknown)[0]!r}, but {known}")
+    return method
 
 
 def seconds_by_method(methods: Methods, network: nn.Module, images: torch.Tensor, layer: str) -> dict[str, float]:
-    """Seconds that an image takes by each compared method, all classes at once, measured after one image to warm up.
+    """Seconds that an image takes by each compared method, all classes at once: once, after one image to warm up.
 
     Args:
         methods: which.
         network: the explained network on its device.
-        images: float32 (n, 3, h, w), two or more.
+        images: float32 (n, 3, h, w); the first is explained. Without an image nothing is measured.
         layer: Grad-CAM's.
 
     Returns:
         Title of the method -> seconds.
     """
     found = {}
-    for name, parameters in progress(methods.compared.items(), "measuring", "method"):
+    for name, parameters in progress(methods.compared.items() if len(images) else [], "measuring", "method"):
         method = find(name)
-        ready = prepared(network, method, layer)
-        maps_by(method, parameters, ready, images[:1], layer)
-        begun = time.perf_counter()
-        maps_by(method, parameters, ready, images, layer).cpu()
-        found[method.title] = (time.perf_counter() - begun) / len(images)
+        ready = prepared(network, method, layer, images.shape[-1])
+        for _ in range(2):
+            begun = time.perf_counter()
+            maps_by(method, parameters, ready, images[:1], layer).cpu()
+            found[method.title] = time.perf_counter() - begun
     return found

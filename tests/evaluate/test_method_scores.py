@@ -8,13 +8,12 @@ from torch import nn
 from cxrlib.data.annotations import union_labels
 from cxrlib.evaluate.localisation import score_cases
 from cxrlib.evaluate.method_scores import (
-    CONTROL,
     chosen_shares,
     method_agreement,
     same_maps,
     score_method,
     score_methods,
-    with_control,
+    with_controls,
     with_falls,
 )
 from cxrlib.explain.explanations import Explanations
@@ -72,11 +71,18 @@ def test_without_a_case_the_smallest_share_is_taken(cohort):
     assert (chosen_shares(none, CLASSES, SHARES) == 0.125).all(axis=None)
 
 
-def test_every_method_has_the_same_cases_and_the_control_stands_last(cohort):
+def test_every_method_has_the_same_cases_and_a_control_of_its_own_form(cohort):
     maps = {"valid": explained(quarter(), "v"), "test": explained(torch.cat([quarter(), quarter()]), "a", "b")}
-    methods = with_control({"One": maps, "Other": maps}, seed=1)
+    small = {split: one.with_maps(one.maps[..., ::4, ::4]) for split, one in maps.items()}
+    methods, control = with_controls({"One": maps, "Other": maps, "Small": small}, seed=1)
+    assert list(methods) == ["One", "Other", "Small", "Random 8 x 8", "Random 2 x 2"]
+    assert [control[title] for title in methods] == ["Random 8 x 8"] * 2 + [
+        "Random 2 x 2",
+        "Random 8 x 8",
+        "Random 2 x 2",
+    ]
+    assert methods[control["Small"]]["test"].maps.shape == small["test"].maps.shape
     scored = score_methods(cohort, methods, SHARES)
-    assert list(scored) == ["One", "Other", CONTROL]
     cases = {title: list(zip(one["image_id"], one["class_name"], strict=True)) for title, one in scored.items()}
     assert all(one == [("a", "ILD"), ("b", "Mass")] for one in cases.values())
     pd.testing.assert_frame_equal(scored["One"], scored["Other"])
@@ -95,10 +101,10 @@ def test_the_probability_falls_where_the_class_is_predicted(cohort):
     assert found.loc[0, "fall"] > 0 and np.isnan(found.loc[1, "fall"])
 
 
-def test_maps_that_differ_in_scale_or_below_zero_are_the_same():
-    one, other = torch.rand(3, 2, 4, 4), torch.rand(3, 2, 4, 4)
-    maps = {"A": one, "B": 7 * one, "C": other, "D": torch.where(one > 0.5, one, -1.0), "E": one.clamp(min=0.5)}
-    maps |= {"F": torch.where(other > 0, 2 * other, other), "G": torch.rand(3, 2, 5, 5)}
+def test_maps_that_differ_in_scale_only_are_the_same():
+    one, other = torch.rand(3, 2, 4, 4), torch.rand(3, 2, 4, 4) - 0.5
+    maps = {"A": one, "B": 7 * one, "C": other, "D": torch.where(one > 0.5, one, -0.1), "E": one.clamp(min=0.5)}
+    maps |= {"F": 2 * other, "G": other.clamp(min=0), "H": -other, "I": torch.rand(3, 2, 5, 5)}
     assert same_maps({title: explained(one, "x", "y", "z") for title, one in maps.items()}) == {"B": "A", "F": "C"}
 
 

@@ -7,6 +7,7 @@ import torch
 from fixtures import annotation_rows, small_cohort
 from torch import nn
 
+from cxrlib.evaluate.bootstrap import study_weights
 from cxrlib.evaluate.phantom import (
     AGAINST,
     BOXES,
@@ -15,10 +16,10 @@ from cxrlib.evaluate.phantom import (
     TwinCases,
     box_as_stand_in,
     estimated_effects,
+    not_needed,
     score_against,
     score_on_truth,
     true_effects,
-    wrong_reasons,
 )
 from cxrlib.explain.explanations import Explanations
 from cxrlib.explain.methods import explain
@@ -94,7 +95,7 @@ def test_a_network_that_reads_a_cue_elsewhere_is_exposed(twins, cohort, name):
     np.testing.assert_allclose(on_cause[["hit", "energy", "iou"]], 0, atol=1e-6)
     effects = true_effects(network, twins, CLASSES, batch_size=2)
     assert effects["effect"].tolist() == pytest.approx([0, 0, 0])
-    assert len(wrong_reasons(effects, 0.5)) == 3
+    assert not_needed(effects, 0.5).tolist() == [True] * 3
 
 
 def test_a_true_effect_is_the_fall_to_the_twin(twins):
@@ -103,7 +104,7 @@ def test_a_true_effect_is_the_fall_to_the_twin(twins):
     grey = normalise(torch.tensor([200, 150, 100], dtype=torch.uint8).view(3, 1, 1, 1)).mean((1, 2, 3)).sigmoid()
     expected = [grey[0] - grey[1], grey[0] - grey[1], grey[0] - grey[2]]
     assert effects["effect"].tolist() == pytest.approx([float(one) for one in expected], abs=1e-6)
-    assert wrong_reasons(effects, 0.5).empty == bool((effects["p_without"] < 0.5).all())
+    assert not not_needed(effects, 0.5).any()  # the odds more than double
 
 
 def test_replacing_the_cause_by_the_twin_is_the_true_effect_and_by_the_mean_is_not(twins):
@@ -146,10 +147,34 @@ def test_no_case_has_no_effects(twins):
     assert twins.of(["c"]).cases["class_name"].tolist() == ["Mass"]
 
 
-def test_boxes_stand_in_for_the_cause_as_far_as_the_scores_have_the_same_order(twins, cohort):
-    random = np.random.default_rng(0).random((6, 4))
-    about = {"image_id": list("abcdef"), "class_name": "ILD"}
+def test_the_core_is_what_differs_most():
+    """A tenth of the greatest difference, 100 levels, are 10."""
+    images = torch.tensor([[[[0, 2], [10, 100]]]], dtype=torch.uint8)
+    cases = TwinCases(pd.DataFrame({"image_id": ["a"], "class_name": ["ILD"]}), images, torch.zeros_like(images))
+    assert cases.cause.tolist() == [[[False, True], [True, True]]]
+    assert cases.core.tolist() == [[[False, False], [True, True]]]
+
+
+def test_a_finding_is_needed_where_it_doubles_the_odds():
+    odds = pd.DataFrame({"p_with": [0.9] * 3 + [0.6], "p_without": [0.83, 0.81, 0.6, 0.6]})  # odds 9; 4.9, 4.3, 1.5
+    assert not_needed(odds, 0.7).to_dict() == {0: True, 1: False, 2: False}
+
+
+def test_boxes_stand_in_for_the_cause_as_far_as_the_scores_have_the_same_order():
+    """Within each finding the order is reversed; together the sizes of the findings would make it alike."""
+    studies = [f"s{number}" for number in range(12)]
+    random = np.random.default_rng(0).random((12, 4)) + np.repeat([0, 9], 6)[:, None]
+    about = {"image_id": studies, "class_name": ["ILD"] * 6 + ["Mass"] * 6}
     cause = pd.DataFrame(random, columns=AGAINST).assign(against=CAUSE, **about)
-    boxes = pd.DataFrame(-random, columns=AGAINST).assign(against=BOXES, **about)
-    found = box_as_stand_in(pd.concat([cause, boxes[::-1]])).set_index("metric")
-    assert found["rank_correlation"].round(6).tolist() == [-1] * 4 and (found["n"] == 6).all()
+    reverse = 2 * np.repeat([0.5, 9.5], 6)[:, None] - random
+    boxes = pd.DataFrame(reverse, columns=AGAINST).assign(against=BOXES, **about)
+    weights = study_weights(studies, 100, seed=0)
+    found = box_as_stand_in(pd.concat([cause, boxes[::-1]]), [*CLASSES, "Nodule"], weights).set_index("class_name")
+    assert found.loc[CLASSES, "ours"].round(6).tolist() == [-1] * 8 and (found.loc[CLASSES, "n"] == 6).all()
+    assert found.loc["Nodule", ["ours", "low", "high"]].isna().all(axis=None)
+    same = box_as_stand_in(pd.concat([cause, cause.assign(against=BOXES, hit=0.0)]), CLASSES, weights)
+    assert same["ours"].round(6).fillna(9).tolist() == [9, 9] + [1] * 6
+    noise = cause.assign(against=BOXES, energy=np.random.default_rng(1).random(12))
+    some = box_as_stand_in(pd.concat([cause, noise]), CLASSES, weights).set_index(["metric", "class_name"])
+    low, ours, high = some.loc[("energy", "ILD"), ["low", "ours", "high"]]
+    assert low < ours < high

@@ -28,8 +28,10 @@ def test_average_precision_is_that_of_scikit_learn(levels):
     assert average_precision(heatmap, mask) == pytest.approx(expected, abs=1e-12)
 
 
-def test_a_mask_without_pixels_has_no_average_precision():
+def test_a_mask_without_pixels_and_a_map_without_numbers_have_no_average_precision():
     assert np.isnan(average_precision(torch.rand(3, 3), torch.zeros(3, 3, dtype=torch.bool)))
+    unknown = torch.tensor([[float("nan"), 1.0]])
+    assert np.isnan(average_precision(unknown, torch.tensor([[True, False]])))
 
 
 def test_energy_counts_what_speaks_for_the_class():

@@ -156,6 +156,7 @@ def test_every_method_has_a_measured_time(cohort, folder):
     network = build_network("resnet18", 2, 16).eval()
     seconds = seconds_by_method(METHODS, network, torch.rand(2, 3, 32, 32), "layer4")
     assert list(seconds) == ["Grad-CAM", "HiResCAM", "RISE"] and min(seconds.values()) > 0
+    assert seconds_by_method(METHODS, network, torch.rand(0, 3, 32, 32), "layer4") == {}
 
 
 @pytest.mark.parametrize(
@@ -163,6 +164,12 @@ def test_every_method_has_a_measured_time(cohort, folder):
     [
         ("resnet18", {"gradcan": {}}, "methods.compared: gradcan: no method 'gradcan'; did you mean gradcam, "),
         ("resnet18", {"rise": {"masks": 3}}, "rise has no parameter 'masks', but n_masks, cells, p, seed, batch_size"),
+        ("resnet18", {"gradcam": {"layer": "fc"}}, "methods.compared: gradcam: .*fc gives .* no feature map"),
+        ("resnet18", {"gradcam": {"layer": "layer9"}}, "methods.compared: gradcam: .*no module 'layer9'"),
+        ("resnet18", {"rise": {"n_masks": -3}}, r"methods.compared: rise: .*n_masks=-3"),
+        ("resnet18", {"rise": {"n_masks": "abc"}}, "methods.compared: rise: .*n_masks='abc'"),
+        ("resnet18", {"integrated_gradients": {"steps": 0}}, "methods.compared: integrated_gradients: .*steps.* 0"),
+        ("resnet18", {"smoothgrad": {"samples": 0}}, "methods.compared: smoothgrad: "),
         ("vgg11", {"cam": {}}, "methods.compared: cam: .*average pooling and one linear layer"),
         ("efficientnet_b0", {"guided_backprop": {}}, "methods.compared: guided_backprop: .*SiLU"),
         ("convnext_tiny", {"lrp": {}}, "methods.compared: lrp: "),

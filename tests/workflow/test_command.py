@@ -49,6 +49,13 @@ def test_twins_are_written_for_use_elsewhere(tmp_path):
     assert f"{len(table)} twins of 2 rendered studies" in done.stdout
     refused = run("-m", "cxrlib", "twins", str(tmp_path), "--studies", "0")
     assert refused.returncode == 2 and "'0' is no number above 0" in refused.stderr
+    again = run("-m", "cxrlib", "twins", str(tmp_path), "--studies", "1", "--size", "64")
+    few = pd.read_csv(tmp_path / "twins.csv")
+    assert again.returncode == 0 and len(list((tmp_path / "png").iterdir())) == 1 + 2 * len(few)
+    negative = run("-m", "cxrlib", "twins", str(tmp_path), "--seed", "-1")
+    assert negative.returncode == 2 and "no number from 0 on" in negative.stderr
+    file = run("-m", "cxrlib", "twins", str(tmp_path / "twins.csv" / "below"))
+    assert file.returncode == 2 and "is a file; name another folder" in file.stderr
     many = run("-m", "cxrlib", "twins", str(tmp_path / "many"), "--studies", "99999")
     assert many.returncode == 2 and "99999" in many.stderr and len(many.stderr.splitlines()) == 1
 

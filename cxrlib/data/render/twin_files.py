@@ -184,7 +184,8 @@ def write_pictures(folder: Path, target: Path) -> list[Path]:
     """Write the twins that lie in `folder` as PNG files into `target`, and return their paths.
 
     For each study `<image_id>.png`; for each of its findings `<image_id> without <finding>.png` and `<image_id> cause
-    of <finding>.png`, which is white where the cause is. A slash in a finding's name becomes a hyphen.
+    of <finding>.png`, which is white where the cause is. A slash in a finding's name becomes a hyphen. PNG files that
+    lie in `target` and are not of these studies are deleted: they are an earlier call's.
     """
     table = read_stored(existing(Path(folder) / TABLE, "write the twins first"))
     written = []
@@ -199,4 +200,6 @@ def write_pictures(folder: Path, target: Path) -> list[Path]:
             with whole_file(Path(target) / name) as temporary:
                 cv2.imwrite(str(temporary), picture)
             written.append(Path(target) / name)
+    for other in set(Path(target).glob("*.png")) - set(written):
+        other.unlink()
     return written

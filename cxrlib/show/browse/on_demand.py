@@ -80,8 +80,7 @@ class OnDemand:
     def cost(self, title: str, layer: str) -> str:
         """What the maps of a study cost, in words."""
         method = self.methods[title]
-        settings = method.parameters | self._settings(title, layer)
-        passes = method.passes(self.n_classes, (self.size, self.size), **settings)
+        passes = method.cost(self.given, self.n_classes, (self.size, self.size), **self._settings(title, layer))
         backward = f" and {passes.backward:,} backward" if passes.backward else ""
         what = "passes" if passes.forward + passes.backward > 1 else "pass"
         return f"{passes.forward:,} forward{backward} {what} through the network"

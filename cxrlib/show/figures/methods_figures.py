@@ -37,6 +37,8 @@ METRICS = {
 def method_sheet(cohort: Cohort, cases: list[tuple[str, str]], methods: dict[str, list[torch.Tensor]]) -> Figure:
     """Every method's heatmap of the same cases: a block of lines for each case, the radiograph first.
 
+    What speaks against a class is left out, and each map is stretched from its least to its greatest value.
+
     Args:
         cohort: pixels and boxes.
         cases: image id and class name.
@@ -55,20 +57,20 @@ def method_sheet(cohort: Cohort, cases: list[tuple[str, str]], methods: dict[str
         for ax, (title, maps) in zip(block[1:], methods.items(), strict=True):
             show_radiograph(ax, pixels)
             ax.set_title(_wrapped(title), fontsize=6)
-            show_heatmap(ax, display_map(maps[number].clamp(min=0)), cohort.size)
+            show_heatmap(ax, display_map(_stretched(maps[number])), cohort.size)
         for ax in block:
             show_readers(ax, cohort, image_id, {class_name: colours[class_name]})
     colour_bar(figure, [ax for line in axes for ax in line])
     return figure
 
 
-def score_panels(table: pd.DataFrame, class_name: str, control: str, same: dict[str, str]) -> Figure:
+def score_panels(table: pd.DataFrame, class_name: str, controls: set[str], same: dict[str, str]) -> Figure:
     """A panel per metric and a row per method or network, with 95 % intervals; a dotted line at the first row's score.
 
     Args:
-        table: from `scores_beside`.
+        table: name, metric, class_name, ours, low and high.
         class_name: the finding, or the mean of findings, that is drawn.
-        control: name of a row that is drawn in grey.
+        controls: names of the rows that are drawn in grey.
         same: name -> the name of another row that has the same maps.
     """
     table = table[table["class_name"] == class_name].dropna(subset="ours")
@@ -82,7 +84,7 @@ def score_panels(table: pd.DataFrame, class_name: str, control: str, same: dict[
         scores = table[table["metric"] == metric].set_index("name").reindex(table["name"].unique())
         reach = np.abs(scores[["low", "high"]].T.to_numpy() - scores["ours"].to_numpy())
         for row, name in enumerate(scores.index):
-            colour = RANDOM if name == control else OURS
+            colour = RANDOM if name in controls else OURS
             ax.errorbar(scores["ours"].iloc[row], row, xerr=reach[:, [row]], fmt="o", ms=3, lw=1, color=colour)
         if not np.isnan(scores["ours"].iloc[0]):
             ax.axvline(scores["ours"].iloc[0], color=OURS, lw=0.6, ls=":", zorder=0)
@@ -112,7 +114,7 @@ def agreement_matrix(agreement: pd.DataFrame) -> Figure:
         cmap="RdBu_r",
         annot=True,
         fmt=".2f",
-        annot_kws={"fontsize": 5},
+        annot_kws={"fontsize": 6},
         linewidths=0.3,
         cbar_kws={"label": "rank correlation", "shrink": 0.6},
     )
@@ -121,6 +123,12 @@ def agreement_matrix(agreement: pd.DataFrame) -> Figure:
     ax.set_xticklabels(ax.get_xticklabels(), rotation=45, ha="right")
     ax.set_yticklabels(ax.get_yticklabels(), rotation=0)
     return figure
+
+
+def _stretched(raw: torch.Tensor) -> torch.Tensor:
+    """A raw map without negative values, less its least value: otherwise RISE, whose maps have a floor, is one wash."""
+    positive = raw.clamp(min=0)
+    return positive - positive.min()
 
 
 def _wrapped(title: str) -> str:

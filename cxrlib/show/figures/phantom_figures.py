@@ -83,8 +83,8 @@ def truth_panels(table: pd.DataFrame, class_name: str) -> Figure:
 def effect_curves(table: pd.DataFrame) -> Figure:
     """A panel per finding: the fall of the probability against the share of replaced top pixels, by replacement.
 
-    The dotted line and its band are the true effect with its 95 % interval; crosses stand where exactly the cause is
-    replaced.
+    The dotted line and its band are the true effect with its 95 % interval. The crosses at the right are the same for
+    exactly the cause, replaced in each way, with their intervals.
 
     Args:
         table: from `effects_table`.
@@ -108,8 +108,13 @@ def effect_curves(table: pd.DataFrame) -> Figure:
             top = own[(own["pixels"] == "top") & (own["replacement"] == replacement)].sort_values("share")
             label = f"replaced by the {replacement}" if replacement in (TWIN, "mean") else replacement
             ax.plot(100 * top["share"], top["ours"], "o-", ms=2.5, lw=1, color=colour, label=label)
-            exact = own[(own["pixels"] == CAUSE) & (own["replacement"] == replacement)]
-            ax.plot([1.0], exact["ours"], "x", ms=4, color=colour, transform=ax.get_yaxis_transform(), clip_on=False)
+            exact = own[(own["pixels"] == CAUSE) & (own["replacement"] == replacement)].iloc[0]
+            place = 1.04 + 0.05 * replaced.index(replacement)
+            reach = np.abs(exact[["low", "high"]].to_numpy(float) - exact["ours"])[:, None]
+            beside = {"transform": ax.get_yaxis_transform(), "clip_on": False, "color": colour}
+            _, _, bars = ax.errorbar([place], [exact["ours"]], yerr=reach, fmt="x", ms=4, lw=0.8, **beside)
+            for bar in bars:
+                bar.set_clip_on(False)
         ax.set_title(f"{name}\nn = {true['n']:.0f}", fontsize=7)
         ax.tick_params(labelsize=6)
         ax.yaxis.set_major_locator(MaxNLocator(4))
@@ -123,12 +128,12 @@ def effect_curves(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def wrong_reason_grid(twins: TwinCases, wrong: pd.DataFrame) -> Figure:
+def not_needed_grid(twins: TwinCases, wrong: pd.DataFrame) -> Figure:
     """Pairs of radiographs with and without a finding that the network predicts in both.
 
     Args:
         twins: the cases.
-        wrong: rows of `wrong_reasons` that are shown; their index is the position of the case.
+        wrong: rows of `true_effects` that are shown; their index is the position of the case.
     """
     if wrong.empty:
         return sentence_figure("The network predicts no finding of these studies that is gone: n = 0.")
