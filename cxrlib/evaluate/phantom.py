@@ -142,6 +142,13 @@ def box_as_stand_in(scores: pd.DataFrame, classes: list[str], weights: pd.DataFr
     Returns:
         metric, class_name, ours (the rank correlation), low, high and n; NaN where all values are alike or where too
         few cases are behind it.
+
+    >>> about = {"image_id": list("abcab"), "class_name": "ILD", "against": ["cause"] * 3 + ["boxes"] * 2}
+    >>> scores = pd.DataFrame({**about, "hit": [0.0, 1.0, 1.0, 0.0, 1.0], "energy": [0.1, 0.2, 0.0, 0.4, 0.3]})
+    >>> scores = scores.assign(average_precision=0.5, iou=0.5).query("image_id != 'c'")
+    >>> weights = pd.DataFrame({"a": [1, 2], "b": [1, 0]})
+    >>> box_as_stand_in(scores, ["ILD"], weights).round(6).set_index("metric")["ours"].to_dict()
+    {'hit': 1.0, 'energy': -1.0, 'average_precision': nan, 'iou': nan}
     """
     key, rows = ["image_id", "class_name"], []
     cause, boxes = (scores[scores["against"] == against].set_index(key) for against in (CAUSE, BOXES))

@@ -77,7 +77,7 @@ class Method:
             layer: that is explained, where the method has one.
             parameters: of the method, where they differ from the defaults.
         """
-        passes = self.passes(classes, size, **{**self.parameters, "layer": layer, **parameters})
+        passes = self.passes(classes, size, **{**self.parameters, **parameters})
         if not self.closed_form:
             return passes
         pooled = pooled_at(network, chosen_layer(network, layer, size[0])) is not None
