@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import torch
 
 from cxrlib.evaluate.bootstrap import interval, mean_samples
 from cxrlib.evaluate.method_scores import CONTROL
@@ -32,10 +33,17 @@ def difficulty(twins: TwinCases) -> pd.DataFrame:
 
     Returns:
         image_id, class_name, size and strength.
+
+    One of four pixels differs, by 51 of 255:
+
+    >>> with_finding, without = (torch.tensor([[[[grey, 9], [9, 9]]]], dtype=torch.uint8) for grey in (60, 9))
+    >>> twins = TwinCases(pd.DataFrame({"image_id": ["a"], "class_name": "ILD"}), with_finding, without)
+    >>> difficulty(twins)[["size", "strength"]].to_numpy().round(3)
+    array([[0.25, 0.2 ]], dtype=float32)
     """
     difference = (twins.images.float() - twins.twins.float()).abs()[:, 0] / 255
     size = twins.cause.float().mean(dim=(1, 2))
-    strength = (difference * twins.cause).mean(dim=(1, 2)) / size
+    strength = torch.where(twins.cause, difference, 0.0).mean(dim=(1, 2)) / size
     cases = twins.cases.assign(size=size.numpy(), strength=strength.numpy())
     return cases[cases["size"] > 0].reset_index(drop=True)
 
@@ -72,6 +80,14 @@ def climb(
         measure, rung, lowest and highest (value of the measure), who, metric, ours, low, high, n, gain, gain_low and
         gain_high. Metrics of the network are predicted (share of the cases) and effect; a method's gain is its mean
         difference to the random heatmap, case by case.
+
+    >>> key = {"image_id": ["a", "b"], "class_name": "ILD"}
+    >>> cases = pd.DataFrame({**key, "size": [0.1, 0.3], "strength": [0.2, 0.1]})
+    >>> effects = pd.DataFrame({**key, "p_with": [0.4, 0.9], "effect": [0.1, 0.8]})
+    >>> random = pd.DataFrame({**key, "against": "cause", "hit": 0.0, "average_precision": 0.1})
+    >>> table = climb(cases, effects, {CONTROL: random}, 0.5, 2, pd.DataFrame(1.0, range(3), ["a", "b"]))
+    >>> table[table["metric"] == "predicted"][["measure", "rung", "ours"]].values.tolist()
+    [['size', 1, 0.0], ['size', 2, 1.0], ['strength', 1, 1.0], ['strength', 2, 0.0]]
     """
     network = cases[KEY].merge(effects, on=KEY)
     values = {

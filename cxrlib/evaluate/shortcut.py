@@ -123,6 +123,12 @@ def score_on_cue(maps: Explanations, label: str, cues: dict[str, torch.Tensor], 
     Returns:
         image_id, peak (1 where the strongest cell touches the cue), energy, random_peak, random_energy and area (the
         cue's share of the pixels).
+
+    >>> raw = torch.tensor([[[[0.0, 1.0], [0.0, 3.0]]]])
+    >>> maps = Explanations(pd.DataFrame({"ILD": [0.9]}, ["a"]), raw, 2, "")
+    >>> cue = torch.tensor([[False, False], [False, True]])
+    >>> score_on_cue(maps, "ILD", {"a": cue}, seed=0)[["peak", "energy", "area"]].to_dict("records")
+    [{'peak': 1.0, 'energy': 0.75, 'area': 0.25}]
     """
     control, rows = maps.with_random_maps(seed), []
     for image_id in maps.probabilities.index:
