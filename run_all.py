@@ -73,7 +73,8 @@ def _plan(options: argparse.Namespace) -> runner.Plan:
     if params.data.source != "demo":
         wanting = [notebook for notebook in notebooks if "phantom" in sections_of(notebook)]
         if wanting and options.only is not None or wanting == notebooks:
-            raise ParameterError("09_phantom needs rendered radiographs, whose causes are known: data.source=demo")
+            needs = "needs rendered radiographs, whose causes are known: data.source=demo"
+            raise ParameterError(f"{wanting[0].stem} {needs}")
         notebooks = [notebook for notebook in notebooks if notebook not in wanting]
     return runner.Plan(
         profile=options.profile,

@@ -288,6 +288,11 @@ def test_the_notebook_across_data_sets_waits_for_another_run():
     [
         (["--only", "11"], ["11_transfer", "transfer.run"]),
         (["--only", "06,11"], ["11_transfer", "transfer.run"]),
+        (["nih", "--only", "09"], ["09_phantom", "rendered", "data.source=demo"]),
+        (["nih", "--only", "10"], ["10_shortcuts", "rendered", "data.source=demo"]),
+        (["phantom", "--set", "phantom.shortcut_label=Hernia"], ["phantom.shortcut_label", "Hernia", "Cardiomegaly"]),
+        (["phantom", "--set", "phantom.shortcuts=[letter]"], ["phantom.shortcuts", "marker"]),
+        (["phantom", "--set", "phantom.strengths=[2]"], ["phantom.strengths", "1"]),
         pytest.param(
             ["thesis", "--set", "data.root=nowhere"],
             ["data.root", "nowhere is neither a folder nor a zip"],
