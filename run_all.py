@@ -68,12 +68,13 @@ def _plan(options: argparse.Namespace) -> runner.Plan:
     if params.transfer.run is None:
         wanting = [notebook for notebook in notebooks if "transfer" in sections_of(notebook)]
         if wanting and options.only is not None or wanting == notebooks:
-            raise ParameterError("10_transfer needs --set transfer.run=FOLDER, the run whose model it tests here")
+            raise ParameterError("11_transfer needs --set transfer.run=FOLDER, the run whose model it tests here")
         notebooks = [notebook for notebook in notebooks if notebook not in wanting]
     if params.data.source != "demo":
         wanting = [notebook for notebook in notebooks if "phantom" in sections_of(notebook)]
         if wanting and options.only is not None or wanting == notebooks:
-            raise ParameterError("09_phantom needs rendered radiographs, whose causes are known: data.source=demo")
+            needs = "needs rendered radiographs, whose causes are known: data.source=demo"
+            raise ParameterError(f"{wanting[0].stem} {needs}")
         notebooks = [notebook for notebook in notebooks if notebook not in wanting]
     return runner.Plan(
         profile=options.profile,

@@ -353,10 +353,23 @@ class Methods(Section):
 
 
 class Phantom(Section):
-    """Rendered radiographs whose findings' causes are known (notebook 09)."""
+    """Rendered radiographs whose findings' causes are known (notebook 09), and planted cues (notebook 10)."""
 
     n_studies: Positive = 100
-    """At most so many test studies with a reader's box get twins."""
+    """At most so many test studies with a reader's box get twins, and as many with a planted cue are explained."""
+    rungs: Annotated[int, Field(ge=2)] = 4
+    """Steps from the smallest cause to the largest, and from the faintest to the strongest."""
+    shortcuts: Annotated[list[Literal["marker", "corner", "noise"]], AfterValidator(_distinct)] = []
+    """Cues that networks of their own learn: the side letter's shape, a metal clip in a corner, a change of grain; an
+    empty list trains none."""
+    shortcut_label: Label = "Pulmonary fibrosis"
+    """The finding that the cues are tied to."""
+    strengths: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=1), AfterValidator(_distinct)] = [
+        0.0,
+        0.5,
+        1.0,
+    ]
+    """How strongly: the share of the training studies with the label that carry the cue, minus that of the others."""
 
 
 class Bootstrap(Section):
@@ -372,7 +385,7 @@ class Transfer(Section):
     """Across data sets."""
 
     run: OptionalText = None
-    """Folder of another run, whose model is tested on this run's data; None leaves notebook 10 out. A relative path
+    """Folder of another run, whose model is tested on this run's data; None leaves notebook 11 out. A relative path
     counts from the working folder."""
 
 
@@ -473,7 +486,8 @@ def require_consistent(params: Params) -> None:
     """Refuse parameters of different sections that contradict each other.
 
     Raises:
-        ParameterError: a kernel is wider than the input, or shares give no pixel or the same pixels.
+        ParameterError: a kernel is wider than the input, shares give no pixel or the same pixels, or a cue is tied to a
+            label that nothing learns.
     """
     size = params.model.input_size
     for kernel in params.perturbation.kernels:
@@ -491,6 +505,12 @@ def require_consistent(params: Params) -> None:
             if count in shares:
                 raise ParameterError(f"{place} is {count} pixels, as is {shares[count]}; take one of them out")
             shares[count] = share
+    known = params.labels.experiments[params.labels.explained]
+    if params.phantom.shortcuts and params.phantom.shortcut_label not in known:
+        raise ParameterError(
+            f"phantom.shortcut_label: {params.phantom.shortcut_label!r} is no label of the explained experiment; "
+            f"choose one of {', '.join(known)}"
+        )
 
 
 PATHS = [("data", "root"), ("model", "weights"), ("transfer", "run")]

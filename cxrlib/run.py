@@ -16,6 +16,7 @@ from cxrlib.data.provenance import Provenance
 from cxrlib.evaluate.bootstrap import study_weights
 from cxrlib.evaluate.method_scores import BySplit
 from cxrlib.evaluate.phantom import TwinCases
+from cxrlib.evaluate.shortcut import ShortcutModel
 from cxrlib.explain.explanations import Explanations, load_explanations, save_explanations
 from cxrlib.model.batches import StoredInputs
 from cxrlib.model.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
@@ -35,6 +36,7 @@ from cxrlib.stages.inputs import network_inputs
 from cxrlib.stages.predict import predict_all
 from cxrlib.stages.prepare import open_data, prepare_cohort
 from cxrlib.stages.probe import probe_studies
+from cxrlib.stages.shortcut_models import shortcut_models
 from cxrlib.stages.train import experiment_order, train_experiment
 from cxrlib.stages.twin_cases import twin_cases
 from cxrlib.workflow.filelog import RUN_ID
@@ -131,6 +133,12 @@ class Run:
         chosen = first_boxed(self.cohort, self.cohort.of("test"), self.params.phantom.n_studies)
         settings = (self.params.data, self.explanations.input_size, self.params.compute.workers, self.path("phantom"))
         return twin_cases(self.cohort, chosen, *settings)
+
+    def shortcut_models(self) -> list[ShortcutModel]:
+        """A network for each kind and strength of the planted cues, trained and explained unless they are stored."""
+        params = self.params
+        settings = (params.phantom, params.model, params.training, params.methods, params.gradcam, params.compute)
+        return shortcut_models(self.cohort, *settings, params.data.seed, self.path("phantom", "shortcuts"))
 
     def probe(self) -> Explanations:
         """Maps of a linear probe of the explained layer on the test split, taught by boxes, unless they are stored."""

@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = attach(
     submod_attrs={
         "bootstrap": ["in_words", "study_weights"],
         "classification": ["auroc_samples", "confusion_matrices", "f1_samples", "predictions", "roc_curves"],
+        "ladder": ["climb", "difficulty", "fails_first"],
         "localisation": ["no_finding_places", "score_boxed"],
         "method_scores": ["method_agreement", "same_maps", "score_methods", "with_controls", "with_falls"],
         "perturbation": ["gaussian_sigma", "mean_drops", "perturb_studies", "replaced_versions"],

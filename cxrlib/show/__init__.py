@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = attach(
         "figures.transfer_figures": ["transfer_plot"],
         "method_tables": ["ALL", "method_costs", "methods_table", "networks_table"],
         "phantom_tables": ["effects_table", "not_needed_table", "phantom_table"],
+        "shortcut_tables": ["cue_tests_table", "shortcut_table", "verdicts"],
         "tables": ["auroc_table", "f1_table", "own_drops", "split_counts"],
     },
 )

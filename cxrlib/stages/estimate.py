@@ -156,7 +156,7 @@ def _seconds_per_image(images: pd.DataFrame, data: Data) -> float:
 
 
 def _network_seconds(params: Params, n_images: int) -> float:
-    """Training, SmoothGrad, perturbation and the compared methods on two CPU cores; the rest is small beside them.
+    """Training, SmoothGrad, perturbation, compared methods and planted cues on two CPU cores; the rest is small.
 
     About one class of an image is taken to be predicted.
     """
@@ -169,8 +169,11 @@ def _network_seconds(params: Params, n_images: int) -> float:
     transforms = len(params.perturbation.shares) * (1 + len(params.perturbation.kernels))
     passes += min(n_test, params.perturbation.n_studies) * transforms
     classes = len(params.labels.experiments[params.labels.explained])
+    planted = len(params.phantom.shortcuts) * len(params.phantom.strengths)
+    epochs += planted * training.epochs
+    explained = 2 * min(n_test, params.methods.n_studies) + planted * min(n_test, params.phantom.n_studies)
     for name, parameters in params.methods.compared.items():
-        passes += 2 * min(n_test, params.methods.n_studies) * _passes(name, parameters, classes)
+        passes += explained * _passes(name, parameters, classes)
     n_train = n_images * (1 - data.test_share - data.valid_share)
     further = sum(_step(other) for other in params.methods.networks.values()) * n_train * training.epochs
     return step * (n_train * epochs + passes / FASTER_WITHOUT_TRAINING) + further

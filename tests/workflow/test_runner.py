@@ -278,16 +278,21 @@ def test_dry_run_shows_the_plan_and_writes_nothing(tmp_path):
 
 @pytest.mark.slow
 def test_the_notebook_across_data_sets_waits_for_another_run():
-    assert "10_transfer" not in command("smoke", "--dry-run").stdout
-    shown = command("smoke", "--dry-run", "--only", "10", "--set", "transfer.run=outputs/demo")
-    assert "10_transfer" in shown.stdout
+    assert "11_transfer" not in command("smoke", "--dry-run").stdout
+    shown = command("smoke", "--dry-run", "--only", "11", "--set", "transfer.run=outputs/demo")
+    assert "11_transfer" in shown.stdout
 
 
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["--only", "10"], ["10_transfer", "transfer.run"]),
-        (["--only", "06,10"], ["10_transfer", "transfer.run"]),
+        (["--only", "11"], ["11_transfer", "transfer.run"]),
+        (["--only", "06,11"], ["11_transfer", "transfer.run"]),
+        (["nih", "--only", "09"], ["09_phantom", "rendered", "data.source=demo"]),
+        (["nih", "--only", "10"], ["10_shortcuts", "rendered", "data.source=demo"]),
+        (["phantom", "--set", "phantom.shortcut_label=Hernia"], ["phantom.shortcut_label", "Hernia", "Cardiomegaly"]),
+        (["phantom", "--set", "phantom.shortcuts=[letter]"], ["phantom.shortcuts", "marker"]),
+        (["phantom", "--set", "phantom.strengths=[2]"], ["phantom.strengths", "1"]),
         pytest.param(
             ["thesis", "--set", "data.root=nowhere"],
             ["data.root", "nowhere is neither a folder nor a zip"],
