@@ -5,7 +5,7 @@ import pandas as pd
 import torch
 
 from cxrlib.evaluate.bootstrap import interval, mean_samples
-from cxrlib.evaluate.method_scores import CONTROL
+from cxrlib.evaluate.method_scores import RANDOM
 from cxrlib.evaluate.phantom import CAUSE, TwinCases
 
 NETWORK = "network"
@@ -62,6 +62,7 @@ def climb(
     cases: pd.DataFrame,
     effects: pd.DataFrame,
     scored: dict[str, pd.DataFrame],
+    control: dict[str, str],
     threshold: float,
     count: int,
     weights: pd.DataFrame,
@@ -71,7 +72,8 @@ def climb(
     Args:
         cases: from `difficulty`.
         effects: of these cases among others, from `true_effects`.
-        scored: title -> scores of these cases among others, from `score_on_truth`; one is CONTROL.
+        scored: title -> scores of these cases among others, from `score_on_truth`.
+        control: title -> title of the random maps of the same form, from `with_controls`.
         threshold: a finding is predicted where its probability reaches this.
         count: rungs.
         weights: resamples by image_id, from `study_weights`.
@@ -79,13 +81,13 @@ def climb(
     Returns:
         measure, rung, lowest and highest (value of the measure), who, metric, ours, low, high, n, gain, gain_low and
         gain_high. Metrics of the network are predicted (share of the cases) and effect; a method's gain is its mean
-        difference to the random heatmap, case by case.
+        difference to its control, case by case.
 
     >>> key = {"image_id": ["a", "b"], "class_name": "ILD"}
     >>> cases = pd.DataFrame({**key, "size": [0.1, 0.3], "strength": [0.2, 0.1]})
     >>> effects = pd.DataFrame({**key, "p_with": [0.4, 0.9], "effect": [0.1, 0.8]})
     >>> random = pd.DataFrame({**key, "against": "cause", "hit": 0.0, "average_precision": 0.1})
-    >>> table = climb(cases, effects, {CONTROL: random}, 0.5, 2, pd.DataFrame(1.0, range(3), ["a", "b"]))
+    >>> table = climb(cases, effects, {"CAM": random}, {"CAM": "CAM"}, 0.5, 2, pd.DataFrame(1.0, range(3), ["a", "b"]))
     >>> table[table["metric"] == "predicted"][["measure", "rung", "ours"]].values.tolist()
     [['size', 1, 0.0], ['size', 2, 1.0], ['strength', 1, 1.0], ['strength', 2, 0.0]]
     """
@@ -109,7 +111,8 @@ def climb(
                 own = of_who[chosen].to_numpy(np.float64)
                 gain = (np.nan,) * 3
                 if who != NETWORK:
-                    gain = _bounded(own - values[CONTROL, metric][chosen].to_numpy(np.float64), image_ids, weights)[:3]
+                    random = values[control[who], metric][chosen].to_numpy(np.float64)
+                    gain = _bounded(own - random, image_ids, weights)[:3]
                 about = (measure, int(number), ends.min(), ends.max(), who, metric)
                 rows.append((*about, *_bounded(own, image_ids, weights), *gain))
     columns = ["measure", "rung", "lowest", "highest", "who", "metric", "ours", "low", "high", "n"]
@@ -120,7 +123,7 @@ def fails_first(table: pd.DataFrame) -> pd.DataFrame:
     """On which rungs the network uses the finding and a method's map does not find it.
 
     The network uses it where the interval of the mean true effect lies above 0. The map finds it where the interval of
-    the gain in average precision over the random heatmap does.
+    the gain in average precision over random maps does.
 
     Args:
         table: from `climb`.
@@ -136,7 +139,7 @@ def fails_first(table: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     effects = table[(table["who"] == NETWORK) & (table["metric"] == "effect")]
-    maps = table[(table["metric"] == "average_precision") & (table["who"] != CONTROL)]
+    maps = table[(table["metric"] == "average_precision") & ~table["who"].str.startswith(RANDOM)]
     for (measure, who), of_method in maps.groupby(["measure", "who"], sort=False):
         used = effects[(effects["measure"] == measure) & (effects["low"] > 0)]["rung"].tolist()
         found = of_method[of_method["gain_low"] > 0]["rung"].tolist()

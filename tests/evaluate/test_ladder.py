@@ -6,11 +6,13 @@ import torch
 
 from cxrlib.evaluate.bootstrap import study_weights
 from cxrlib.evaluate.ladder import NETWORK, climb, difficulty, fails_first, rungs
-from cxrlib.evaluate.method_scores import CONTROL
 from cxrlib.evaluate.phantom import TwinCases
 
 NAMES = [f"image{number:02}" for number in range(12)]
 WEIGHTS = study_weights(NAMES, 200, seed=0)
+
+
+CONTROL = "Random 5 x 5"
 
 
 def twins_with(blocks: list[tuple[int, int]]) -> TwinCases:
@@ -54,7 +56,7 @@ def climbed() -> pd.DataFrame:
         for title, values in scores.items()
     }
     shuffled = effects.sample(frac=1, random_state=0)  # rows are found by their names, not by their order
-    return climb(cases, shuffled, scored, 0.5, 2, WEIGHTS)
+    return climb(cases, shuffled, scored, dict.fromkeys(scored, CONTROL), 0.5, 2, WEIGHTS)
 
 
 def test_network_and_method_on_each_rung():
@@ -80,5 +82,5 @@ def test_a_method_without_maps_of_a_case_is_scored_on_the_others():
     key = pd.DataFrame({"image_id": NAMES, "class_name": "ILD"})
     scores = key.assign(against="cause", hit=1.0, average_precision=0.5)
     cases, effects = key.assign(size=0.1, strength=0.1), key.assign(p_with=0.5, effect=0.1)
-    table = climb(cases, effects, {CONTROL: scores, "LRP": scores[:7]}, 0.5, 1, WEIGHTS)
+    table = climb(cases, effects, {"LRP": scores[:7]}, {"LRP": "LRP"}, 0.5, 1, WEIGHTS)
     assert set(table.loc[table["who"] == "LRP", "n"]) == {7} and set(table.loc[table["who"] == NETWORK, "n"]) == {12}

@@ -7,7 +7,6 @@ import torch
 from matplotlib import pyplot as plt
 
 from cxrlib.evaluate.ladder import NETWORK
-from cxrlib.evaluate.method_scores import CONTROL
 from cxrlib.evaluate.shortcut import ShortcutModel
 from cxrlib.explain.explanations import Explanations
 from cxrlib.show.figures.shortcut_figures import (
@@ -86,12 +85,13 @@ def test_the_ladder_has_the_network_first_and_the_control_in_each_method_s_panel
     rows = [
         (measure, rung, who, metric, rung / 10)
         for measure in ("size", "strength")
-        for who, metric in ((NETWORK, "effect"), ("LRP", "average_precision"), (CONTROL, "average_precision"))
+        for who, metric in ((NETWORK, "effect"), ("LRP", "average_precision"), ("Random 5 x 5", "average_precision"))
         for rung in (1, 2, 3)
     ]
     table = pd.DataFrame(rows, columns=["measure", "rung", "who", "metric", "ours"])
-    figure = ladder_panels(table.assign(low=table["ours"], high=table["ours"]))
+    figure = ladder_panels(table.assign(low=table["ours"], high=table["ours"], gain=table["ours"] / 2))
     shown = [ax for ax in figure.axes if ax.axison]
     assert [ax.get_title() for ax in shown] == ["network: true effect", "LRP"]
-    assert sum(line.get_linestyle() == ":" for line in shown[1].lines) == 2
+    controls = [line for line in shown[1].lines if line.get_linestyle() == ":"]
+    assert [line.get_ydata().tolist() for line in controls] == [pytest.approx([0.05, 0.1, 0.15])] * 2
     assert not any(line.get_linestyle() == ":" for line in shown[0].lines)

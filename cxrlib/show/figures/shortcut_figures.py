@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from cxrlib.evaluate.ladder import MEASURES, NETWORK
-from cxrlib.evaluate.method_scores import CONTROL
+from cxrlib.evaluate.method_scores import RANDOM as CONTROLS
 from cxrlib.evaluate.shortcut import ShortcutModel
 from cxrlib.show.figures.panels import display_map, show_heatmap
 from cxrlib.show.figures.style import OURS, PAGE_WIDTH, RANDOM, image_axes, sentence_figure
@@ -144,7 +144,7 @@ def detection_panels(table: pd.DataFrame) -> Figure:
 def ladder_panels(table: pd.DataFrame) -> Figure:
     """The network's panel and one per method: score on each rung from the smallest or faintest cause upwards.
 
-    The network's is the mean true effect; a method's is the average precision, and grey is the random heatmap's.
+    The network's is the mean true effect; a method's is the average precision, and grey that of random maps of its form.
 
     Args:
         table: from `climb`.
@@ -152,15 +152,14 @@ def ladder_panels(table: pd.DataFrame) -> Figure:
     metrics = table[table["metric"].isin(["effect", "average_precision"])].dropna(subset="ours")
     if metrics.empty:
         return sentence_figure("No compared study of this run carries a boxed finding: n = 0.")
-    who = [name for name in metrics["who"].unique() if name != CONTROL]
+    who = [name for name in metrics["who"].unique() if not name.startswith(CONTROLS)]
     figure, axes = _panels(len(who), "rung, from the hardest cause to the easiest", "average precision, or effect")
     for ax, name in zip(axes, who, strict=True):
         for measure, colour in zip(MEASURES, (OURS, SECOND), strict=True):
             rows = metrics[metrics["measure"] == measure]
-            if name != NETWORK:
-                control = rows[rows["who"] == CONTROL]
-                ax.plot(control["rung"], control["ours"], ":", lw=0.9, color=RANDOM, label="random heatmap")
             own = rows[rows["who"] == name]
+            if name != NETWORK:
+                ax.plot(own["rung"], own["ours"] - own["gain"], ":", lw=0.9, color=RANDOM, label="random maps")
             _points(ax, own["rung"], own, colour, f"by {measure}")
         ax.set_title("network: true effect" if name == NETWORK else name, fontsize=7)
         ax.set_xticks(sorted(metrics["rung"].unique()))
