@@ -144,7 +144,7 @@ def detection_panels(table: pd.DataFrame) -> Figure:
 def ladder_panels(table: pd.DataFrame) -> Figure:
     """The network's panel and one per method: score on each rung from the smallest or faintest cause upwards.
 
-    The network's is the mean true effect; a method's is the average precision, and grey that of random maps of its form.
+    The network's is the mean true effect; a method's the average precision, and grey that of random maps of its form.
 
     Args:
         table: from `climb`.
