@@ -121,7 +121,7 @@ def test_the_probe_stands_between_grad_cam_and_the_readers_where_it_learned_some
     (ax,) = figure.axes
     seen = {one.get_label(): one.lines[0].get_xdata().tolist() for one in ax.containers}
     assert seen["Grad-CAM, this run"] == [0.3, 0.1]  # each at its best share
-    assert seen["probe: what the last features know"] == [0.4]  # no training study has a box of the other
+    assert seen["linear probe of the last features"] == [0.4]  # no training study has a box of the other
     assert len(figure.legends[0].get_texts()) == 6
 
 

@@ -143,7 +143,7 @@ def between_chance_and_readers(
     ax.plot(asked["usual_place"], rows[asked.index] - 0.28, "v", ms=5, color=RANDOM, label="usual place, no image")
     _with_interval(ax, best, rows[best.index] + 0.12, "o", OURS, "Grad-CAM, this run")
     ax.plot(thesis.max()[classes], rows + 0.24, "x", ms=5, color=THESIS, label="Grad-CAM, thesis (no interval given)")
-    _with_interval(ax, asked, rows[asked.index] - 0.14, "s", PROBE, "probe: what the last features know")
+    _with_interval(ax, asked, rows[asked.index] - 0.14, "s", PROBE, "linear probe of the last features")
     _with_interval(ax, ceiling.loc[classes], rows, "D", READERS, "two radiologists, all real studies")
     names = [f"{name}\n{_count(best, name)}; {ceiling.at[name, 'n']:,} images" for name in classes]
     ax.set(yticks=rows, yticklabels=names, xlabel="mean IoU, all pairs of boxes", xlim=(0, 0.8))
