@@ -318,7 +318,7 @@ def test_damaged_shards_and_those_of_another_pass_are_explained_again(cohort, tm
 
     def killed_while_joining(cohort):
         with monkeypatch.context() as patch:
-            patch.setattr(explaining, "join", lambda parts: (_ for _ in ()).throw(KeyboardInterrupt))
+            patch.setattr("cxrlib.stages.shards.join", lambda parts: (_ for _ in ()).throw(KeyboardInterrupt))
             with pytest.raises(KeyboardInterrupt):
                 explain_split(cohort, "test", tmp_path, GRADCAM, COMPUTE, path)
         assert len(explained) == 4

@@ -175,7 +175,12 @@ EDITS = {
     "a method": (other_code("cxrlib/explain/occlusion.py"), NONE, {"08", "09", "10"}, NOTEBOOKS - {"08", "09", "10"}),
     "fast inference": (other_code("cxrlib/model/pooling.py"), {"explain", "probe"}, {"03", "05", "06", "07"}, NONE),
     "the probe": (other_code("cxrlib/explain/linear_probe.py"), {"probe"}, {"06"}, NOTEBOOKS - {"06"}),
-    "the boxes on cells": (other_code("cxrlib/evaluate/cells.py"), {"probe"}, {"06"}, NOTEBOOKS - {"06"}),
+    "the boxes on cells": (
+        other_code("cxrlib/evaluate/cells.py"),
+        {"probe"},
+        {"06", "08", "09", "10"},
+        NOTEBOOKS - {"06", "08", "09", "10"},
+    ),
     "a rendered vessel": (
         other_code("cxrlib/data/render/vessels.py"),
         {"render"},
