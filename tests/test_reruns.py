@@ -1,6 +1,6 @@
 """The same bytes again: from another folder, with another number of workers, and killed on the way.
 
-`CXR_KILLS=20 pytest tests/test_reruns.py` kills the smoke run at twenty seeded random moments instead of three.
+`CXR_KILLS=20 pytest tests/test_reruns.py` kills the smoke run at twenty seeded random moments instead of two.
 """
 
 import os
@@ -19,7 +19,7 @@ from cxrlib.runtime.files import PROJECT_ROOT
 from cxrlib.workflow.compare import Comparison, compare
 from cxrlib.workflow.manifest import Manifest, verify
 
-KILLS = int(os.environ.get("CXR_KILLS", 3))
+KILLS = int(os.environ.get("CXR_KILLS", 2))
 KILLS_PER_FOLDER = 7
 TIMED = ["tables/methods.csv"]
 """Artefacts that hold measured times, and therefore other bytes in every run."""

@@ -1,6 +1,7 @@
 """How commands end, and what they say of themselves."""
 
 import errno
+import re
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 import run_all
+from cxrlib.__main__ import main as cxrlib_command
 from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import PROJECT_ROOT
 from cxrlib.workflow.command import exit_code
@@ -47,17 +49,29 @@ def test_twins_are_written_for_use_elsewhere(tmp_path):
         assert (cv2.imread(str(tmp_path / "png" / f"{image_id}.png"), 0) == stored["pixels"]).all()
     assert len(list((tmp_path / "png").iterdir())) == 2 + 2 * len(table)
     assert f"{len(table)} twins of 2 rendered studies" in done.stdout
-    refused = run("-m", "cxrlib", "twins", str(tmp_path), "--studies", "0")
-    assert refused.returncode == 2 and "'0' is no number above 0" in refused.stderr
-    again = run("-m", "cxrlib", "twins", str(tmp_path), "--studies", "1", "--size", "64")
-    few = pd.read_csv(tmp_path / "twins.csv")
-    assert again.returncode == 0 and len(list((tmp_path / "png").iterdir())) == 1 + 2 * len(few)
-    negative = run("-m", "cxrlib", "twins", str(tmp_path), "--seed", "-1")
-    assert negative.returncode == 2 and "no number from 0 on" in negative.stderr
-    file = run("-m", "cxrlib", "twins", str(tmp_path / "twins.csv" / "below"))
-    assert file.returncode == 2 and "is a file; name another folder" in file.stderr
-    many = run("-m", "cxrlib", "twins", str(tmp_path / "many"), "--studies", "99999")
-    assert many.returncode == 2 and "99999" in many.stderr and len(many.stderr.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_twins_of_another_call_are_replaced_and_wrong_input_is_one_line(tmp_path, monkeypatch, capsys):
+    def twins(*arguments):
+        monkeypatch.setattr(sys, "argv", ["cxrlib", "twins", *arguments])
+        try:
+            return cxrlib_command()
+        except SystemExit as error:
+            return error.code
+
+    small = ("--size", "48", "--workers", "1")
+    assert twins(str(tmp_path), "--studies", "2", *small) == 0 == twins(str(tmp_path), "--studies", "1", *small)
+    assert len(list((tmp_path / "png").iterdir())) == 1 + 2 * len(pd.read_csv(tmp_path / "twins.csv"))
+    capsys.readouterr()
+    for arguments, said in [
+        ((str(tmp_path), "--studies", "0"), "'0' is no number above 0"),
+        ((str(tmp_path), "--seed", "-1"), "expected one argument|no number from 0 on"),
+        ((str(tmp_path / "twins.csv" / "below"),), "is a file; name another folder"),
+        ((str(tmp_path / "many"), "--studies", "99999"), "99999"),
+    ]:
+        assert twins(*arguments) == 2
+        assert re.search(said, capsys.readouterr().err)
 
 
 @pytest.mark.slow
