@@ -68,7 +68,7 @@ def _plan(options: argparse.Namespace) -> runner.Plan:
     if params.transfer.run is None:
         wanting = [notebook for notebook in notebooks if "transfer" in sections_of(notebook)]
         if wanting and options.only is not None or wanting == notebooks:
-            raise ParameterError("11_transfer needs --set transfer.run=FOLDER, the run whose model it tests here")
+            raise ParameterError("14_transfer needs --set transfer.run=FOLDER, the run whose model it tests here")
         notebooks = [notebook for notebook in notebooks if notebook not in wanting]
     if params.data.source != "demo":
         wanting = [notebook for notebook in notebooks if "phantom" in sections_of(notebook)]

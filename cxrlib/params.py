@@ -353,7 +353,7 @@ class Methods(Section):
 
 
 class Phantom(Section):
-    """Rendered radiographs whose findings' causes are known (notebook 09), and planted cues (notebook 10)."""
+    """Rendered radiographs whose findings' causes are known (notebook 09), and planted cues (notebook 12)."""
 
     n_studies: Positive = 100
     """At most so many test studies with a reader's box get twins, and as many with a planted cue are explained."""
@@ -385,7 +385,7 @@ class Transfer(Section):
     """Across data sets."""
 
     run: OptionalText = None
-    """Folder of another run, whose model is tested on this run's data; None leaves notebook 11 out. A relative path
+    """Folder of another run, whose model is tested on this run's data; None leaves notebook 14 out. A relative path
     counts from the working folder."""
 
 

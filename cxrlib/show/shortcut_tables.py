@@ -1,4 +1,4 @@
-"""Tables of notebook 10: what networks make of planted cues, and which methods show them."""
+"""Tables of notebook 12: what networks make of planted cues, and which methods show them."""
 
 import pandas as pd
 

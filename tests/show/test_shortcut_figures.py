@@ -1,4 +1,4 @@
-"""Figures of notebook 10 show what their tables hold."""
+"""Figures of notebook 12 show what their tables hold."""
 
 import numpy as np
 import pandas as pd

@@ -31,7 +31,7 @@ STAGES = {
 }
 """Stage -> the module that holds its fingerprint, CODE, and what CODE is the fingerprint of."""
 
-NOTEBOOKS = {"01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11"}
+NOTEBOOKS = {"01", "02", "03", "04", "05", "06", "07", "08", "09", "12", "14"}
 NONE = set()
 
 
@@ -124,7 +124,7 @@ EDITS = {
     "the worker pool": (other_code("cxrlib/runtime/workers.py"), NONE, NONE, NOTEBOOKS),
     "the runner": (other_code("cxrlib/workflow/runner.py"), NONE, NONE, NOTEBOOKS),
     "the report": (other_code("cxrlib/show/report/page.py"), NONE, NONE, NOTEBOOKS),
-    "a plot": (other_code("cxrlib/show/figures/iou_figures.py"), NONE, {"06"}, {"01", "02", "03", "10", "11"}),
+    "a plot": (other_code("cxrlib/show/figures/iou_figures.py"), NONE, {"06"}, {"01", "02", "03", "12", "14"}),
     "the style of all plots": (other_code("cxrlib/show/figures/style.py"), NONE, NOTEBOOKS, NONE),
     "a metric": (other_code("cxrlib/evaluate/stability.py"), NONE, {"05"}, NOTEBOOKS - {"05"}),
     "a union of labels": (other_code("cxrlib/data/annotations.py"), NONE, {"01"}, NONE),
@@ -132,20 +132,20 @@ EDITS = {
     "the loss": (
         replaced(TRAINING, "BCEWithLogitsLoss", "MultiLabelSoftMarginLoss"),
         {"train"},
-        {"02", "08", "10"},
-        NOTEBOOKS - {"02", "08", "10"},
+        {"02", "08", "12"},
+        NOTEBOOKS - {"02", "08", "12"},
     ),
     "the rotation": (
         replaced("cxrlib/model/augmentation.py", "torch.deg2rad(degrees)", "torch.deg2rad(2 * degrees)"),
         {"train"},
-        {"02", "08", "10"},
-        NOTEBOOKS - {"02", "08", "10"},
+        {"02", "08", "12"},
+        NOTEBOOKS - {"02", "08", "12"},
     ),
     "the schedule of the stage": (
         replaced("cxrlib/stages/train.py", "recipe.learning_rate * recipe.end_factor", "recipe.learning_rate"),
         {"train"},
-        {"02", "08", "10"},
-        NOTEBOOKS - {"02", "08", "10"},
+        {"02", "08", "12"},
+        NOTEBOOKS - {"02", "08", "12"},
     ),
     "the sum over processes": (
         other_code("cxrlib/runtime/distributed.py"),
@@ -156,7 +156,7 @@ EDITS = {
     "the resize to the network": (
         replaced(NETWORKS, "antialias=True", "antialias=False"),
         {"inputs", "train", "explain", "probe"},
-        {"02", "03", "04", "05", "06", "07", "08", "11"},
+        {"02", "03", "04", "05", "06", "07", "08", "14"},
         {"01"},
     ),
     "the resize of files": (
@@ -168,24 +168,24 @@ EDITS = {
     "the map formula": (
         replaced(GRADCAM, ".relu().unflatten", ".abs().unflatten"),
         {"explain", "probe"},
-        {"03", "04", "05", "06", "08", "10", "11"},
+        {"03", "04", "05", "06", "08", "12", "14"},
         {"01", "02"},
     ),
     "SmoothGrad": (other_code("cxrlib/explain/smoothgrad.py"), NONE, {"05"}, {"01", "02", "06", "07"}),
-    "a method": (other_code("cxrlib/explain/occlusion.py"), NONE, {"08", "09", "10"}, NOTEBOOKS - {"08", "09", "10"}),
+    "a method": (other_code("cxrlib/explain/occlusion.py"), NONE, {"08", "09", "12"}, NOTEBOOKS - {"08", "09", "12"}),
     "fast inference": (other_code("cxrlib/model/pooling.py"), {"explain", "probe"}, {"03", "05", "06", "07"}, NONE),
     "the probe": (other_code("cxrlib/explain/linear_probe.py"), {"probe"}, {"06"}, NOTEBOOKS - {"06"}),
     "the boxes on cells": (
         other_code("cxrlib/evaluate/cells.py"),
         {"probe"},
-        {"06", "08", "09", "10"},
-        NOTEBOOKS - {"06", "08", "09", "10"},
+        {"06", "08", "09", "12"},
+        NOTEBOOKS - {"06", "08", "09", "12"},
     ),
     "a rendered vessel": (
         other_code("cxrlib/data/render/vessels.py"),
         {"render"},
-        {"01", "09", "10"},
-        NOTEBOOKS - {"01", "09", "10"},
+        {"01", "09", "12"},
+        NOTEBOOKS - {"01", "09", "12"},
     ),
 }
 

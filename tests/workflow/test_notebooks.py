@@ -59,8 +59,8 @@ def test_the_notebooks_are_there():
         "07_perturbation",
         "08_methods",
         "09_phantom",
-        "10_shortcuts",
-        "11_transfer",
+        "12_shortcuts",
+        "14_transfer",
     ]
 
 

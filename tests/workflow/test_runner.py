@@ -278,18 +278,18 @@ def test_dry_run_shows_the_plan_and_writes_nothing(tmp_path):
 
 @pytest.mark.slow
 def test_the_notebook_across_data_sets_waits_for_another_run():
-    assert "11_transfer" not in command("smoke", "--dry-run").stdout
-    shown = command("smoke", "--dry-run", "--only", "11", "--set", "transfer.run=outputs/demo")
-    assert "11_transfer" in shown.stdout
+    assert "14_transfer" not in command("smoke", "--dry-run").stdout
+    shown = command("smoke", "--dry-run", "--only", "14", "--set", "transfer.run=outputs/demo")
+    assert "14_transfer" in shown.stdout
 
 
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["--only", "11"], ["11_transfer", "transfer.run"]),
-        (["--only", "06,11"], ["11_transfer", "transfer.run"]),
+        (["--only", "14"], ["14_transfer", "transfer.run"]),
+        (["--only", "06,14"], ["14_transfer", "transfer.run"]),
         (["nih", "--only", "09"], ["09_phantom", "rendered", "data.source=demo"]),
-        (["nih", "--only", "10"], ["10_shortcuts", "rendered", "data.source=demo"]),
+        (["nih", "--only", "12"], ["12_shortcuts", "rendered", "data.source=demo"]),
         (["phantom", "--set", "phantom.shortcut_label=Hernia"], ["phantom.shortcut_label", "Hernia", "Cardiomegaly"]),
         (["phantom", "--set", "phantom.shortcuts=[letter]"], ["phantom.shortcuts", "marker"]),
         (["phantom", "--set", "phantom.strengths=[2]"], ["phantom.strengths", "1"]),

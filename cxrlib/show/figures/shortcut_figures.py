@@ -1,4 +1,4 @@
-"""Figures of notebook 10: planted cues and their maps, what networks make of cues, who shows them, and the ladder."""
+"""Figures of notebook 12: planted cues and their maps, what networks make of cues, who shows them, and the ladder."""
 
 import numpy as np
 import pandas as pd

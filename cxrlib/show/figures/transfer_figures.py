@@ -1,4 +1,4 @@
-"""Figure of notebook 11: scores at home and abroad."""
+"""Figure of notebook 14: scores at home and abroad."""
 
 import numpy as np
 import pandas as pd
