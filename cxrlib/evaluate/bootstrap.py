@@ -17,6 +17,10 @@ FEWEST = 5
 """Cases below which a mean has no interval: resamples of fewer cases differ too little."""
 
 
+ALL = "mean of findings"
+"""Name of the row that is the mean over the findings with enough cases for an interval, or over all where none has."""
+
+
 def study_weights(image_ids: Sequence, resamples: int, seed: int, patients: pd.Series | None = None) -> pd.DataFrame:
     """How often each study is drawn in every resample.
 
@@ -112,3 +116,24 @@ def mean_samples(values: np.ndarray, image_ids: Sequence, weights: pd.DataFrame)
     total = of_cases.sum(axis=1).reshape(-1, *[1] * (values.ndim - 1))
     with np.errstate(invalid="ignore"):
         return np.tensordot(of_cases, values, axes=1) / np.where(total > 0, total, np.nan)
+
+
+def mean_of_findings(samples: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, int]:
+    """Mean over the same findings in every resample: those with FEWEST cases or more.
+
+    Args:
+        samples: (1 + resamples, findings), NaN where a resample holds no case of a finding.
+        counts: cases of each finding.
+
+    Returns:
+        (1 + resamples,), NaN where one of these findings was not drawn; and the number of their cases. Where no finding
+        has enough cases, the mean over those that have any, and 0 cases, so that there is no interval.
+
+    >>> mean_of_findings(np.array([[0.8, 0.0], [0.6, np.nan]]), np.array([10, 1]))
+    (array([0.8, 0.6]), 10)
+    """
+    enough = counts >= FEWEST
+    if enough.any():
+        return samples[:, enough].mean(axis=1), int(counts[enough].sum())
+    some = samples[:, counts > 0]
+    return (some.mean(axis=1) if some.size else np.full(len(samples), np.nan)), 0

@@ -4,13 +4,10 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from cxrlib.evaluate.bootstrap import FEWEST, mean_samples
+from cxrlib.evaluate.bootstrap import ALL, mean_of_findings, mean_samples
 from cxrlib.evaluate.classification import auroc_samples, f1_samples
 from cxrlib.explain.methods import find
 from cxrlib.show.tables import scores_with_interval
-
-ALL = "mean of findings"
-"""Name of the row that is the mean over the findings with enough cases for an interval, or over all where none has."""
 
 
 def mean_scores(cases: pd.DataFrame, metrics: list[str], classes: list[str], weights: pd.DataFrame) -> pd.DataFrame:
@@ -36,27 +33,6 @@ def mean_scores(cases: pd.DataFrame, metrics: list[str], classes: list[str], wei
         table = scores_with_interval(np.column_stack([samples, overall]), names, [*counts, count])
         parts.append(table.rename_axis("class_name").reset_index().assign(metric=metric))
     return pd.concat(parts, ignore_index=True)[["metric", "class_name", "ours", "low", "high", "n"]]
-
-
-def mean_of_findings(samples: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, int]:
-    """Mean over the same findings in every resample: those with FEWEST cases or more.
-
-    Args:
-        samples: (1 + resamples, findings), NaN where a resample holds no case of a finding.
-        counts: cases of each finding.
-
-    Returns:
-        (1 + resamples,), NaN where one of these findings was not drawn; and the number of their cases. Where no finding
-        has enough cases, the mean over those that have any, and 0 cases, so that there is no interval.
-
-    >>> mean_of_findings(np.array([[0.8, 0.0], [0.6, np.nan]]), np.array([10, 1]))
-    (array([0.8, 0.6]), 10)
-    """
-    enough = counts >= FEWEST
-    if enough.any():
-        return samples[:, enough].mean(axis=1), int(counts[enough].sum())
-    some = samples[:, counts > 0]
-    return (some.mean(axis=1) if some.size else np.full(len(samples), np.nan)), 0
 
 
 def scores_beside(
