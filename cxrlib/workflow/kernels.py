@@ -43,7 +43,7 @@ class Kernels:
     """Starts the kernels of a run. The user's settings of IPython and start-up scripts do not reach them.
 
     A kernel takes seconds to import torch and the other libraries. A server imports them once and forks a kernel for
-    each notebook. Measured on two cores of an AMD EPYC, by turns, until the imports of ten notebooks had run: 12 to 16 s
+    each notebook. Measured by turns on two cores of an AMD EPYC, until the imports of ten notebooks had run: 12 to 16 s
     with the server, 57 to 64 s without it. That is 27 % of a run of the smoke profile and 10 % of the demo's.
 
     Args:
