@@ -1,0 +1,192 @@
+"""The verdict: for each finding and method a light per question, green, red or grey, from numbers against controls.
+
+A check is the mean gain of a score over its control, in pairs, with its 95 % interval over patients. Its light is green
+where the whole interval lies above zero, red where the whole interval lies below zero, and grey elsewhere. A light that
+rests on several checks is red where one of them is red, green where all are green, and grey elsewhere. Nothing sums the
+lights of a method up: a red light stays seen.
+"""
+
+import math
+from dataclasses import dataclass
+
+import pandas as pd
+
+from cxrlib.evaluate.bootstrap import FEWEST
+
+GREEN, RED, GREY = "green", "red", "grey"
+
+
+COLUMNS = ["class_name", "method", "light", "verdict", "number", "control", "low", "high", "n", "because"]
+
+
+MANY = 10_000
+"""Cases that nobody would collect to decide a light."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a light asks of a table of `beside_controls`.
+
+    Attributes:
+        light: e.g. "points".
+        table: name of the table, e.g. "localisation".
+        measure, control: which rows of it.
+        words: what the number is, for the sentence of the verdict, e.g. "average precision".
+    """
+
+    light: str
+    table: str
+    measure: str
+    control: str
+    words: str
+
+
+def verdict_table(
+    rule: list[Check], tables: dict[str, pd.DataFrame], classes: list[str], methods: list[str]
+) -> pd.DataFrame:
+    """A row for every finding, method and light: its colour, the number behind it, and why.
+
+    Args:
+        rule: the checks; the lights stand in their order.
+        tables: name -> table of `beside_controls`. One that is absent or has no row for a finding or method gives grey
+            lights. A row whose class_name or method is missing holds for all of them.
+        classes, methods: findings and methods, in the order of the result.
+
+    Returns:
+        COLUMNS. number and control are the score and its control's, low and high the interval of their difference;
+        where several checks stand behind a light, those of the check that decides it: the red one, else the grey one,
+        else the one with the least lower bound.
+
+    >>> rule = [Check("points", "localisation", "energy", "random map", "energy inside the boxes")]
+    >>> row = {"method": "CAM", "measure": "energy", "control": "random map", "class_name": "Mass", "ours": 0.5}
+    >>> row |= {"control_score": 0.25, "gain": 0.25, "gain_low": 0.125, "gain_high": 0.375, "n": 20}
+    >>> table = verdict_table(rule, {"localisation": pd.DataFrame([row])}, ["Mass"], ["CAM"])
+    >>> table[["light", "verdict", "because"]].iloc[0].tolist()
+    ['points', 'green', 'energy inside the boxes is above that of random map']
+    """
+    rows = []
+    for class_name in classes:
+        for method in methods:
+            for light in dict.fromkeys(check.light for check in rule):
+                checks = [check for check in rule if check.light == light]
+                found = [_judged(check, tables, class_name, method) for check in checks]
+                rows.append((class_name, method, light, *_deciding(found)))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def colour_of(gain_low: float, gain_high: float) -> str:
+    """GREEN where the interval of the gain lies above zero, RED where it lies below, else GREY; also without interval.
+
+    >>> colour_of(0.1, 0.3), colour_of(-0.3, -0.1), colour_of(-0.1, 0.3), colour_of(float("nan"), float("nan"))
+    ('green', 'red', 'grey', 'grey')
+    """
+    return GREEN if gain_low > 0 else RED if gain_high < 0 else GREY
+
+
+def cases_to_decide(gain: float, gain_low: float, gain_high: float, n: int) -> float:
+    """How many cases more would make the interval exclude zero if the gain stayed what it is.
+
+        n (h / |gain|)^2 - n
+
+    h is the distance from the gain to the bound on the other side of zero; it shrinks with the root of the cases.
+
+    Args:
+        gain, gain_low, gain_high: the mean gain and its interval.
+        n: cases behind it.
+
+    Returns:
+        A whole number; infinite for a gain of zero, NaN without an interval.
+
+    The interval reaches twice as far as the gain, so that four times the cases are needed:
+
+    >>> cases_to_decide(0.1, -0.1, 0.3, 10)
+    30.0
+    """
+    if math.isnan(gain_low):
+        return math.nan
+    if gain == 0:
+        return math.inf
+    reach = gain - gain_low if gain > 0 else gain_high - gain
+    return float(max(1, math.ceil(round(n * (reach / gain) ** 2 - n, 6))))
+
+
+def answers(table: pd.DataFrame, method: str) -> list[str]:
+    """One sentence per finding: whether a method's map may be relied on, and which lights speak against it.
+
+    Args:
+        table: from `verdict_table`.
+        method: whose lights are read.
+
+    >>> rows = [("Mass", "CAM", "points", "green"), ("Mass", "CAM", "matters", "red")]
+    >>> answers(pd.DataFrame(rows, columns=["class_name", "method", "light", "verdict"]), "CAM")
+    ['Mass: do not rely on the map (red: matters).']
+    """
+    said = []
+    for name, rows in table[table["method"] == method].groupby("class_name", sort=False):
+        lights = {colour: rows.loc[rows["verdict"] == colour, "light"].tolist() for colour in (RED, GREY)}
+        if lights[RED]:
+            said.append(f"{name}: do not rely on the map (red: {', '.join(lights[RED])}).")
+        elif lights[GREY]:
+            said.append(f"{name}: nothing speaks against the map, but not decided: {', '.join(lights[GREY])}.")
+        else:
+            said.append(f"{name}: the map may be relied on; every light is green.")
+    return said
+
+
+def headline(table: pd.DataFrame, method: str) -> str:
+    """The answer in one sentence: for how many findings a method passes every check, and for how many it fails one.
+
+    >>> rows = [("Mass", "CAM", "points", "green"), ("ILD", "CAM", "points", "red"), ("Cyst", "CAM", "points", "grey")]
+    >>> headline(pd.DataFrame(rows, columns=["class_name", "method", "light", "verdict"]), "CAM")
+    'CAM may be relied on for 1 of 3 findings (Mass), fails a check for 1, and is undecided for 1.'
+    """
+    of_finding = table[table["method"] == method].groupby("class_name", sort=False)["verdict"].agg(set)
+    relied = of_finding.index[[verdicts == {GREEN} for verdicts in of_finding]].tolist()
+    fails = sum(RED in verdicts for verdicts in of_finding)
+    named = f" ({', '.join(relied)})" if relied else ""
+    undecided = len(of_finding) - len(relied) - fails
+    return (
+        f"{method} may be relied on for {len(relied)} of {len(of_finding)} findings{named}, fails a check for {fails}, "
+        f"and is undecided for {undecided}."
+    )
+
+
+def _judged(check: Check, tables: dict[str, pd.DataFrame], class_name: str, method: str) -> tuple:
+    """verdict, number, control, low, high, n and because of one check."""
+    nothing, none = (math.nan,) * 4, f"{check.words}: not measured here"
+    table = tables.get(check.table)
+    if table is None:
+        return GREY, *nothing, 0, none
+    rows = table[(table["measure"] == check.measure) & (table["control"] == check.control)]
+    for column, wanted in (("class_name", class_name), ("method", method)):
+        rows = rows[(rows[column] == wanted) | rows[column].isna()]
+    if rows.empty:
+        return GREY, *nothing, 0, none
+    row = rows.iloc[0]
+    low, high, n = row["gain_low"], row["gain_high"], int(row["n"])
+    colour = colour_of(low, high)
+    return colour, row["ours"], row["control_score"], low, high, n, _because(check, colour, row["gain"], low, high, n)
+
+
+def _because(check: Check, colour: str, gain: float, low: float, high: float, n: int) -> str:
+    """Why a check has its colour; for grey, what would decide it."""
+    if colour != GREY:
+        return f"{check.words} is {'above' if colour == GREEN else 'below'} that of {check.control}"
+    if n < FEWEST:
+        return f"{check.words}: {n} {'case' if n == 1 else 'cases'}; an interval needs {FEWEST}"
+    more = cases_to_decide(gain, low, high, n)
+    if math.isnan(more):
+        return f"{check.words}: the same in every case, so there is no interval"
+    beside = f"{check.words} may be above or below that of {check.control}"
+    if more > MANY:
+        return f"{beside}; more than {MANY:,} cases more would be needed to decide it"
+    return f"{beside}; about {more:.0f} cases more would decide it at this gain"
+
+
+def _deciding(found: list[tuple]) -> tuple:
+    """Of several checks the one that decides the light: the first red one, the first grey one, or the weakest."""
+    for colour in (RED, GREY):
+        for judged in found:
+            if judged[0] == colour:
+                return judged
+    return min(found, key=lambda judged: judged[3])

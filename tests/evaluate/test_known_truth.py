@@ -1,0 +1,84 @@
+"""Measures of explanations are tried on maps whose worth is known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from cxrlib.evaluate.bootstrap import study_weights
+from cxrlib.evaluate.controls import CASE_COLUMNS, beside_controls
+from cxrlib.evaluate.known_truth import FIT, OPEN, TRUTH, UNFIT, fitness, true_maps, truth_beside
+from cxrlib.evaluate.phantom import TwinCases
+from cxrlib.explain.explanations import Explanations
+
+NAMES = [f"study {number}" for number in range(8)]
+CLASSES = ["ILD", "Mass"]
+
+
+@pytest.fixture
+def twins():
+    """Every study has a Mass in one of 4 x 4 cells of 2 pixels, a little stronger in each study."""
+    images = torch.full((len(NAMES), 1, 8, 8), 90, dtype=torch.uint8)
+    for row, image in enumerate(images[:, 0]):
+        image[2 * (row % 4) : 2 * (row % 4) + 2, 2:4] += 10 + row
+    cases = pd.DataFrame({"image_id": NAMES, "class_name": "Mass"})
+    return TwinCases(cases, images, torch.full_like(images, 90))
+
+
+@pytest.fixture
+def explanations():
+    others = [*NAMES, "without a twin"]
+    probabilities = pd.DataFrame(0.5, pd.Index(others, name="image_id"), CLASSES)
+    return Explanations(probabilities, torch.zeros(9, 2, 4, 4), input_size=8, identity="")
+
+
+def test_the_true_map_holds_the_cause_in_the_cells_of_the_method(twins, explanations):
+    truth = true_maps(twins, explanations)
+    assert truth.probabilities.index.tolist() == NAMES
+    maps = truth.maps.numpy()
+    assert maps.shape == (8, 2, 4, 4) and not maps[:, 0].any()
+    for row in range(8):
+        expected = np.zeros((4, 4))
+        expected[row % 4, 1] = 10 + row
+        assert np.array_equal(maps[row, 1], expected)
+
+
+def strength_inside(maps):
+    """A measure that can be trusted: how much of a Mass's map lies in the cell where it was put."""
+    shares = [float(one[1, row % 4, 1] / one[1].sum().clamp(min=1e-9)) for row, one in enumerate(maps.maps)]
+    return pd.DataFrame({"image_id": NAMES, "class_name": "Mass", "inside": shares})
+
+
+def spread(maps):
+    """A measure that cannot: it prefers maps without a peak."""
+    values = [-float(one[1].max() / one[1].sum()) for one in maps.maps]
+    return pd.DataFrame({"image_id": NAMES, "class_name": "Mass", "spread": values})
+
+
+def coin(maps):
+    """A measure that does not say: the truth is ahead in all but one case, in which it is far behind."""
+    one = 0.1 if maps.maps[0, 1].max() == 10 else 0.0  # only of the truth
+    return pd.DataFrame({"image_id": NAMES, "class_name": "Mass", "coin": [one] * 7 + [-5 * one]})
+
+
+def test_a_measure_is_fit_where_the_truth_is_above_every_control(twins, explanations):
+    truth = true_maps(twins, explanations)
+    controls = {
+        "random map": truth.with_random_maps(1),
+        "usual": truth.with_maps(truth.maps.mean(0).expand(8, -1, -1, -1)),
+    }
+    cases = truth_beside(truth, controls, [strength_inside, spread, coin])
+    assert list(cases) == CASE_COLUMNS and set(cases["method"]) == {TRUTH} and len(cases) == 3 * 2 * 8
+    table = beside_controls(cases, CLASSES, study_weights(NAMES, 300, seed=0))
+    assert fitness(table, "Mass").to_dict() == {"inside": FIT, "spread": UNFIT, "coin": OPEN}
+    inside = table.set_index(["measure", "control", "class_name"]).loc[("inside", "usual", "Mass")]
+    usual = truth.maps[:, 1, :, 1].sum(0) / truth.maps[:, 1].sum()
+    assert inside["ours"] == 1 and inside["control_score"] == pytest.approx(float(usual.mean()), abs=1e-6)
+
+
+def test_a_finding_without_a_case_is_open(twins, explanations):
+    truth = true_maps(twins, explanations)
+    table = beside_controls(
+        truth_beside(truth, {"same": truth}, [strength_inside]), CLASSES, study_weights(NAMES, 100, 0)
+    )
+    assert fitness(table, "ILD").to_dict() == {"inside": OPEN} and fitness(table, "Mass").to_dict() == {"inside": UNFIT}

@@ -1,0 +1,130 @@
+"""The verdict's rule on made-up results: all pass, each one fails, something is missing."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxrlib.evaluate.verdict import (
+    COLUMNS,
+    GREEN,
+    GREY,
+    RED,
+    Check,
+    answers,
+    cases_to_decide,
+    colour_of,
+    headline,
+    verdict_table,
+)
+
+RULE = [
+    Check("predicts", "auroc", "AUROC", "chance", "AUROC"),
+    Check("points", "localisation", "energy", "usual place", "energy"),
+    Check("passes", "sanity", "weights", "other images", "change with the weights"),
+    Check("passes", "sanity", "labels", "other images", "change with the labels"),
+]
+PASS, FAIL, OPEN = (0.1, 0.3), (-0.3, -0.1), (-0.1, 0.3)
+
+
+def results(**gains):
+    """Tables in which every check of "Mass" by CAM has the interval PASS, but for those given by measure."""
+    tables = {}
+    for check in RULE:
+        low, high = gains.get(check.measure, PASS)
+        row = {"method": "CAM", "measure": check.measure, "control": check.control, "class_name": "Mass", "ours": 0.5}
+        row |= {"control_score": 0.5 - (low + high) / 2, "gain": (low + high) / 2, "gain_low": low, "gain_high": high}
+        tables.setdefault(check.table, []).append(row | {"n": 20})
+    return {name: pd.DataFrame(rows) for name, rows in tables.items()}
+
+
+def lights(tables, rule=RULE):
+    table = verdict_table(rule, tables, ["Mass"], ["CAM"])
+    assert list(table) == COLUMNS
+    return table.set_index("light")
+
+
+def test_all_pass():
+    found = lights(results())
+    assert found["verdict"].to_dict() == {"predicts": GREEN, "points": GREEN, "passes": GREEN}
+    row = found.loc["points"]
+    assert row[["number", "control", "low", "high", "n"]].tolist() == pytest.approx([0.5, 0.3, 0.1, 0.3, 20])
+    assert row["because"] == "energy is above that of usual place"
+
+
+@pytest.mark.parametrize("check", RULE, ids=lambda check: check.measure)
+@pytest.mark.parametrize(("gain", "colour"), [(FAIL, RED), (OPEN, GREY)])
+def test_one_check_that_fails_or_is_open_turns_its_own_light_only(check, gain, colour):
+    found = lights(results(**{check.measure: gain}))
+    assert found.loc[check.light, "verdict"] == colour
+    assert set(found.drop(check.light)["verdict"]) == {GREEN}
+    assert check.words in found.loc[check.light, "because"] and found.loc[check.light, "low"] == gain[0]
+
+
+def test_a_red_check_is_not_hidden_by_a_grey_or_a_green_one():
+    for first, second in itertools.permutations([PASS, FAIL, OPEN], 2):
+        colour = RED if FAIL in (first, second) else GREY
+        assert lights(results(weights=first, labels=second)).loc["passes", "verdict"] == colour
+    weakest = lights(results(weights=(0.2, 0.3), labels=(0.1, 0.2))).loc["passes"]
+    assert weakest["low"] == 0.1 and "labels" in weakest["because"]
+
+
+def test_what_is_missing_is_grey_with_its_reason():
+    tables = results()
+    without_table = {name: table for name, table in tables.items() if name != "localisation"}
+    without_row = tables | {"localisation": tables["localisation"].assign(method="other")}
+    for incomplete in (without_table, without_row):
+        row = lights(incomplete).loc["points"]
+        assert row["verdict"] == GREY and row["n"] == 0 and "not measured here" in row["because"]
+        assert np.isnan(row[["number", "control", "low", "high"]].to_numpy(float)).all()
+    few = lights(tables | {"localisation": tables["localisation"].assign(gain_low=np.nan, gain_high=np.nan, n=3)})
+    assert few.loc["points", "because"] == "energy: 3 cases; an interval needs 5"
+    same = lights(tables | {"localisation": tables["localisation"].assign(gain_low=np.nan, gain_high=np.nan)})
+    assert same.loc["points", "verdict"] == GREY and "the same in every case" in same.loc["points", "because"]
+
+
+def test_a_row_without_a_method_or_a_class_holds_for_all():
+    tables = results()
+    tables["auroc"]["method"] = None
+    tables["sanity"]["class_name"] = np.nan
+    table = verdict_table(RULE, tables, ["Mass", "ILD"], ["CAM", "LRP"]).set_index(["class_name", "method", "light"])
+    assert table.loc[("Mass", "LRP", "predicts"), "verdict"] == GREEN
+    assert table.loc[("ILD", "CAM", "passes"), "verdict"] == GREEN
+    assert table.loc[("ILD", "CAM", "points"), "verdict"] == GREY and len(table) == 12
+
+
+def test_touching_zero_decides_nothing():
+    assert colour_of(0.0, 0.2) == colour_of(-0.2, 0.0) == colour_of(np.nan, np.nan) == GREY
+
+
+def test_how_many_cases_would_decide():
+    assert cases_to_decide(0.2, -0.2, 0.6, 25) == cases_to_decide(-0.2, -0.6, 0.2, 25) == 75
+    assert cases_to_decide(0.2, 0.0, 0.4, 25) == 1  # zero is the bound itself
+    assert cases_to_decide(0.0, -0.1, 0.1, 25) == np.inf and np.isnan(cases_to_decide(0.1, np.nan, np.nan, 3))
+    open_ = lights(results(energy=(-0.2, 0.6))).loc["points"]
+    assert open_["because"].endswith("about 60 cases more would decide it at this gain")
+    assert "more than 10,000" in lights(results(energy=(-0.2, 0.2))).loc["points", "because"]
+
+
+def test_as_many_cases_as_promised_decide_at_the_same_gain_and_spread():
+    random = np.random.default_rng(0)
+    gains = random.normal(0.1, 0.5, 40)
+    half = 1.96 * gains.std() / np.sqrt(len(gains))
+    more = cases_to_decide(gains.mean(), gains.mean() - half, gains.mean() + half, len(gains))
+    assert gains.mean() - 1.96 * gains.std() / np.sqrt(len(gains) + more + 1) > 0
+    assert gains.mean() - 1.96 * gains.std() / np.sqrt(len(gains) + more - 2) < 0
+
+
+def test_answers_in_words():
+    relied = verdict_table(RULE, results(), ["Mass"], ["CAM"])
+    failed = verdict_table(RULE, results(energy=FAIL, AUROC=OPEN), ["Mass"], ["CAM"]).assign(class_name="ILD")
+    opened = verdict_table(RULE, results(AUROC=OPEN), ["Mass"], ["CAM"]).assign(class_name="Nodule")
+    table = pd.concat([relied, failed, opened])
+    assert answers(table, "CAM") == [
+        "Mass: the map may be relied on; every light is green.",
+        "ILD: do not rely on the map (red: points).",
+        "Nodule: nothing speaks against the map, but not decided: predicts.",
+    ]
+    expected = "CAM may be relied on for 1 of 3 findings (Mass), fails a check for 1, and is undecided for 1."
+    assert headline(table, "CAM") == expected and answers(table, "LRP") == []
