@@ -12,7 +12,7 @@ from cxrlib.show.report.keep import keep_report
 from cxrlib.workflow import runner
 from cxrlib.workflow.command import add_arguments, exit_code, read_arguments
 from cxrlib.workflow.manifest import Manifest, verify
-from cxrlib.workflow.notebooks import find_notebooks, sections_of, select_notebooks, title_of
+from cxrlib.workflow.notebooks import find_notebooks, notebooks_of_profile, sections_of, select_notebooks, title_of
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -65,6 +65,8 @@ def _plan(options: argparse.Namespace) -> runner.Plan:
         raise ParameterError("--only cannot be combined with --from or --to")
     params, folder = read_arguments(options)
     notebooks = select_notebooks(find_notebooks(), options.only, options.first, options.last)
+    if options.only is None:
+        notebooks = notebooks_of_profile(notebooks, params.workflow.notebooks)
     if params.transfer.run is None:
         wanting = [notebook for notebook in notebooks if "transfer" in sections_of(notebook)]
         if wanting and options.only is not None or wanting == notebooks:

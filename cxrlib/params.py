@@ -64,6 +64,14 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """What NumPy and torch both take."""
 
 
+def _two_digits(value: object) -> object:
+    """A notebook's number as its file has it: 1 and "1" are "01"."""
+    return str(value).zfill(2) if isinstance(value, int | str) and not isinstance(value, bool) else value
+
+
+NotebookNumber = Annotated[str, BeforeValidator(_two_digits), Field(pattern=r"^\d\d$")]
+
+
 FileName = Annotated[str, Field(pattern=r"^\w[\w .+-]*$", max_length=100)]
 
 
@@ -389,6 +397,13 @@ class Transfer(Section):
     counts from the working folder."""
 
 
+class Workflow(Section):
+    """Which notebooks a run executes."""
+
+    notebooks: Annotated[list[NotebookNumber], Field(min_length=1), AfterValidator(_distinct)] | None = None
+    """Numbers of notebooks, e.g. ["01", "02"]; None: all but 11_roar, which trains many networks. --only takes any."""
+
+
 class Compute(Section):
     """The machine; nothing here but `precision` changes what is computed."""
 
@@ -419,6 +434,7 @@ class Params(Section):
     phantom: Phantom = Phantom()
     bootstrap: Bootstrap = Bootstrap()
     transfer: Transfer = Transfer()
+    workflow: Workflow = Workflow()
     compute: Compute = Compute()
 
 

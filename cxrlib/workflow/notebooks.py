@@ -46,6 +46,31 @@ def select_notebooks(
     return [path for number, path in by_number.items() if start <= number <= end]
 
 
+ON_DEMAND = ("11",)
+"""Notebooks that run only where a profile or --only names them: 11_roar trains many networks."""
+
+
+def notebooks_of_profile(notebooks: list[Path], numbers: list[str] | None) -> list[Path]:
+    """Those notebooks that a profile runs.
+
+    Args:
+        notebooks: from `select_notebooks`.
+        numbers: the profile's; None: all but those of ON_DEMAND.
+
+    Raises:
+        ParameterError: a number belongs to no notebook of the project, or nothing is left.
+    """
+    if numbers is None:
+        return [path for path in notebooks if path.name[:2] not in ON_DEMAND]
+    known = [path.name[:2] for path in find_notebooks()]
+    if unknown := [number for number in numbers if number not in known]:
+        raise ParameterError(f"workflow.notebooks: no notebook {unknown[0]}; choose {', '.join(known)}")
+    chosen = [path for path in notebooks if path.name[:2] in numbers]
+    if not chosen:
+        raise ParameterError(f"workflow.notebooks: {', '.join(numbers)}: --from and --to leave none of these")
+    return chosen
+
+
 def title_of(notebook: Path) -> str:
     """The first heading of the notebook's Markdown cells, without its marks."""
     for cell in cells_of(notebook, "markdown"):

@@ -276,6 +276,14 @@ def test_dry_run_shows_the_plan_and_writes_nothing(tmp_path):
     assert not out.exists()
 
 
+def test_a_profile_names_its_notebooks():
+    paths = [Path(f"{number}_x.ipynb") for number in ("01", "02", "11", "12")]
+    for numbers, expected in ((None, "01 02 12"), (["01", "02"], "01 02"), (["12"], "12")):
+        assert " ".join(path.name[:2] for path in notebooks.notebooks_of_profile(paths, numbers)) == expected
+    assert load_params("smoke", ["workflow.notebooks=[1, 02]"]).workflow.notebooks == ["01", "02"]
+    assert load_params("phantom").workflow.notebooks[-1] == "12" and load_params("demo").workflow.notebooks is None
+
+
 @pytest.mark.slow
 def test_the_notebook_across_data_sets_waits_for_another_run():
     assert "14_transfer" not in command("smoke", "--dry-run").stdout
@@ -288,6 +296,10 @@ def test_the_notebook_across_data_sets_waits_for_another_run():
     [
         (["--only", "14"], ["14_transfer", "transfer.run"]),
         (["--only", "06,14"], ["14_transfer", "transfer.run"]),
+        (["smoke", "--set", "workflow.notebooks=[99]"], ["workflow.notebooks", "no notebook 99", "01, 02"]),
+        (["smoke", "--set", "workflow.notebooks=[1, 01]"], ["workflow.notebooks", "01"]),
+        (["smoke", "--set", "workflow.notebooks=[first]"], ["workflow.notebooks"]),
+        (["smoke", "--set", "workflow.notebooks=[1, 2]", "--from", "3"], ["workflow.notebooks", "01, 02", "--from"]),
         (["nih", "--only", "09"], ["09_phantom", "rendered", "data.source=demo"]),
         (["nih", "--only", "12"], ["12_shortcuts", "rendered", "data.source=demo"]),
         (["phantom", "--set", "phantom.shortcut_label=Hernia"], ["phantom.shortcut_label", "Hernia", "Cardiomegaly"]),
@@ -302,7 +314,7 @@ def test_the_notebook_across_data_sets_waits_for_another_run():
         (["--set", "iou.uion=sum"], ["iou.uion", "union"]),
         (["--set", "iou.union=both"], ["iou.union", "areas", "sum"]),
         (["--set", "training.learning_rate=0,1"], ["training.learning_rate", "number"]),
-        (["--only", "12"], ["12", "01", "07"]),
+        (["--only", "77"], ["77", "01", "07"]),
         (["--only", "02", "--from", "03"], ["--only", "--from"]),
         (["--frm", "02"], ["--frm"]),
     ],
