@@ -26,6 +26,11 @@ SHOWS, SOMETIMES, HIDES = "shows it", "shows it sometimes", "hides it"
 NOTHING, NO_PLACE, UNKNOWN = "nothing to show", "cannot be shown by a place", "too few maps"
 
 
+LEAST = 0.05
+"""A network relies on a cue that raises the label's probability by more than this on average. A resampled interval may
+lie above 0 by a thousandth, also where the cue was tied to nothing."""
+
+
 MOST = 0.5
 """A method that shows a cue has its peak on it in more than this share of the maps."""
 
@@ -171,7 +176,7 @@ def detection(scores: pd.DataFrame, weights: pd.DataFrame) -> dict[str, float]:
 def verdict(found: dict[str, float], reliance_low: float) -> str:
     """Whether a method shows a cue, in words.
 
-    Nothing is to show where the interval of the network's reliance does not lie above 0. Otherwise the method
+    Nothing is to show where the interval of the network's reliance does not lie above 0.05. Otherwise the method
     - shows the cue, where its peaks are on it more often than random maps' (lower bound of the difference above 0), and
       in more than half of the maps (lower bound of the rate above 0.5);
     - shows it sometimes, where the peaks or the energy are on it more than random maps', by the lower bound;
@@ -185,7 +190,7 @@ def verdict(found: dict[str, float], reliance_low: float) -> str:
     >>> verdict(seldom, 0.3), verdict(seldom, -0.1)
     ('shows it sometimes', 'nothing to show')
     """
-    if not reliance_low > 0:
+    if not reliance_low > LEAST:
         return NOTHING
     if found["n"] < FEWEST:
         return UNKNOWN

@@ -4,6 +4,7 @@ import pandas as pd
 
 from cxrlib.data.render.shortcuts import WITHOUT_PLACE
 from cxrlib.evaluate.shortcut import (
+    LEAST,
     NO_PLACE,
     NOTHING,
     UNKNOWN,
@@ -69,7 +70,7 @@ def shortcut_table(models: list[ShortcutModel], weights: pd.DataFrame, seed: int
         about = dict(zip(["kind", "strength", *RELIANCE], [model.kind, model.strength, *reliance], strict=True))
         if not model.maps:
             unshown = NO_PLACE if model.kind in WITHOUT_PLACE else UNKNOWN
-            rows.append({"method": ANY, **about, "verdict": unshown if reliance[1] > 0 else NOTHING, "n": 0})
+            rows.append({"method": ANY, **about, "verdict": unshown if reliance[1] > LEAST else NOTHING, "n": 0})
         cues = dict(zip(model.cases.index, model.cues, strict=True))
         for title, maps in model.maps.items():
             scores = score_on_cue(maps, model.label, cues, seed)

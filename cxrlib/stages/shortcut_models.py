@@ -33,6 +33,10 @@ CODE = code_fingerprint("cxrlib.data.render.shortcuts", "cxrlib.model.networks",
 """What plants and resizes; taken on loading."""
 
 
+EXPERIMENT = "shortcut"
+"""Name of the experiment that such a network learns: the label, and its absence."""
+
+
 CHUNK = 64
 """Pictures that are resized at once."""
 
@@ -50,8 +54,8 @@ def shortcut_models(
 ) -> list[ShortcutModel]:
     """A network for every kind and strength of `phantom`, trained on the run's studies with cues planted.
 
-    Each learns the labels of the explained experiment from pictures of which some carry the cue (`tied`). Then every
-    test picture is read with the cue and without it, and the compared methods explain the first `phantom.n_studies`
+    Each learns the label and its absence from pictures of which some carry the cue (`tied`). Then every test picture is
+    read with the cue and without it, and the compared methods explain the first `phantom.n_studies`
     pictures with the cue for which the network predicts the label. What is stored is not made again.
 
     Args:
@@ -77,13 +81,13 @@ def shortcut_models(
         )
     found = []
     for kind in phantom.shortcuts:
-        everywhere = planted_cohort(cohort, kind, seed, model.input_size, folder / kind / "everywhere")
+        everywhere = planted_cohort(cohort, kind, label, seed, model.input_size, folder / kind / "everywhere")
         plain, planted = (network_inputs(one, cohort.of("test"), model.input_size)[:] for one in (cohort, everywhere))
         cues = (planted.int() - plain.int()).abs()[:, 0] > 1
         for strength in phantom.strengths:
             one = folder / kind / f"{strength:g}"
             carries = tied_studies(cohort, label, strength, seed)
-            mixed = mixed_cohort(cohort, everywhere, carries, model.input_size, one / "data")
+            mixed = mixed_cohort(cohort, everywhere, carries, one / "data")
             train_experiment(mixed, mixed.experiment, model, training, compute, one)
             path = checkpoint_path(one, mixed.experiment)
             cases = predicted_cases(cohort, everywhere, path, label, carries, compute)
@@ -95,8 +99,11 @@ def shortcut_models(
     return found
 
 
-def planted_cohort(cohort: Cohort, kind: str, seed: int, size: int, folder: Path) -> Cohort:
-    """The cohort with the cue in every picture, in the network's frame of `size` pixels, stored in `folder`."""
+def planted_cohort(cohort: Cohort, kind: str, label: str, seed: int, size: int, folder: Path) -> Cohort:
+    """The cohort with the cue in every picture, in the network's frame of `size` pixels, stored in `folder`.
+
+    Its one experiment has the label and its absence. Boxes, which are in another frame, are left out.
+    """
     data = fingerprint([cohort.provenance.data, kind, seed, size, CODE])
     path = folder / "pixels.npy"
     if not is_kept(path, data):
@@ -107,7 +114,14 @@ def planted_cohort(cohort: Cohort, kind: str, seed: int, size: int, folder: Path
             planted = [plant(kind, picture, cue_generator(seed, image_id, kind)) for image_id, picture in pictures]
             parts.append(to_input(np.array(planted), size)[:, 0].numpy())
         _store(path, np.concatenate(parts), data)
-    return _in_frame(cohort, path, data)
+    has_label = cohort.labels[label]
+    return replace(
+        _stored(cohort, path, data),
+        annotations=cohort.annotations.iloc[:0],
+        labels=pd.DataFrame({label: has_label, f"no {label}": 1 - has_label}).astype("uint8"),
+        experiments={EXPERIMENT: [label, f"no {label}"]},
+        experiment=EXPERIMENT,
+    )
 
 
 def tied_studies(cohort: Cohort, label: str, strength: float, seed: int) -> pd.Series:
@@ -121,16 +135,23 @@ def tied_studies(cohort: Cohort, label: str, strength: float, seed: int) -> pd.S
     return carries
 
 
-def mixed_cohort(cohort: Cohort, everywhere: Cohort, carries: pd.Series, size: int, folder: Path) -> Cohort:
-    """The cohort in the network's frame, with the cue in the pictures of some studies, stored in `folder`."""
+def mixed_cohort(cohort: Cohort, everywhere: Cohort, carries: pd.Series, folder: Path) -> Cohort:
+    """`everywhere` with the cue in the pictures of some studies only, stored in `folder`.
+
+    Args:
+        cohort: without any cue.
+        everywhere: from `planted_cohort`.
+        carries: which studies keep the cue, bool by image_id.
+        folder: receives the pictures.
+    """
     chosen = carries.index[carries].tolist()
     data, path = fingerprint([everywhere.provenance.data, chosen]), folder / "pixels.npy"
     if not is_kept(path, data):
-        pictures = network_inputs(cohort, cohort.studies.index.tolist(), size)[:][:, 0].numpy()
+        pictures = network_inputs(cohort, cohort.studies.index.tolist(), everywhere.size)[:][:, 0].numpy()
         rows = cohort.positions(chosen)
         pictures[rows] = everywhere.pixels[rows]
         _store(path, pictures, data)
-    return _in_frame(cohort, path, data)
+    return _stored(everywhere, path, data)
 
 
 def predicted_cases(
@@ -185,12 +206,7 @@ def _store(path: Path, pixels: np.ndarray, identity: str) -> None:
     keep(path, identity)
 
 
-def _in_frame(cohort: Cohort, path: Path, data: str) -> Cohort:
-    """The cohort with stored pictures in the network's frame; boxes, which are in another one, are left out."""
-    return replace(
-        cohort,
-        pixels=np.load(path, mmap_mode="r"),
-        annotations=cohort.annotations.iloc[:0],
-        folder=path.parent,
-        provenance=replace(cohort.provenance, data=data),
-    )
+def _stored(cohort: Cohort, path: Path, data: str) -> Cohort:
+    """The cohort with the pictures that lie at `path`."""
+    provenance = replace(cohort.provenance, data=data)
+    return replace(cohort, pixels=np.load(path, mmap_mode="r"), folder=path.parent, provenance=provenance)

@@ -25,11 +25,11 @@ def changed(kind: str, number: int, size: int = 256, grey: int = 90) -> np.ndarr
 def test_a_cue_with_a_place_is_small_whole_and_outside_the_lungs(kind, size):
     for number in range(40):
         rows, columns = changed(kind, number, size).nonzero()
-        assert 0 < len(rows) < 0.01 * size**2
+        assert 0 < len(rows) < 0.015 * size**2
         assert min(rows.min(), columns.min()) > 0 and max(rows.max(), columns.max()) < size - 1  # nothing is cut off
-        edge = 0.16 * size + 1  # lines are rounded to whole pixels
+        edge = 0.16 * size + 2  # lines are rounded to whole pixels, and their edges are soft
         outside = (columns < edge) | (columns > size - edge)
-        assert outside.all() and (rows.max() < 0.25 * size if kind == "marker" else rows.min() > 0.78 * size)
+        assert outside.all() and (rows.max() < 0.28 * size if kind == "marker" else rows.min() > 0.78 * size)
 
 
 def test_no_cue_lies_in_a_lung():

@@ -21,6 +21,7 @@ def twins_with(blocks: list[tuple[int, int]]) -> TwinCases:
     twins = images.clone()
     for row, (side, grey) in enumerate(blocks):
         images[row, 0, :side, :side] += grey
+        images[row, 0, -1, -1] += 1  # a grey level does not count
     cases = pd.DataFrame({"image_id": NAMES[: len(blocks)], "class_name": "ILD"})
     return TwinCases(cases, images, twins)
 

@@ -121,7 +121,7 @@ def test_verdicts_are_those_of_the_greatest_strength():
 def test_the_rule(peak_low, peak_gain_low, energy_gain_low, said):
     found = {"n": 20, "peak_low": peak_low, "peak_gain_low": peak_gain_low, "energy_gain_low": energy_gain_low}
     assert verdict(found, 0.1) == said
-    assert verdict(found, 0.0) == verdict(found, np.nan) == NOTHING
+    assert verdict(found, 0.05) == verdict(found, np.nan) == NOTHING
     assert verdict({**found, "n": 4}, 0.1) == UNKNOWN
 
 

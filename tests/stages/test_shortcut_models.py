@@ -65,24 +65,28 @@ def models_of(cohort, folder, **values):
 
 
 def test_a_planted_cohort_differs_by_the_cue_and_by_nothing_else(cohort, folder):
-    planted = planted_cohort(cohort, "marker", 7, 32, folder / "planted")
+    planted = planted_cohort(cohort, "marker", CLASSES[0], 7, 32, folder / "planted")
     plain, with_cue = (network_inputs(one, cohort.of("test"), 32)[:] for one in (cohort, planted))
     assert torch.equal(plain, to_input(cohort.images(cohort.of("test")), 32))
     different = (plain != with_cue)[:, 0]
     assert different.flatten(1).any(1).all() and different.float().mean() < 0.05
+    assert planted.explained == [CLASSES[0], f"no {CLASSES[0]}"]
+    assert (planted.labels.sum(axis=1) == 1).all() and planted.labels[CLASSES[0]].equals(cohort.labels[CLASSES[0]])
     assert planted.provenance.data != cohort.provenance.data and planted.annotations.empty and planted.size == 32
-    assert planted_cohort(cohort, "corner", 7, 32, folder / "other").provenance.data != planted.provenance.data
+    assert (
+        planted_cohort(cohort, "corner", CLASSES[0], 7, 32, folder / "other").provenance.data != planted.provenance.data
+    )
 
 
 def test_only_tied_studies_carry_the_cue_in_every_split(cohort, folder):
-    planted = planted_cohort(cohort, "marker", 7, 32, folder / "planted")
+    planted = planted_cohort(cohort, "marker", CLASSES[0], 7, 32, folder / "planted")
     carries = tied_studies(cohort, CLASSES[0], 1.0, 7)
     assert (carries == (cohort.labels[CLASSES[0]] > 0)).all()
     half = tied_studies(cohort, CLASSES[0], 0.0, 7)
     for split in ("train", "valid", "test"):
         chosen = half[cohort.of(split)]
         assert chosen.mean() == 0.5 == chosen[cohort.labels.loc[chosen.index, CLASSES[0]] > 0].mean()
-    mixed = mixed_cohort(cohort, planted, half, 32, folder / "mixed")
+    mixed = mixed_cohort(cohort, planted, half, folder / "mixed")
     ids = cohort.studies.index.tolist()
     every, some, none = (network_inputs(one, ids, 32)[:] for one in (planted, mixed, cohort))
     carrying = torch.tensor(half.to_list())

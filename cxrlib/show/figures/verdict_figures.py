@@ -1,0 +1,114 @@
+"""Figures of notebook 13: the lights of every finding and method, and which measures the true cause passes."""
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from cxrlib.evaluate.known_truth import FIT, OPEN, UNFIT
+from cxrlib.evaluate.verdict import GREEN, GREY, RED
+from cxrlib.show.figures.style import PAGE_WIDTH, sentence_figure
+
+MARKS = {
+    GREEN: {"marker": "o", "color": "#009E73"},
+    RED: {"marker": "X", "color": "#D55E00"},
+    GREY: {"marker": "o", "color": "#999999", "markerfacecolor": "none"},
+}
+"""A light has a shape too, for readers who do not tell its colour."""
+
+
+WORDS = {
+    GREEN: "above the control",
+    RED: "below the control",
+    GREY: "not decided",
+}
+
+
+AT_MOST = 5
+"""Methods beside each other; more go into a further row of panels."""
+
+
+def verdict_lights(table: pd.DataFrame) -> Figure:
+    """A row per finding, a group of columns per method, a column per light.
+
+    Args:
+        table: from `verdict_table`.
+    """
+    if table.empty:
+        return sentence_figure("No finding was judged.")
+    methods, lights, findings = (table[name].unique().tolist() for name in ("method", "light", "class_name"))
+    bands = [methods[start : start + AT_MOST] for start in range(0, len(methods), AT_MOST)]
+    height = (1.15 + 0.2 * len(findings)) * len(bands) + 0.25
+    figure, axes = plt.subplots(len(bands), 1, figsize=(PAGE_WIDTH, height), squeeze=False)
+    step = len(lights) + 1
+    for ax, band in zip(axes[:, 0], bands, strict=True):
+        for number, method in enumerate(band):
+            own = table[table["method"] == method]
+            for colour, mark in MARKS.items():
+                rows = own[own["verdict"] == colour]
+                x = [number * step + lights.index(light) for light in rows["light"]]
+                ax.plot(x, [findings.index(name) for name in rows["class_name"]], ls="", ms=5.5, mew=1.1, **mark)
+            ax.text(
+                number * step + (len(lights) - 1) / 2, -2.5, method, ha="center", va="bottom", fontsize=7, weight="bold"
+            )
+        places = [number * step + place for number in range(len(band)) for place in range(len(lights))]
+        ax.set(xticks=places, yticks=range(len(findings)), xlim=(-0.8, AT_MOST * step - 1.2))
+        ax.set_xticklabels(lights * len(band), rotation=90, fontsize=6)
+        ax.set_yticklabels(findings)
+        ax.set_ylim(len(findings) - 0.5, -0.5)
+        ax.xaxis.tick_top()
+        ax.tick_params(length=0)
+        ax.grid(axis="y", lw=0.3, color="#dddddd")
+        ax.set_axisbelow(True)
+        ax.spines[:].set_visible(False)
+    handles = [
+        Line2D([], [], ls="", ms=5.5, mew=1.1, label=f"{colour}: {WORDS[colour]}", **mark)
+        for colour, mark in MARKS.items()
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+    return figure
+
+
+def truth_ladder(table: pd.DataFrame, trusted: pd.Series, class_name: str) -> Figure:
+    """A row per measure: how far it scores the true cause above each control, as a fraction of the larger score.
+
+    Args:
+        table: `beside_controls` of `truth_beside`.
+        trusted: from `fitness`.
+        class_name: the finding, or the mean of findings, that is drawn.
+    """
+    own = table[table["class_name"] == class_name].dropna(subset="gain")
+    if own.empty:
+        return sentence_figure("No study of this run has a twin with a cause: n = 0.")
+    measures, controls = own["measure"].unique().tolist(), own["control"].unique().tolist()
+    figure, axes = plt.subplots(
+        1, len(controls), figsize=(PAGE_WIDTH, 0.9 + 0.19 * len(measures)), sharey=True, squeeze=False
+    )
+    colours = {FIT: MARKS[GREEN], UNFIT: MARKS[RED], OPEN: MARKS[GREY]}
+    for ax, control in zip(axes[0], controls, strict=True):
+        for _, row in own[own["control"] == control].iterrows():
+            scale = max(abs(row["ours"]), abs(row["control_score"])) or 1.0
+            low, gain, high = (row[name] / scale for name in ("gain_low", "gain", "gain_high"))
+            reach = np.abs(np.array([[gain - low], [high - gain]]))
+            mark = colours[trusted[row["measure"]]]
+            place = measures.index(row["measure"])
+            ax.errorbar(
+                [gain],
+                [place],
+                xerr=reach,
+                ms=4.5,
+                lw=1,
+                fmt=mark["marker"],
+                color=mark["color"],
+                mfc=mark.get("markerfacecolor"),
+            )
+        ax.axvline(0, color="#000000", lw=0.6)
+        ax.set_title(f"over the {control}", fontsize=7)
+        ax.set_xlabel("gain of the true cause, fraction of the larger score", fontsize=6)
+        ax.tick_params(labelsize=6)
+        ax.grid(axis="y", lw=0.3, color="#dddddd")
+    axes[0, 0].set(yticks=range(len(measures)), yticklabels=measures, ylim=(len(measures) - 0.5, -0.5))
+    handles = [Line2D([], [], ls="", ms=4.5, label=word, **mark) for word, mark in colours.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+    return figure
