@@ -98,13 +98,13 @@ def _marker(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _corner(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Two legs of a clip, which hang from its tip."""
     size = len(picture)
-    left = 0.09 if rng.random() < 0.5 else 0.91
+    left = 0.085 if rng.random() < 0.5 else 0.91
     tip = np.array([left + rng.uniform(-0.01, 0.01), rng.uniform(0.84, 0.86)])
     length = rng.uniform(0.09, 0.1)
-    angle = np.pi / 2 + rng.uniform(-0.25, 0.25)
+    angle = np.pi / 2 + rng.uniform(-0.2, 0.2)
     drawn = np.zeros_like(picture)
     start = tuple(np.rint(tip * size).astype(int).tolist())
-    for turn in (-0.25, 0.25):
+    for turn in (-0.2, 0.2):
         leg = tip + length * np.array([np.cos(angle + turn), np.sin(angle + turn)])
         end = tuple(np.rint(leg * size).astype(int).tolist())
         cv2.line(drawn, start, end, 255, max(1, round(size / 45)), cv2.LINE_AA)
