@@ -26,6 +26,7 @@ from cxrlib.params import check_params, effective, load_params, require_consiste
 from cxrlib.runtime.device import inference_dtype, use_device
 from cxrlib.runtime.files import PROJECT_ROOT, fingerprint, from_root, read_json, write_json
 from cxrlib.runtime.fingerprints import code_fingerprints, imported_names
+from cxrlib.runtime.stored_tables import read_stored
 from cxrlib.show.artefacts import write_figure, write_table
 from cxrlib.show.figures.style import set_style
 from cxrlib.stages.abroad import Tested, explain_home_and_abroad
@@ -210,6 +211,13 @@ class Run:
         path = self.folder.joinpath(*parts)
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
+
+    def stored_tables(self, *names: str) -> dict[str, pd.DataFrame]:
+        """Tables that earlier notebooks of the run saved, by name; one that is absent is left out."""
+        own = self.folder.parent if RUN_ID not in os.environ else self.folder
+        places = {name: [folder / "tables" / f"{name}.csv" for folder in (self.folder, own)] for name in names}
+        found = {name: next(filter(Path.exists, paths), None) for name, paths in places.items()}
+        return {name: read_stored(path).drop(columns="images", errors="ignore") for name, path in found.items() if path}
 
     def save_table(
         self, name: str, table: pd.DataFrame, caption: str, provenance: Provenance | None = None
