@@ -12,7 +12,14 @@ from cxrlib.show.report.keep import keep_report
 from cxrlib.workflow import runner
 from cxrlib.workflow.command import add_arguments, exit_code, read_arguments
 from cxrlib.workflow.manifest import Manifest, verify
-from cxrlib.workflow.notebooks import find_notebooks, notebooks_of_profile, sections_of, select_notebooks, title_of
+from cxrlib.workflow.notebooks import (
+    RENDERED_ONLY,
+    find_notebooks,
+    notebooks_of_profile,
+    sections_of,
+    select_notebooks,
+    title_of,
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -73,7 +80,7 @@ def _plan(options: argparse.Namespace) -> runner.Plan:
             raise ParameterError("14_transfer needs --set transfer.run=FOLDER, the run whose model it tests here")
         notebooks = [notebook for notebook in notebooks if notebook not in wanting]
     if params.data.source != "demo":
-        wanting = [notebook for notebook in notebooks if "phantom" in sections_of(notebook)]
+        wanting = [notebook for notebook in notebooks if notebook.name[:2] in RENDERED_ONLY]
         if wanting and options.only is not None or wanting == notebooks:
             needs = "needs rendered radiographs, whose causes are known: data.source=demo"
             raise ParameterError(f"{wanting[0].stem} {needs}")

@@ -50,6 +50,10 @@ ON_DEMAND = ("11",)
 """Notebooks that run only where a profile or --only names them: 11_roar trains many networks."""
 
 
+RENDERED_ONLY = ("09", "12")
+"""Notebooks that need to know the causes of findings or plant cues; with real data they are left out."""
+
+
 def notebooks_of_profile(notebooks: list[Path], numbers: list[str] | None) -> list[Path]:
     """Those notebooks that a profile runs.
 
