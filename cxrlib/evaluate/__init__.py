@@ -8,7 +8,6 @@ __getattr__, __dir__, __all__ = attach(
         "bootstrap": ["in_words", "study_weights"],
         "controls": ["beside_controls"],
         "classification": ["auroc_samples", "confusion_matrices", "f1_samples", "predictions", "roc_curves"],
-        "grid_ceiling": ["with_cause"],
         "ladder": ["climb", "difficulty", "fails_first"],
         "localisation": ["no_finding_places", "score_boxed"],
         "method_scores": ["method_agreement", "same_maps", "score_methods", "with_controls", "with_falls"],

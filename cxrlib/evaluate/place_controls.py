@@ -4,7 +4,6 @@ import pandas as pd
 import torch
 
 from cxrlib.data.cohort import Cohort
-from cxrlib.evaluate.cells import usual_place
 from cxrlib.evaluate.method_scores import BySplit
 from cxrlib.explain.explanations import Explanations
 from cxrlib.explain.maps import normalise_maps
@@ -92,13 +91,16 @@ def swapped(explanations: Explanations, labels: pd.DataFrame, findings: list[str
     return explanations.with_maps(maps)
 
 
-def place_controls(cohort: Cohort, maps: BySplit, learned: Explanations | None, seed: int) -> dict[str, BySplit]:
+def place_controls(
+    cohort: Cohort, maps: BySplit, learned: Explanations | None, place: torch.Tensor, seed: int
+) -> dict[str, BySplit]:
     """Every control of a method's maps, in their form, for the same studies.
 
     Args:
-        cohort: labels, and the boxes of the training studies.
+        cohort: labels.
         maps: of the method, by split: "valid", on which shares of pixels are chosen, and "test".
         learned: the method's maps of training studies for the usual heatmap; None takes those of the validation split.
+        place: from `mean_cover`, in the cells of the maps.
         seed: of the random maps.
 
     Returns:
@@ -112,7 +114,7 @@ def place_controls(cohort: Cohort, maps: BySplit, learned: Explanations | None, 
             RANDOM_MAP: one.with_random_maps(seed),
             CENTRE: one.with_maps(centre.expand(one.maps.shape)),
             USUAL_MAP: one.with_maps(usual.expand(one.maps.shape)),
-            USUAL_PLACE: usual_place(cohort, one),
+            USUAL_PLACE: one.with_maps(place.expand(one.maps.shape)),
             SWAPPED: swapped(one, cohort.labels, cohort.findings),
         }
 

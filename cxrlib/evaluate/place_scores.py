@@ -1,5 +1,7 @@
 """Localisation of a map beside maps that know less: scores of every case in the common form of `controls`."""
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -8,6 +10,7 @@ import torch
 from cxrlib.data.annotations import BOX_COLUMNS
 from cxrlib.data.cohort import Cohort
 from cxrlib.evaluate.boxes import Union, all_pairs_iou, boxes_from_mask, mask_iou, mask_of_boxes
+from cxrlib.evaluate.cells import mean_cover
 from cxrlib.evaluate.controls import CASE_COLUMNS
 from cxrlib.evaluate.localisation import boxed_cases
 from cxrlib.evaluate.method_scores import BySplit, chosen_shares
@@ -70,14 +73,28 @@ def hit_within(heatmap: torch.Tensor, true: np.ndarray, size: int, tolerance: fl
     return bool((np.hypot(beside, above) <= tolerance).any())
 
 
+def cases_with_boxes(cohort: Cohort, probabilities: pd.DataFrame) -> pd.DataFrame:
+    """`boxed_cases`, and the readers' boxes of each: float64 (n, 4) in the cohort's frame, column boxes."""
+    cases = boxed_cases(cohort, probabilities)
+    pairs = zip(cases["image_id"], cases["class_name"], strict=True)
+    found = [cohort.boxes(*pair)[BOX_COLUMNS].to_numpy(np.float64) for pair in pairs]
+    return cases.assign(boxes=pd.Series(found, cases.index, dtype=object))
+
+
 def share_scores(cohort: Cohort, cases: pd.DataFrame, explanations: Explanations, shares: list[float]) -> pd.DataFrame:
     """IoU over all pairs of boxes at every share of pixels, all that `chosen_shares` needs of `score_maps`.
+
+    Args:
+        cohort: its square frame.
+        cases: from `cases_with_boxes`.
+        explanations: maps of these studies.
+        shares: fractions of the pixels.
 
     Returns:
         class_name, share, all_pairs and all_pairs_sum.
     """
     rows = []
-    for class_name, true, heatmap, _ in _cases(cohort, cases, explanations, "choosing shares"):
+    for class_name, true, heatmap, _ in _cases(cases, explanations, "choosing shares"):
         for share, mask in zip(shares, top_pixels_of(heatmap, shares).numpy(), strict=True):
             predicted = boxes_from_mask(mask, cohort.size)
             rows.append((class_name, share, *(all_pairs_iou(predicted, true, union) for union in ("areas", "sum"))))
@@ -85,13 +102,25 @@ def share_scores(cohort: Cohort, cases: pd.DataFrame, explanations: Explanations
 
 
 def validation_shares(
-    cohort: Cohort, valid: Explanations, shares: list[float], union: Union = "areas"
+    cohort: Cohort,
+    valid: Explanations,
+    shares: list[float],
+    union: Union = "areas",
+    cases: pd.DataFrame | None = None,
 ) -> dict[str, float]:
     """Class -> the share of pixels with the highest mean IoU over all pairs on the boxed findings of other studies.
 
     A class without a case there takes the share that is best over all cases, and the smallest where there is none.
+
+    Args:
+        cohort: the run's.
+        valid: maps of studies that are not scored afterwards.
+        shares: fractions of the pixels to choose from.
+        union: as in `pairwise_iou`.
+        cases: from `cases_with_boxes` of these studies, where it is known already.
     """
-    scores = share_scores(cohort, boxed_cases(cohort, valid.probabilities), valid, shares)
+    cases = cases_with_boxes(cohort, valid.probabilities) if cases is None else cases
+    scores = share_scores(cohort, cases, valid, shares)
     return chosen_shares(scores, cohort.findings, shares, union, ["all_pairs"])["all_pairs"].to_dict()
 
 
@@ -104,8 +133,8 @@ def score_place(
     whose values are all alike otherwise has no top pixels: no score.
 
     Args:
-        cohort: boxes, in its square frame.
-        cases: columns image_id and class_name; each must have a reader's box.
+        cohort: its square frame.
+        cases: from `cases_with_boxes`.
         explanations: maps of these studies.
         shares: class -> share of pixels, from `validation_shares`.
         union: of iou and otsu_iou, as in `pairwise_iou`.
@@ -114,7 +143,7 @@ def score_place(
         image_id, class_name and PLACE_SCORES, in the order of `cases`; NaN where there is no score.
     """
     rows, size = [], cohort.size
-    for class_name, true, heatmap, raw in _cases(cohort, cases, explanations, "localisation"):
+    for class_name, true, heatmap, raw in _cases(cases, explanations, "localisation"):
         if not raw.isfinite().all() or (raw.min() == raw.max() and raw.max() != 0):
             rows.append([np.nan] * len(PLACE_SCORES))
             continue
@@ -158,18 +187,27 @@ def place_cases(
     Returns:
         CASE_COLUMNS; and the shares chosen for the methods' own maps: method, class_name, share.
     """
-    parts, chosen, of_form = [], [], {}
+    parts, chosen, of_form, places, boxed = [], [], {}, {}, {}
+
+    def cases_of(one: Explanations) -> pd.DataFrame:
+        studies = tuple(one.probabilities.index)
+        if studies not in boxed:
+            boxed[studies] = cases_with_boxes(cohort, one.probabilities)
+        return boxed[studies]
 
     def scored(maps: BySplit) -> tuple[pd.DataFrame, dict[str, float]]:
-        own = validation_shares(cohort, maps["valid"], shares, union)
-        cases = boxed_cases(cohort, maps["test"].probabilities)
+        own = validation_shares(cohort, maps["valid"], shares, union, cases_of(maps["valid"]))
+        cases = cases_of(maps["test"])
         known = [float(one.min()) < float(one.max()) for one in maps["test"].maps_of(cases)]
         return score_place(cohort, cases, maps["test"], own, union).assign(known=known), own
 
     for title, maps in methods.items():
         ours, own = scored(maps)
         chosen += [(title, name, share) for name, share in own.items()]
-        for control, controls in place_controls(cohort, maps, learned.get(title), seed).items():
+        cells = maps["test"].maps.shape[2:]
+        if cells not in places:
+            places[cells] = mean_cover(cohort, maps["test"].classes, *cells)
+        for control, controls in place_controls(cohort, maps, learned.get(title), places[cells], seed).items():
             key = (control, *(part for one in maps.values() for part in (one.maps.shape, *one.probabilities.index)))
             theirs = of_form[key] if key in of_form else scored(controls)[0]
             if control in FORM_ONLY:
@@ -181,9 +219,12 @@ def place_cases(
     return cases, pd.DataFrame(chosen, columns=["method", "class_name", "share"])
 
 
-def _cases(cohort: Cohort, cases: pd.DataFrame, explanations: Explanations, words: str) -> list:
+def _cases(
+    cases: pd.DataFrame, explanations: Explanations, words: str
+) -> Iterator[tuple[str, np.ndarray, torch.Tensor, torch.Tensor]]:
     """Of each case: its class, the readers' boxes in the cohort's frame, the upscaled heatmap and the raw map."""
-    for image_id, class_name in progress(list(zip(cases["image_id"], cases["class_name"], strict=True)), words, "map"):
-        raw = explanations.map(image_id, class_name)
-        true = cohort.boxes(image_id, class_name)[BOX_COLUMNS].to_numpy(np.float64)
+    maps = explanations.maps_of(cases)
+    for class_name, true, raw in progress(
+        zip(cases["class_name"], cases["boxes"], maps, strict=True), words, "map", len(cases)
+    ):
         yield class_name, true, upscale(raw, explanations.input_size), raw

@@ -21,6 +21,7 @@ from cxrlib.evaluate.place_controls import (
 )
 from cxrlib.evaluate.place_scores import (
     PLACE_SCORES,
+    cases_with_boxes,
     hit_within,
     otsu_mask,
     place_cases,
@@ -82,7 +83,7 @@ def test_scores_by_hand(cohort):
     maps = torch.zeros(1, 3, SIZE, SIZE)
     maps[:, :, :4] = 1
     maps[:, :, :2] = 2
-    case = pd.DataFrame({"image_id": ["a"], "class_name": ["ILD"]})
+    case = cases_with_boxes(cohort, explained(maps, "a").probabilities)
     row = score_place(cohort, case, explained(maps, "a"), {"ILD": 0.25}).iloc[0]
     assert row["iou"] == pytest.approx(8 / 24)
     assert row["energy"] == pytest.approx(24 / 48)
@@ -94,14 +95,14 @@ def test_scores_by_hand(cohort):
 
 
 def test_a_map_of_zeros_finds_nothing_and_a_constant_one_has_no_score(cohort):
-    case = pd.DataFrame({"image_id": ["a"], "class_name": ["ILD"]})
     zeros, ones = (explained(torch.full((1, 3, 2, 2), value), "a") for value in (0.0, 1.0))
+    case = cases_with_boxes(cohort, ones.probabilities)
     assert score_place(cohort, case, zeros, {"ILD": 0.25}).iloc[0][PLACE_SCORES].tolist() == [0, 0, 0.25, 0, 0]
     assert score_place(cohort, case, ones, {"ILD": 0.25})[PLACE_SCORES].isna().all(axis=None)
 
 
 def test_the_share_is_chosen_on_other_studies(cohort):
-    scores = share_scores(cohort, pd.DataFrame({"image_id": ["v"], "class_name": ["ILD"]}), perfect("v"), SHARES)
+    scores = share_scores(cohort, cases_with_boxes(cohort, perfect("v").probabilities), perfect("v"), SHARES)
     assert scores["all_pairs"].tolist() == [0.5, 1.0, 1.0]  # a map has no more than its positive pixels
     assert validation_shares(cohort, perfect("v"), SHARES) == dict.fromkeys(CLASSES, 0.25)
     assert validation_shares(cohort, perfect().of([]), SHARES) == dict.fromkeys(CLASSES, 0.125)
@@ -150,4 +151,10 @@ def test_without_validation_studies_and_without_cases_there_is_still_an_answer(c
     cases, chosen = place_cases(cohort, {"CAM": none}, {}, SHARES, seed=0)
     assert list(cases) == CASE_COLUMNS and cases.empty and (chosen["share"] == 0.125).all()
     assert place_cases(cohort, {}, {}, SHARES, seed=0)[0].empty
-    assert set(place_controls(cohort, none, None, 0)) == {RANDOM_MAP, CENTRE, USUAL_MAP, USUAL_PLACE, SWAPPED}
+    assert set(place_controls(cohort, none, None, torch.zeros(3, SIZE, SIZE), 0)) == {
+        RANDOM_MAP,
+        CENTRE,
+        USUAL_MAP,
+        USUAL_PLACE,
+        SWAPPED,
+    }

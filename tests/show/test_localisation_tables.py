@@ -55,7 +55,9 @@ def test_the_thesis_as_a_fraction_of_its_grid():
     assert ceiling_sentences(table) == [
         "Mass: 7 x 7 cells allow 0.40, 14 x 14 cells allow 0.40; the thesis's 0.100 is 25% of what its grid allows"
     ]
-    readers = pd.DataFrame({"class_name": ["Mass"], "protocol": "all_pairs", "ours": 0.7, "low": 0.6, "high": 0.8, "n": 9})
+    readers = pd.DataFrame(
+        {"class_name": ["Mass"], "protocol": "all_pairs", "ours": 0.7, "low": 0.6, "high": 0.8, "n": 9}
+    )
     index = pd.MultiIndex.from_tuples([(0.1, "Mass")], names=KEY)
     ours = pd.DataFrame({"ours": [0.2], "low": 0.1, "high": 0.3, "n": 9, "random_heatmap": 0.1}, index)
     probe = ours.assign(usual_place=0.2, learned_from=3)
