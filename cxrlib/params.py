@@ -275,6 +275,10 @@ class Iou(Section):
     """A class counts as correctly predicted where it is true and its probability reaches this."""
     seed: Seed = 2023
     """Seeds the random heatmaps of the control."""
+    usual_studies: Positive = 500
+    """At most so many training studies are explained for the usual heatmap of each class, a control."""
+    grid_images: Positive = 15000
+    """At most so many real images of each finding say what maps of a few cells allow."""
 
 
 class Perturbation(Section):

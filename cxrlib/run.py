@@ -30,7 +30,14 @@ from cxrlib.runtime.stored_tables import read_stored
 from cxrlib.show.artefacts import write_figure, write_table
 from cxrlib.show.figures.style import set_style
 from cxrlib.stages.abroad import Tested, explain_home_and_abroad
-from cxrlib.stages.compared import explain_by_methods, first_boxed, seconds_by_method
+from cxrlib.stages.compared import (
+    explain_by_methods,
+    explained_training,
+    explained_validation,
+    first_boxed,
+    seconds_by_method,
+    studies_to_compare,
+)
 from cxrlib.stages.explain import explain_split
 from cxrlib.stages.further_networks import explain_by_networks
 from cxrlib.stages.inputs import network_inputs
@@ -118,6 +125,19 @@ class Run:
         """Maps of every compared method for the first boxed studies, by the method's title and by split."""
         settings = (self.params.methods, self.params.gradcam, self.params.compute, self.folder)
         return explain_by_methods(self.cohort, self.explanations, *settings)
+
+    def explain_to_localise(self) -> dict[str, BySplit]:
+        """Grad-CAM of the whole test split, then the other methods of `explain_by_methods` with their fewer studies."""
+        settings = (self.explanations, self.params.gradcam, self.params.compute, self.folder)
+        chosen = studies_to_compare(self.cohort, self.params.methods.n_studies)["valid"]
+        gradcam = {"valid": explained_validation(self.cohort, chosen, *settings), "test": self.explanations}
+        others = self.explain_by_methods()
+        return {"Grad-CAM": gradcam} | {title: maps for title, maps in others.items() if title != "Grad-CAM"}
+
+    def explain_training(self) -> Explanations:
+        """Grad-CAM of the first training studies with a finding, from which the usual heatmap is learned."""
+        settings = (self.params.gradcam, self.params.compute, self.folder)
+        return explained_training(self.cohort, self.params.iou.usual_studies, self.explanations, *settings)
 
     def explain_by_networks(self) -> dict[str, BySplit]:
         """Probabilities and Grad-CAM maps of this network and of further ones, which are trained unless stored."""
@@ -242,6 +262,11 @@ class Run:
         self._save_provenance(path, caption, provenance)
         display(Markdown(caption))
         return table
+
+    def save_tables(self, tables: dict[str, tuple[pd.DataFrame, str]], provenance: Provenance | None = None) -> None:
+        """`save_table` of several: name -> the table and its caption."""
+        for name, (table, caption) in tables.items():
+            self.save_table(name, table, caption, provenance)
 
     def save_figure(self, name: str, figure: Figure, caption: str, provenance: Provenance | None = None) -> None:
         """Write figures/<name>.png (200 dpi), .pdf and their provenance; display the figure and its caption below it.

@@ -79,10 +79,16 @@ def usual_place(cohort: Cohort, explanations: Explanations) -> Explanations:
     Returns:
         The same map for each study of `explanations`; zero for a class of which no training study has a box.
     """
-    shape, train = explanations.maps.shape, cohort.of("train")
-    total, count = torch.zeros(shape[1:]), torch.zeros(shape[1])
+    shape = explanations.maps.shape
+    return explanations.with_maps(mean_cover(cohort, explanations.classes, *shape[2:]).expand(shape))
+
+
+def mean_cover(cohort: Cohort, classes: list[str], rows: int, columns: int) -> torch.Tensor:
+    """The mean cover of the training studies with a box of each class, float32 (classes, rows, columns)."""
+    train = cohort.of("train")
+    total, count = torch.zeros(len(classes), rows, columns), torch.zeros(len(classes))
     for start in range(0, len(train), AT_ONCE):
-        covers = study_covers(cohort, train[start : start + AT_ONCE], explanations.classes, *shape[2:])
+        covers = study_covers(cohort, train[start : start + AT_ONCE], classes, rows, columns)
         total += covers.sum(0)
         count += covers.flatten(2).any(2).sum(0)
-    return explanations.with_maps((total / count.clamp(min=1)[:, None, None]).expand(shape))
+    return total / count.clamp(min=1)[:, None, None]

@@ -38,7 +38,11 @@ SAME = 1e-4
 
 
 def chosen_shares(
-    scores: pd.DataFrame, classes: list[str], shares: list[float], union: Union = "areas"
+    scores: pd.DataFrame,
+    classes: list[str],
+    shares: list[float],
+    union: Union = "areas",
+    protocols: list[str] = PROTOCOLS,
 ) -> pd.DataFrame:
     """The share of pixels at which each protocol's mean is highest, class by class.
 
@@ -47,16 +51,17 @@ def chosen_shares(
         classes: rows of the result; a class without a case takes the share that is best over all cases.
         shares: fractions of the pixels to choose from.
         union: as in `pairwise_iou`.
+        protocols: those of PROTOCOLS that `scores` have.
 
     Returns:
-        class_name by PROTOCOLS; of equal means the smallest share, and without any case the smallest of all.
+        class_name by protocol; of equal means the smallest share, and without any case the smallest of all.
 
     >>> scores = pd.DataFrame({"class_name": "Mass", "share": [0.1, 0.2], "all_pairs": [0.3, 0.4], "mask_iou": 0.1})
     >>> scores = scores.assign(best_match=[0.5, 0.4])
     >>> chosen_shares(scores, ["Mass", "Nodule"], [0.1, 0.2]).loc["Nodule"].to_dict()
     {'all_pairs': 0.2, 'best_match': 0.1, 'mask_iou': 0.1}
     """
-    names = {with_union(protocol, union): protocol for protocol in PROTOCOLS}
+    names = {with_union(protocol, union): protocol for protocol in protocols}
 
     def best(cases: pd.DataFrame) -> pd.Series:
         means = cases.groupby("share")[list(names)].mean().reindex(sorted(shares)).fillna(0.0)

@@ -124,6 +124,17 @@ def explained_validation(
     return explain_studies(cohort, image_ids, model_path, gradcam, compute, folder / "maps" / "valid.npz")
 
 
+def explained_training(
+    cohort: Cohort, count: int, test: Explanations, gradcam: Gradcam, compute: Compute, folder: Path
+) -> Explanations:
+    """Grad-CAM of the explained model on the first `count` training studies with a finding, kept as maps/train.npz."""
+    image_ids = cohort.of("train", cohort.findings)[:count]
+    if not image_ids:
+        return test.of([])
+    model_path = checkpoint_path(folder / "models", cohort.experiment)
+    return explain_studies(cohort, image_ids, model_path, gradcam, compute, folder / "maps" / "train.npz")
+
+
 def explain_by(
     name: str,
     parameters: dict[str, MethodValue],

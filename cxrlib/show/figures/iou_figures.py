@@ -31,7 +31,7 @@ TRUE, PREDICTED = "#2ca02c", "#c77cff"
 """The thesis's colours: green for the readers' boxes, purple for the boxes of the heatmap."""
 
 
-def intersection_and_union(first: np.ndarray, second: np.ndarray, iou: float) -> Figure:
+def intersection_and_union(first: np.ndarray, second: np.ndarray) -> Figure:
     """Figure 17: the intersection and the union of two boxes (4,)."""
     first, second = np.asarray(first), np.asarray(second)
     figure, axes = plt.subplots(1, 2, figsize=(PAGE_WIDTH * 0.6, PAGE_WIDTH * 0.3))
@@ -48,7 +48,8 @@ def intersection_and_union(first: np.ndarray, second: np.ndarray, iou: float) ->
         ax.set(title=title, aspect="equal", xlim=(low[0], high[0]), ylim=(high[1], low[1]))
         ax.set_axis_off()
     shared, first_area, second_area = (np.prod(box[2:] - box[:2]) for box in (inside, first, second))
-    figure.suptitle(f"IoU = {shared:g} / {first_area + second_area - shared:g} = {iou:.3f}", fontsize=8, y=-0.02)
+    union = first_area + second_area - shared
+    figure.suptitle(f"IoU = {shared:g} / {union:g} = {shared / union:.3f}", fontsize=8, y=-0.02)
     return figure
 
 
@@ -117,15 +118,20 @@ def between_chance_and_readers(
     thesis: pd.DataFrame,
     readers: pd.DataFrame,
     protocol: str = "all_pairs",
+    allowed: pd.DataFrame | None = None,
 ) -> Figure:
     """Mean IoU over all pairs per finding: two controls, Grad-CAM of this run, the thesis, the probe, the radiologists.
 
+    Upright lines mark what a perfect map of so few cells would score: blue in this run's cells on its own cases (the
+    column grid_ceiling of the table), black in the thesis's 7 x 7 cells on real studies.
+
     Args:
-        table: from `iou_table`; each finding at its best share of pixels.
+        table: from `iou_table` and `with_ceiling`; each finding at its best share of pixels.
         probe: from `probe_table`, likewise; a finding without a training study to learn from has no mark.
         thesis: share by class, likewise at its best share.
         readers: from `reader_table`.
         protocol: of the rows of `readers`, with the same union as `table`.
+        allowed: from `grid_ceiling_table`.
     """
     ceiling = readers[readers["protocol"] == protocol].set_index("class_name")
     classes = [name for name in thesis.columns if name in ceiling.index]
@@ -143,6 +149,13 @@ def between_chance_and_readers(
     ax.plot(asked["usual_place"], rows[asked.index] - 0.28, "v", ms=5, color=RANDOM, label="usual place, no image")
     _with_interval(ax, best, rows[best.index] + 0.12, "o", OURS, "Grad-CAM, this run")
     ax.plot(thesis.max()[classes], rows + 0.24, "x", ms=5, color=THESIS, label="Grad-CAM, thesis (no interval given)")
+    if "grid_ceiling" in best:
+        _upright(
+            ax, best["grid_ceiling"], rows[best.index] + 0.12, OURS, "perfect map in this run's cells, same findings"
+        )
+    if allowed is not None:
+        seven = allowed.dropna(subset="thesis").set_index("class_name")["ours"].reindex(classes)
+        _upright(ax, seven, rows + 0.24, THESIS, "perfect map of 7 x 7 cells, real studies")
     _with_interval(ax, asked, rows[asked.index] - 0.14, "s", PROBE, "linear probe of the last features")
     _with_interval(ax, ceiling.loc[classes], rows, "D", READERS, "two radiologists, all real studies")
     names = [f"{name}\n{_count(best, name)}; {ceiling.at[name, 'n']:,} images" for name in classes]
@@ -150,6 +163,10 @@ def between_chance_and_readers(
     ax.set_ylim(-0.6, len(classes) - 0.4)
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return figure
+
+
+def _upright(ax: Axes, values: pd.Series, rows: pd.Series, colour: str, label: str) -> None:
+    ax.plot(values, rows, "|", ms=9, mew=2, color=colour, label=label)
 
 
 def _count(best: pd.DataFrame, name: str) -> str:

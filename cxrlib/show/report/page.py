@@ -33,6 +33,7 @@ NUMBER = re.compile(r"−?[\d,.]+( to −?[\d,.]+)?")
 INTERVALS = [
     ("low", "high", "95 %"),
     ("gain_low", "gain_high", "gain, 95 %"),
+    ("of_ceiling_low", "of_ceiling_high", "of ceiling, 95 %"),
     ("beyond_low", "beyond_high", "beyond, 95 %"),
     ("range_low", "range_high", "range"),
 ]
@@ -42,7 +43,7 @@ BESIDE = {
     "table_03": ["reader_f1"],
     "table_06": ["table_06_best", "reader_agreement"],
     "figure_22": ["auroc"],
-    "figure_30": ["figure_ceiling", "probe"],
+    "figure_30": ["figure_ceiling", "grid_ceiling", "probe", "localisation"],
 }
 """Artefacts that the thesis does not have, shown beside one of the thesis's items: item -> artefacts."""
 

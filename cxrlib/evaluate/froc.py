@@ -1,0 +1,124 @@
+"""FROC: how many of the readers' boxes are found at a given number of false boxes an image (Bunch et al. 1978).
+
+A box of a heatmap is a mark with a score. Fewer marks are kept where the score must be higher.
+"""
+
+import numpy as np
+import pandas as pd
+
+from cxrlib.data.annotations import BOX_COLUMNS
+from cxrlib.data.cohort import Cohort
+from cxrlib.evaluate.boxes import boxes_from_mask, pairwise_iobb, pairwise_iou
+from cxrlib.explain.explanations import Explanations
+from cxrlib.explain.maps import normalise_maps, upscale
+from cxrlib.explain.masks import top_pixels_of
+from cxrlib.runtime.progress import progress
+
+HITS = {"iou": pairwise_iou, "iobb": pairwise_iobb}
+"""How a mark meets a reader's box: intersection over the union (VinBigData's rule), or over the mark."""
+
+
+LEAST = 0.4
+"""From which value on it does, as in VinBigData's competition."""
+
+
+RATES = (0.5, 1.0, 2.0)
+"""False boxes an image."""
+
+
+def heights(heatmap: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """The highest value of a heatmap in every box, float64 (n,).
+
+    Args:
+        heatmap: (size, size).
+        boxes: (n, 4) in pixels of the heatmap; every pixel that a box touches counts.
+
+    >>> heights(np.array([[0.1, 0.9], [0.5, 0.2]]), np.array([[0, 0, 1, 2], [0.5, 0, 1.5, 1]])).tolist()
+    [0.5, 0.9]
+    """
+    corners = np.concatenate([np.floor(boxes[:, :2]), np.ceil(boxes[:, 2:])], axis=1).astype(int)
+    return np.array([heatmap[top:bottom, left:right].max() for left, top, right, bottom in corners], np.float64)
+
+
+def marks_and_targets(
+    cohort: Cohort, explanations: Explanations, shares: dict[str, float]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The boxes of every heatmap, and the readers' boxes that they should find.
+
+    A mark's score is the probability of its class, times the highest value of the map inside the box as a fraction of
+    the map's maximum. Every reader's box is a target of its own. A mark may find several; one that finds none is false.
+
+    Args:
+        cohort: labels and boxes; a reader's box counts where the image has the label.
+        explanations: maps of all studies, also of those without any finding, where every mark is false.
+        shares: class -> share of pixels that make the mask.
+
+    Returns:
+        Marks: image_id, class_name, score, and for each rule of HITS whether the mark is false.
+        Targets: image_id, class_name, and for each rule the highest score of a mark that finds it, -inf without one.
+    """
+    marks, targets, size = [], [], explanations.input_size
+    for image_id in progress(explanations.probabilities.index.tolist(), "marking", "study"):
+        for name in cohort.findings:
+            heatmap = upscale(normalise_maps(explanations.map(image_id, name).clamp(min=0)), size)
+            boxes = boxes_from_mask(top_pixels_of(heatmap, [shares[name]])[0].numpy(), cohort.size)
+            scores = heights(heatmap.numpy(), boxes * size / cohort.size)
+            scores = scores * float(explanations.probabilities.at[image_id, name])
+            true = cohort.boxes(image_id, name)[BOX_COLUMNS].to_numpy(np.float64)
+            true = true if cohort.labels.at[image_id, name] else true[:0]
+            met = [rule(boxes, true) >= LEAST for rule in HITS.values()]
+            false = (~found.any(axis=1) for found in met)
+            best = (np.where(found, scores[:, None], -np.inf).max(axis=0, initial=-np.inf) for found in met)
+            marks += [(image_id, name, *row) for row in zip(scores.tolist(), *false, strict=True)]
+            targets += [(image_id, name, *row) for row in zip(*best, strict=True)]
+    columns = ["image_id", "class_name"]
+    return pd.DataFrame(marks, columns=[*columns, "score", *HITS]), pd.DataFrame(targets, columns=[*columns, *HITS])
+
+
+def sensitivity_samples(
+    marks: pd.DataFrame, targets: pd.DataFrame, rule: str, rates: tuple[float, ...], weights: pd.DataFrame
+) -> tuple[np.ndarray, np.ndarray]:
+    """Share of the targets that are found at each rate of false marks, in every resample of the studies.
+
+        sensitivity(r) = sum_i w_i f_i(t) / sum_i w_i n_i  at the lowest t with  sum_i w_i m_i(t) / sum_i w_i <= r
+
+    In study i with weight w_i, n_i are the targets, f_i(t) those that a mark with a score of at least t finds, and
+    m_i(t) the false marks with such a score. Marks of equal score are kept or left out together.
+    Where all marks together have fewer false ones than r, all are kept: the heatmaps have no more to give.
+
+    Args:
+        marks, targets: from `marks_and_targets`, of one class or of several together.
+        rule: one of HITS.
+        rates: r, false marks an image.
+        weights: resamples, a column for each study that has been marked, whether it has marks or not.
+
+    Returns:
+        Sensitivity and the rate of false marks that is reached, each float64 (1 + resamples, rates); NaN where there
+        is no target.
+
+    Two studies, of which one has a target. Its mark is the second best of all, the first is false:
+
+    >>> marks = pd.DataFrame({"image_id": ["a", "b"], "class_name": "Mass", "score": [0.8, 0.9], "iou": [False, True]})
+    >>> targets = pd.DataFrame({"image_id": ["a"], "class_name": "Mass", "iou": [0.8]})
+    >>> found, reached = sensitivity_samples(marks, targets, "iou", (0.4, 0.5), pd.DataFrame({"a": [1.0], "b": [1.0]}))
+    >>> found.tolist(), reached.tolist()
+    ([[0.0, 1.0]], [[0.0, 0.5]])
+    """
+    places = weights.columns
+    order = marks.sort_values("score", ascending=False, kind="stable")
+    levels, ends = np.unique(-order["score"].to_numpy(), return_index=True)
+    ends = np.append(ends[1:], len(order))  # marks down to and with each level
+    of_mark, of_target = (places.get_indexer(one["image_id"]) for one in (order, targets))
+    is_false, best = order[rule].to_numpy(np.float64), targets[rule].to_numpy()
+    found, reached = (np.full((len(weights), len(rates)), np.nan) for _ in range(2))
+    for row, drawn in enumerate(weights.to_numpy(np.float64)):
+        total, of_targets = drawn.sum(), drawn[of_target]
+        if not of_targets.sum():
+            continue
+        false = np.concatenate([[0.0], (is_false * drawn[of_mark]).cumsum()[ends - 1]]) / total if len(order) else [0.0]
+        for column, rate in enumerate(rates):
+            level = np.searchsorted(false, rate + 1e-12, side="right") - 1
+            kept = best >= (-levels[level - 1] if level else np.inf)
+            found[row, column] = of_targets[kept].sum() / of_targets.sum()
+            reached[row, column] = false[level]
+    return found, reached
