@@ -30,6 +30,7 @@ from cxrlib.show.artefacts import write_figure, write_table
 from cxrlib.show.figures.style import set_style
 from cxrlib.stages.abroad import Tested, explain_home_and_abroad
 from cxrlib.stages.compared import explain_by_methods, first_boxed, seconds_by_method
+from cxrlib.stages.controlled import Controlled, explain_with_controls
 from cxrlib.stages.explain import explain_split
 from cxrlib.stages.further_networks import explain_by_networks
 from cxrlib.stages.inputs import network_inputs
@@ -117,6 +118,12 @@ class Run:
         """Maps of every compared method for the first boxed studies, by the method's title and by split."""
         settings = (self.params.methods, self.params.gradcam, self.params.compute, self.folder)
         return explain_by_methods(self.cohort, self.explanations, *settings)
+
+    def explain_with_controls(self) -> list[Controlled]:
+        """Maps to compare with controls, each with those of other studies: Grad-CAM's, then the compared methods'."""
+        params = self.params
+        sections = (params.perturbation, params.methods, params.gradcam, params.compute)
+        return explain_with_controls(self.cohort, self.explanations, *sections, self.folder)
 
     def explain_by_networks(self) -> dict[str, BySplit]:
         """Probabilities and Grad-CAM maps of this network and of further ones, which are trained unless stored."""

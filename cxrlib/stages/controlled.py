@@ -1,0 +1,56 @@
+"""The maps that notebook 07 compares with controls, and those of other studies that give each class's mean heatmap."""
+
+from pathlib import Path
+
+from cxrlib.data.cohort import Cohort
+from cxrlib.explain.explanations import Explanations
+from cxrlib.explain.methods import find
+from cxrlib.model.checkpoint import checkpoint_path
+from cxrlib.params import Compute, Gradcam, Methods, Perturbation
+from cxrlib.stages.compared import explain_by_methods
+from cxrlib.stages.explain import explain_studies
+
+GRADCAM = "Grad-CAM"
+
+
+TRAINING_STUDIES = 400
+"""Training studies behind Grad-CAM's mean heatmaps: one forward pass each."""
+
+
+Controlled = tuple[dict[str, Explanations], dict[str, Explanations]]
+"""Title -> maps of the studies that are scored; title -> maps of other studies."""
+
+
+def explain_with_controls(
+    cohort: Cohort,
+    test: Explanations,
+    perturbation: Perturbation,
+    methods: Methods,
+    gradcam: Gradcam,
+    compute: Compute,
+    folder: Path,
+) -> list[Controlled]:
+    """Grad-CAM of the first test studies, and the other methods of the first boxed ones, each beside other studies.
+
+    Grad-CAM's other studies are the first TRAINING_STUDIES of the training split, stored as maps/train.npz. Those of a
+    compared method are the validation studies that notebook 08 explains by it.
+
+    Args:
+        cohort: the run's.
+        test: Grad-CAM's maps of the test split.
+        perturbation: which methods, and how many studies.
+        methods: what is compared in notebook 08, and on how many studies.
+        gradcam, compute: of the run.
+        folder: of the run.
+    """
+    model_path = checkpoint_path(folder / "models", cohort.experiment)
+    training = cohort.of("train")[:TRAINING_STUDIES]
+    train = explain_studies(cohort, training, model_path, gradcam, compute, folder / "maps" / "train.npz")
+    parts = [({GRADCAM: test.first(perturbation.controls_n_studies)}, {GRADCAM: train})]
+    names = [name for name in perturbation.controls_methods if name in methods.compared]
+    compared = {name: methods.compared[name] for name in names if find(name).title != GRADCAM}
+    if compared:
+        chosen = methods.model_copy(update={"compared": compared})
+        explained = explain_by_methods(cohort, test, chosen, gradcam, compute, folder)
+        parts.append(tuple({title: maps[split] for title, maps in explained.items()} for split in ("test", "valid")))
+    return parts
