@@ -292,6 +292,17 @@ class Perturbation(Section):
     """A class counts as predicted where its probability reaches this."""
     n_studies: Positive = 1492
     """At most so many test studies."""
+    controls_n_studies: Positive = 200
+    """At most so many test studies whose Grad-CAM heatmaps are compared with controls; about 60 forward passes for each
+    predicted class."""
+    controls_methods: Annotated[list[str], AfterValidator(_distinct)] = [
+        "smoothgrad",
+        "integrated_gradients",
+        "lrp",
+        "rise",
+    ]
+    """Methods that are compared with controls beside Grad-CAM, on the studies of `methods.n_studies`; one that
+    `methods.compared` does not name is left out."""
 
     @model_validator(mode="after")
     def _kernels_are_odd(self) -> "Perturbation":

@@ -38,6 +38,7 @@ from cxrlib.stages.compared import (
     seconds_by_method,
     studies_to_compare,
 )
+from cxrlib.stages.controlled import Controlled, explain_with_controls
 from cxrlib.stages.explain import explain_split
 from cxrlib.stages.further_networks import explain_by_networks
 from cxrlib.stages.inputs import network_inputs
@@ -138,6 +139,12 @@ class Run:
         """Grad-CAM of the first training studies with a finding, from which the usual heatmap is learned."""
         settings = (self.params.gradcam, self.params.compute, self.folder)
         return explained_training(self.cohort, self.params.iou.usual_studies, self.explanations, *settings)
+
+    def explain_with_controls(self) -> list[Controlled]:
+        """Maps to compare with controls, each with those of other studies: Grad-CAM's, then the compared methods'."""
+        params = self.params
+        sections = (params.perturbation, params.iou, params.methods, params.gradcam, params.compute)
+        return explain_with_controls(self.cohort, self.explanations, *sections, self.folder)
 
     def explain_by_networks(self) -> dict[str, BySplit]:
         """Probabilities and Grad-CAM maps of this network and of further ones, which are trained unless stored."""

@@ -167,7 +167,7 @@ def _network_seconds(params: Params, n_images: int) -> float:
     n_test = round(n_images * data.test_share)
     passes = min(n_test, params.smoothgrad.n_studies) * params.smoothgrad.samples * len(params.smoothgrad.noise_levels)
     transforms = len(params.perturbation.shares) * (1 + len(params.perturbation.kernels))
-    passes += min(n_test, params.perturbation.n_studies) * transforms
+    passes += min(n_test, params.perturbation.n_studies) * transforms + _control_passes(params, n_test)
     classes = len(params.labels.experiments[params.labels.explained])
     planted = len(params.phantom.shortcuts) * len(params.phantom.strengths)
     epochs += planted * training.epochs
@@ -177,6 +177,16 @@ def _network_seconds(params: Params, n_images: int) -> float:
     n_train = n_images * (1 - data.test_share - data.valid_share)
     further = sum(_step(other) for other in params.methods.networks.values()) * n_train * training.epochs
     return step * (n_train * epochs + passes / FASTER_WITHOUT_TRAINING) + further
+
+
+def _control_passes(params: Params, n_test: int) -> int:
+    """What `cxrlib.evaluate.faithfulness.perturbation_curves` costs without twins, one class of an image predicted."""
+    settings = params.perturbation
+    shares, others = len(settings.shares), len(settings.kernels) + 2
+    a_method, shared = 6 * shares + 4 * others, 3 * shares + 2 * others + 2
+    methods = len(set(settings.controls_methods) & params.methods.compared.keys())
+    gradcam = min(n_test, settings.controls_n_studies) * (a_method + shared)
+    return gradcam + min(n_test, params.methods.n_studies) * (methods * a_method + shared)
 
 
 def _step(model: Model) -> float:

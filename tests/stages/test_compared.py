@@ -14,7 +14,7 @@ from cxrlib.evaluate.method_scores import score_methods
 from cxrlib.explain.methods import explain, names
 from cxrlib.model.checkpoint import checkpoint_path, load_checkpoint
 from cxrlib.model.networks import build_network, normalise
-from cxrlib.params import Methods, Model, ParameterError, load_params
+from cxrlib.params import Iou, Methods, Model, ParameterError, Perturbation, load_params
 from cxrlib.runtime.store import identity_of
 from cxrlib.stages import compared
 from cxrlib.stages.compared import (
@@ -24,6 +24,7 @@ from cxrlib.stages.compared import (
     seconds_by_method,
     studies_to_compare,
 )
+from cxrlib.stages.controlled import explain_with_controls
 from cxrlib.stages.explain import explain_split
 from cxrlib.stages.further_networks import OWN, explain_by_networks
 from cxrlib.stages.inputs import network_inputs
@@ -127,6 +128,26 @@ def test_an_interrupted_method_goes_on_where_it_stopped(cohort, gradcam, folder,
     found = explained(cohort, gradcam, folder, methods)["Gradient"]
     assert len(done) == 5
     assert torch.equal(found["test"].maps[:1], done[2])
+
+
+def with_controls(cohort, gradcam, folder, *names):
+    settings = Perturbation(controls_n_studies=5, controls_methods=list(names))
+    return explain_with_controls(cohort, gradcam, settings, Iou(usual_studies=4), METHODS, GRADCAM, COMPUTE, folder)
+
+
+def test_maps_for_controls_are_gradcams_and_those_of_the_named_methods(cohort, gradcam, folder):
+    (own, training), (named, valid) = with_controls(cohort, gradcam, folder, "rise", "lime", "gradcam")
+    assert list(own) == list(training) == ["Grad-CAM"]
+    assert own["Grad-CAM"].probabilities.index.tolist() == cohort.of("test")[:5]
+    assert training["Grad-CAM"].probabilities.index.tolist() == cohort.of("train", cohort.findings)[:4]
+    assert list(named) == list(valid) == ["RISE"], "lime is not compared, and Grad-CAM is there already"
+    stored = explained(cohort, gradcam, folder)["RISE"]
+    assert torch.equal(named["RISE"].maps, stored["test"].maps)
+    assert torch.equal(valid["RISE"].maps, stored["valid"].maps)
+
+
+def test_without_a_named_method_gradcam_stands_alone(cohort, gradcam, folder):
+    assert len(with_controls(cohort, gradcam, folder)) == 1
 
 
 def test_data_without_boxes_have_no_maps_to_compare(cohort, gradcam, folder):

@@ -57,6 +57,13 @@ def test_what_a_method_costs_is_what_it_says(name):
         assert estimate._passes(name, parameters, 7) == pytest.approx(expected, rel=0.3)
 
 
+def test_controls_cost_what_the_curves_say():
+    params = load_params("thesis", ["perturbation.shares=[0.1, 0.5]", "perturbation.kernels=[11]"])
+    a_method, shared = 4 * 2 + 4 * 3 + 2 * 2, (2 + 3) + (2 * 2 + 1 + 4)
+    assert estimate._control_passes(params, 1000) == 200 * (a_method + shared) + 50 * (4 * a_method + shared)
+    assert estimate._control_passes(params, 10) == 10 * (5 * a_method + 2 * shared)
+
+
 def test_further_networks_and_methods_take_their_time(tmp_path, monkeypatch):
     monkeypatch.setattr(estimate, "_look", lambda source, data: (15_000, "15,000 images", 0.8, 0))
     few = "methods.compared={gradcam: {}}"
