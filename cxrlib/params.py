@@ -415,7 +415,10 @@ class Transfer(Section):
 class Workflow(Section):
     """Which notebooks a run executes."""
 
-    notebooks: Annotated[list[NotebookNumber], Field(min_length=1), AfterValidator(_distinct)] | None = None
+    notebooks: Annotated[
+        Annotated[list[NotebookNumber], Field(min_length=1), AfterValidator(_distinct)] | None,
+        BeforeValidator(_none_of_word),
+    ] = None
     """Numbers of notebooks, e.g. ["01", "02"]; None: all but 11_roar, which trains many networks. --only takes any."""
 
 

@@ -22,7 +22,7 @@ def area_under(covered: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
     A probability that falls in a straight line from 1 to 0 has half of the square below it:
 
-    >>> float(area_under(np.array([0.0, 0.2, 1.0]), np.array([1.0, 0.8, 0.0])))
+    >>> float(area_under(np.array([0.0, 0.25, 1.0]), np.array([1.0, 0.75, 0.0])))
     0.5
     """
     return np.trapezoid(probabilities, covered, axis=-1)

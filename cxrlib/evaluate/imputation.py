@@ -68,7 +68,7 @@ def linear_imputation(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     A masked corner has three neighbours: (1/6 * 10 + 1/6 * 20 + 1/12 * 60) / (5/12) = 24:
 
     >>> image, mask = np.array([[99.0, 10.0], [20.0, 60.0]]), np.array([[True, False], [False, False]])
-    >>> round(linear_imputation(image, mask)[0, 0], 6)
+    >>> print(linear_imputation(image, mask)[0, 0].round(6))
     24.0
     """
     if mask.all():

@@ -61,6 +61,13 @@ def truth_beside(truth: Explanations, controls: dict[str, Explanations], measure
 
     Returns:
         CASE_COLUMNS, the method being TRUTH.
+
+    >>> maps = Explanations(pd.DataFrame({"Mass": [0.5]}, ["a"]), torch.ones(1, 1, 1, 1), input_size=2, identity="")
+    >>> def total(one):
+    ...     return pd.DataFrame({"image_id": ["a"], "class_name": "Mass", "total": [float(one.maps.sum())]})
+    >>> cases = truth_beside(maps, {"nothing": maps.with_maps(0 * maps.maps)}, [total])
+    >>> cases[["measure", "score", "control", "control_score"]].to_numpy().tolist()
+    [['total', 1.0, 'nothing', 0.0]]
     """
     key, parts = ["image_id", "class_name"], []
     for measure in measures:

@@ -11,7 +11,6 @@ __getattr__, __dir__, __all__ = attach(
         "figures.gradcam_figures": ["harder_panels", "steps_figure"],
         "figures.methods_figures": ["agreement_matrix", "method_sheet", "score_panels"],
         "figures.panels": ["explanation_grid"],
-        "figures.perturbation_figures": ["drop_panels", "pipeline", "replaced_grid"],
         "figures.smoothgrad_figures": ["method_grid", "taxonomy"],
         "figures.training_figures": ["first_dot_product", "loss_curves", "residual_block"],
         "figures.transfer_figures": ["transfer_plot"],

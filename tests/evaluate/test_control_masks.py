@@ -57,10 +57,12 @@ def test_a_ranking_that_is_too_short_is_refused():
 
 def test_a_mean_heatmap_is_over_the_studies_that_have_the_class():
     maps = torch.tensor([[[[2.0, 4.0]], [[1.0, 1.0]]], [[[3.0, 0.0]], [[-2.0, 1.0]]], [[[0.0, 0.0]], [[5.0, 5.0]]]])
-    explained = Explanations(pd.DataFrame(0.9, list("abc"), ["Mass", "Nodule", "None"][:2]), maps, 2, "")
+    explained = Explanations(pd.DataFrame(0.9, list("abc"), ["Mass", "Nodule"]), maps, 2, "")
     found = mean_heatmaps(explained, torch.tensor([[1, 0], [1, 0], [0, 0]]))
     assert found[0].tolist() == [[0.75, 0.5]]
     assert found[1].isnan().all(), "no study has the class"
     only_zeros = mean_heatmaps(explained, torch.tensor([[0, 1], [0, 0], [1, 1]]))
     assert only_zeros[0].tolist() == [[0.0, 0.0]]
     assert only_zeros[1].tolist() == [[1.0, 1.0]]
+    signed = mean_heatmaps(explained, torch.tensor([[0, 0], [0, 1], [0, 0]]))
+    assert signed[1].tolist() == [[-1.0, 0.5]], "what speaks against a class counts by its size"

@@ -231,6 +231,13 @@ def test_a_map_that_chooses_nothing_has_no_row(network, images, cohort, methods,
     assert beside_controls(both, CLASSES, study_weights(list("abc"), 100, 0)).empty
 
 
+def test_a_map_with_a_value_that_is_no_number_has_no_row(network, images, cohort, methods):
+    maps = methods["right"].maps.clone()
+    maps[..., 5, 5] = float("nan")
+    broken = {"broken": methods["right"].with_maps(maps)}
+    assert perturbation_curves(network, images, cohort, broken, {}, None, HOW).empty
+
+
 def test_a_sparse_map_is_compared_with_as_few_pixels(network, images, cohort, methods):
     maps = methods["right"].maps.clone()
     maps[..., 2:, :] = 0

@@ -171,7 +171,7 @@ EDITS = {
         {"03", "04", "05", "06", "08", "12", "14"},
         {"01", "02"},
     ),
-    "SmoothGrad": (other_code("cxrlib/explain/smoothgrad.py"), NONE, {"05"}, {"01", "02", "06", "07"}),
+    "SmoothGrad": (other_code("cxrlib/explain/smoothgrad.py"), NONE, {"05", "07"}, {"01", "02", "06"}),
     "a method": (
         other_code("cxrlib/explain/occlusion.py"),
         NONE,
@@ -184,14 +184,14 @@ EDITS = {
     "the boxes on cells": (
         other_code("cxrlib/evaluate/cells.py"),
         {"probe"},
-        {"06", "08", "09", "12"},
-        NOTEBOOKS - {"06", "08", "09", "12"},
+        {"06", "07", "08", "09", "12"},
+        NOTEBOOKS - {"06", "07", "08", "09", "12"},
     ),
     "a rendered vessel": (
         other_code("cxrlib/data/render/vessels.py"),
         {"render"},
-        {"01", "09", "12"},
-        NOTEBOOKS - {"01", "09", "12"},
+        {"01", "07", "09", "12"},
+        NOTEBOOKS - {"01", "07", "09", "12"},
     ),
 }
 
