@@ -4,25 +4,25 @@ On the phantom the cause of a finding is known. A measure of explanations that d
 random map, and above the class's mean heatmap, cannot judge other maps there.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 from torch.nn.functional import adaptive_avg_pool2d
 
+from cxrlib.data.cohort import Cohort
 from cxrlib.evaluate.controls import CASE_COLUMNS
+from cxrlib.evaluate.deletion import area_cases
+from cxrlib.evaluate.faithfulness import ONE_SHARE, CurveSettings, fall_cases, perturbation_curves
 from cxrlib.evaluate.phantom import TwinCases
+from cxrlib.evaluate.place_scores import cases_with_boxes, score_place
 from cxrlib.explain.explanations import Explanations
+from cxrlib.model.batches import StoredInputs
 
 TRUTH = "true cause"
 
 
 FIT, UNFIT, OPEN = "fit", "unfit", "open"
-
-
-Measure = Callable[[Explanations], pd.DataFrame]
-"""Scores the maps of some cases: image_id, class_name, and one column per measure; a higher score is better."""
 
 
 def true_maps(twins: TwinCases, explanations: Explanations) -> Explanations:
@@ -51,34 +51,65 @@ def true_maps(twins: TwinCases, explanations: Explanations) -> Explanations:
     return own.with_maps(maps)
 
 
-def truth_beside(truth: Explanations, controls: dict[str, Explanations], measures: list[Measure]) -> pd.DataFrame:
+def truth_beside(scored: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Every measure's scores of the true cause beside its scores of maps that know less, case by case.
 
     Args:
-        truth: from `true_maps`.
-        controls: name -> maps of the same studies and form.
-        measures: each scores the same cases, whatever the maps.
+        scored: TRUTH and each control -> image_id, class_name and one column per measure; a higher score is better.
 
     Returns:
         CASE_COLUMNS, the method being TRUTH.
 
-    >>> maps = Explanations(pd.DataFrame({"Mass": [0.5]}, ["a"]), torch.ones(1, 1, 1, 1), input_size=2, identity="")
-    >>> def total(one):
-    ...     return pd.DataFrame({"image_id": ["a"], "class_name": "Mass", "total": [float(one.maps.sum())]})
-    >>> cases = truth_beside(maps, {"nothing": maps.with_maps(0 * maps.maps)}, [total])
-    >>> cases[["measure", "score", "control", "control_score"]].to_numpy().tolist()
-    [['total', 1.0, 'nothing', 0.0]]
+    >>> cases = pd.DataFrame({"image_id": ["a"], "class_name": "Mass", "energy": 0.75})
+    >>> found = truth_beside({TRUTH: cases, "random map": cases.assign(energy=0.25)})
+    >>> found[["measure", "score", "control", "control_score"]].to_numpy().tolist()
+    [['energy', 0.75, 'random map', 0.25]]
     """
-    key, parts = ["image_id", "class_name"], []
-    for measure in measures:
-        scored = measure(truth).set_index(key)
-        for control, maps in controls.items():
-            beside = measure(maps).set_index(key).reindex(scored.index)
-            for name in scored:
-                pairs = {"score": scored[name].astype(float), "control_score": beside[name].astype(float)}
+    key = ["image_id", "class_name"]
+    truth, parts = scored[TRUTH].set_index(key), []
+    for control, cases in scored.items():
+        if control != TRUTH:
+            beside = cases.set_index(key).reindex(truth.index)
+            for measure in truth:
+                pairs = {"score": truth[measure].astype(float), "control_score": beside[measure].astype(float)}
                 part = pd.DataFrame(pairs).reset_index()
-                parts.append(part.assign(method=TRUTH, measure=name, control=control))
+                parts.append(part.assign(method=TRUTH, measure=measure, control=control))
     return pd.concat(parts, ignore_index=True)[CASE_COLUMNS]
+
+
+def score_by_all(
+    cohort: Cohort,
+    network: nn.Module,
+    images: torch.Tensor | StoredInputs,
+    twins: TwinCases,
+    compared: dict[str, Explanations],
+    settings: CurveSettings,
+) -> dict[str, pd.DataFrame]:
+    """Every case with a twin by every measure that takes a map: localisation against the readers' boxes, and falls.
+
+    `iou` takes ONE_SHARE of the pixels for every class. The falls, and the areas under them, are of predicted classes.
+
+    Args:
+        cohort: the run's.
+        network: the explained network.
+        images: uint8 (n, 1, h, w) of the studies of the maps, in their order.
+        twins: the cases, of these studies.
+        compared: name -> maps.
+        settings: what is replaced.
+
+    Returns:
+        Name -> image_id, class_name and one column per measure; NaN where a measure has no score.
+    """
+    key, shares = ["image_id", "class_name"], dict.fromkeys(cohort.findings, ONE_SHARE)
+    curves = perturbation_curves(network, images, cohort, compared, {}, twins, settings)
+    falls = pd.concat([fall_cases(curves), area_cases(curves)]).drop_duplicates(["method", "measure", *key])
+    found = {}
+    for name, maps in compared.items():
+        cases = twins.cases.merge(cases_with_boxes(cohort, maps.probabilities), on=key)
+        places = score_place(cohort, cases, maps, shares)
+        own = falls[falls["method"] == name].pivot(index=key, columns="measure", values="score")
+        found[name] = places.join(own.reindex(columns=list(dict.fromkeys(falls["measure"]))), on=key)
+    return found
 
 
 def fitness(table: pd.DataFrame, class_name: str) -> pd.Series:

@@ -32,6 +32,7 @@ class Check:
         table: name of the table, e.g. "localisation".
         measure, control: which rows of it.
         words: what the number is, for the sentence of the verdict, e.g. "average precision".
+        against: what the control is, e.g. "that of a random map".
     """
 
     light: str
@@ -39,6 +40,7 @@ class Check:
     measure: str
     control: str
     words: str
+    against: str
 
 
 def verdict_table(
@@ -57,12 +59,12 @@ def verdict_table(
         where several checks stand behind a light, those of the check that decides it: the red one, else the grey one,
         else the one with the least lower bound.
 
-    >>> rule = [Check("points", "localisation", "energy", "random map", "energy inside the boxes")]
-    >>> row = {"method": "CAM", "measure": "energy", "control": "random map", "class_name": "Mass", "ours": 0.5}
+    >>> rule = [Check("points", "localisation", "energy", "random", "the energy inside", "a random map's")]
+    >>> row = {"method": "CAM", "measure": "energy", "control": "random", "class_name": "Mass", "ours": 0.5}
     >>> row |= {"control_score": 0.25, "gain": 0.25, "gain_low": 0.125, "gain_high": 0.375, "n": 20}
     >>> table = verdict_table(rule, {"localisation": pd.DataFrame([row])}, ["Mass"], ["CAM"])
     >>> table[["light", "verdict", "because"]].iloc[0].tolist()
-    ['points', 'green', 'energy inside the boxes is above that of random map']
+    ['points', 'green', "the energy inside is above a random map's"]
     """
     rows = []
     for class_name in classes:
@@ -171,13 +173,13 @@ def _judged(check: Check, tables: dict[str, pd.DataFrame], class_name: str, meth
 def _because(check: Check, colour: str, gain: float, low: float, high: float, n: int) -> str:
     """Why a check has its colour; for grey, what would decide it."""
     if colour != GREY:
-        return f"{check.words} is {'above' if colour == GREEN else 'below'} that of {check.control}"
+        return f"{check.words} is {'above' if colour == GREEN else 'below'} {check.against}"
     if n < FEWEST:
         return f"{check.words}: {n} {'case' if n == 1 else 'cases'}; an interval needs {FEWEST}"
     more = cases_to_decide(gain, low, high, n)
     if math.isnan(more):
         return f"{check.words}: the same in every case, so there is no interval"
-    beside = f"{check.words} may be above or below that of {check.control}"
+    beside = f"{check.words} may be above or below {check.against}"
     if more > MANY:
         return f"{beside}; more than {MANY:,} cases more would be needed to decide it"
     return f"{beside}; about {more:.0f} cases more would decide it at this gain"

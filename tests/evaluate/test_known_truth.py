@@ -4,12 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from fixtures import annotation_rows, small_cohort
+from torch import nn
 
 from cxrlib.evaluate.bootstrap import study_weights
 from cxrlib.evaluate.controls import CASE_COLUMNS, beside_controls
-from cxrlib.evaluate.known_truth import FIT, OPEN, TRUTH, UNFIT, fitness, true_maps, truth_beside
+from cxrlib.evaluate.faithfulness import CurveSettings
+from cxrlib.evaluate.known_truth import FIT, OPEN, TRUTH, UNFIT, fitness, score_by_all, true_maps, truth_beside
 from cxrlib.evaluate.phantom import TwinCases
 from cxrlib.explain.explanations import Explanations
+from cxrlib.model.networks import normalise
 
 NAMES = [f"study {number}" for number in range(8)]
 CLASSES = ["ILD", "Mass"]
@@ -61,24 +65,60 @@ def coin(maps):
     return pd.DataFrame({"image_id": NAMES, "class_name": "Mass", "coin": [one] * 7 + [-5 * one]})
 
 
+def scored(**compared):
+    """Every measure's scores of every map."""
+    key = ["image_id", "class_name"]
+    return {
+        name: strength_inside(maps).merge(spread(maps), on=key).merge(coin(maps), on=key)
+        for name, maps in compared.items()
+    }
+
+
 def test_a_measure_is_fit_where_the_truth_is_above_every_control(twins, explanations):
     truth = true_maps(twins, explanations)
-    controls = {
-        "random map": truth.with_random_maps(1),
-        "usual": truth.with_maps(truth.maps.mean(0).expand(8, -1, -1, -1)),
-    }
-    cases = truth_beside(truth, controls, [strength_inside, spread, coin])
+    usual = truth.with_maps(truth.maps.mean(0).expand(8, -1, -1, -1))
+    cases = truth_beside(scored(**{TRUTH: truth, "random map": truth.with_random_maps(1), "usual": usual}))
     assert list(cases) == CASE_COLUMNS and set(cases["method"]) == {TRUTH} and len(cases) == 3 * 2 * 8
     table = beside_controls(cases, CLASSES, study_weights(NAMES, 300, seed=0))
     assert fitness(table, "Mass").to_dict() == {"inside": FIT, "spread": UNFIT, "coin": OPEN}
     inside = table.set_index(["measure", "control", "class_name"]).loc[("inside", "usual", "Mass")]
-    usual = truth.maps[:, 1, :, 1].sum(0) / truth.maps[:, 1].sum()
-    assert inside["ours"] == 1 and inside["control_score"] == pytest.approx(float(usual.mean()), abs=1e-6)
+    own = truth.maps[:, 1, :, 1].sum(0) / truth.maps[:, 1].sum()
+    assert inside["ours"] == 1 and inside["control_score"] == pytest.approx(float(own.mean()), abs=1e-6)
 
 
 def test_a_finding_without_a_case_is_open(twins, explanations):
     truth = true_maps(twins, explanations)
-    table = beside_controls(
-        truth_beside(truth, {"same": truth}, [strength_inside]), CLASSES, study_weights(NAMES, 100, 0)
-    )
+    cases = truth_beside(scored(**{TRUTH: truth, "same": truth}))
+    table = beside_controls(cases[cases["measure"] == "inside"], CLASSES, study_weights(NAMES, 100, 0))
     assert fitness(table, "ILD").to_dict() == {"inside": OPEN} and fitness(table, "Mass").to_dict() == {"inside": UNFIT}
+
+
+class Reader(nn.Module):
+    """Reads the brightness that Masses add: the logit for ILD never changes, that for Mass grows with the mean."""
+
+    def __init__(self):
+        super().__init__()
+        self.grows = nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, images):
+        grey = (images * 0.224 + 0.45).mean((1, 2, 3)) * 255
+        return torch.stack([torch.full_like(grey, -9.0), self.grows * (grey - 90)], dim=1)
+
+
+def test_a_network_that_reads_the_cause_makes_the_falls_trustworthy(twins, explanations):
+    """By hand: the cause is one of 16 cells, and the only one whose replacement by the twin lowers the probability."""
+    boxes = [(name, "Mass", "R1", 2, 2 * (row % 4), 4, 2 * (row % 4) + 2) for row, name in enumerate(NAMES)]
+    labels = pd.DataFrame({"ILD": 0, "Mass": 1}, NAMES)
+    cohort = small_cohort(CLASSES, annotation_rows(*boxes), labels, size=8)
+    truth = true_maps(twins, explanations)
+    compared = {TRUTH: truth, "random map": truth.with_random_maps(1)}
+    settings = CurveSettings(threshold=0.5, shares=[0.05, 0.1], kernels=[3], batch_size=16, seed=0)
+    found = score_by_all(cohort, Reader(), twins.images, twins, compared, settings)
+    own = found[TRUTH]
+    assert own[["image_id", "class_name"]].equals(twins.cases)
+    assert (own["energy"] > 0.5).all() and (own["hit"] == 1).all()
+    p = Reader()(normalise(twins.images)).sigmoid()[:, 1].detach().numpy()
+    top = 0.1 * 64  # six pixels of the map's four strongest cells, four of them the cause
+    assert round(top) == 6 and (own["fall twin 10 %"] > 0).all() and (own["fall twin 10 %"] < p).all()
+    assert own["fall twin 10 %"].mean() > found["random map"]["fall twin 10 %"].mean()
+    assert {"deletion", "AOPC", "fall mean 5 %", "fall ROAD 10 %"} <= set(own)

@@ -20,10 +20,10 @@ from cxrlib.evaluate.verdict import (
 )
 
 RULE = [
-    Check("predicts", "auroc", "AUROC", "chance", "AUROC"),
-    Check("points", "localisation", "energy", "usual place", "energy"),
-    Check("passes", "sanity", "weights", "other images", "change with the weights"),
-    Check("passes", "sanity", "labels", "other images", "change with the labels"),
+    Check("predicts", "auroc", "AUROC", "chance", "AUROC", "chance"),
+    Check("points", "localisation", "energy", "usual place", "energy", "that of the usual place"),
+    Check("passes", "sanity", "weights", "other images", "change with the weights", "that of other images"),
+    Check("passes", "sanity", "labels", "other images", "change with the labels", "that of other images"),
 ]
 PASS, FAIL, OPEN = (0.1, 0.3), (-0.3, -0.1), (-0.1, 0.3)
 
@@ -50,7 +50,7 @@ def test_all_pass():
     assert found["verdict"].to_dict() == {"predicts": GREEN, "points": GREEN, "passes": GREEN}
     row = found.loc["points"]
     assert row[["number", "control", "low", "high", "n"]].tolist() == pytest.approx([0.5, 0.3, 0.1, 0.3, 20])
-    assert row["because"] == "energy is above that of usual place"
+    assert row["because"] == "energy is above that of the usual place"
 
 
 @pytest.mark.parametrize("check", RULE, ids=lambda check: check.measure)
