@@ -15,6 +15,7 @@ from cxrlib.evaluate.controls import CASE_COLUMNS
 from cxrlib.evaluate.deletion import area_cases
 from cxrlib.evaluate.faithfulness import ONE_SHARE, CurveSettings, fall_cases, perturbation_curves
 from cxrlib.evaluate.phantom import TwinCases
+from cxrlib.evaluate.place_controls import RANDOM_MAP, USUAL_MAP, usual_heatmap
 from cxrlib.evaluate.place_scores import cases_with_boxes, score_place
 from cxrlib.explain.explanations import Explanations
 from cxrlib.model.batches import StoredInputs
@@ -49,6 +50,32 @@ def true_maps(twins: TwinCases, explanations: Explanations) -> Explanations:
     for image_id, class_name, cause in zip(twins.cases["image_id"], twins.cases["class_name"], pooled, strict=True):
         maps[places.get_loc(image_id), own.classes.index(class_name)] = cause
     return own.with_maps(maps)
+
+
+def maps_to_rank(
+    twins: TwinCases, explanations: Explanations, learned: Explanations, labels: pd.DataFrame, seed: int
+) -> dict[str, Explanations]:
+    """The true cause and two maps that know less, all of one form and of the same studies.
+
+    Args:
+        twins, explanations: as in `true_maps`.
+        learned: the method's maps of studies that are not scored, for the class's mean heatmap.
+        labels: 0/1, image_id by class, of those studies.
+        seed: of the random map.
+
+    Returns:
+        TRUTH, RANDOM_MAP and USUAL_MAP -> maps.
+
+    >>> image = torch.zeros(1, 1, 2, 2, dtype=torch.uint8)
+    >>> twins = TwinCases(pd.DataFrame({"image_id": ["a"], "class_name": ["Mass"]}), image + 8, image)
+    >>> maps = Explanations(pd.DataFrame({"Mass": [0.5]}, ["a"]), torch.ones(1, 1, 1, 1), input_size=2, identity="")
+    >>> found = maps_to_rank(twins, maps, maps, pd.DataFrame({"Mass": [1]}, ["a"]), seed=0)
+    >>> {name: one.maps.shape for name, one in found.items()}["usual heatmap"]
+    torch.Size([1, 1, 1, 1])
+    """
+    truth = true_maps(twins, explanations)
+    usual = usual_heatmap(learned, labels).expand(truth.maps.shape)
+    return {TRUTH: truth, RANDOM_MAP: truth.with_random_maps(seed), USUAL_MAP: truth.with_maps(usual)}
 
 
 def truth_beside(scored: dict[str, pd.DataFrame]) -> pd.DataFrame:
