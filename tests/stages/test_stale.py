@@ -171,8 +171,13 @@ EDITS = {
         {"03", "04", "05", "06", "08", "12", "14"},
         {"01", "02"},
     ),
-    "SmoothGrad": (other_code("cxrlib/explain/smoothgrad.py"), NONE, {"05"}, {"01", "02", "06", "07"}),
-    "a method": (other_code("cxrlib/explain/occlusion.py"), NONE, {"08", "09", "12"}, NOTEBOOKS - {"08", "09", "12"}),
+    "SmoothGrad": (other_code("cxrlib/explain/smoothgrad.py"), NONE, {"05"}, {"01", "02", "07"}),
+    "a method": (
+        other_code("cxrlib/explain/occlusion.py"),
+        NONE,
+        {"06", "08", "09", "12"},
+        NOTEBOOKS - {"06", "08", "09", "12"},
+    ),
     "fast inference": (other_code("cxrlib/model/pooling.py"), {"explain", "probe"}, {"03", "05", "06", "07"}, NONE),
     "the probe": (other_code("cxrlib/explain/linear_probe.py"), {"probe"}, {"06"}, NOTEBOOKS - {"06"}),
     "the boxes on cells": (
