@@ -11,9 +11,9 @@ from cxrlib.evaluate.froc import heights, marks_and_targets, sensitivity_samples
 from cxrlib.explain.explanations import Explanations
 
 MARKS = pd.DataFrame(
-    {"image_id": ["a", "a", "b", "b"], "score": [0.9, 0.6, 0.8, 0.6], "iou": [False, True, True, False]}
+    {"image_id": ["a", "a", "b", "b"], "score": [0.9, 0.6, 0.8, 0.6], "iou": [False, False, True, True]}
 )
-TARGETS = pd.DataFrame({"image_id": ["a", "a", "b"], "iou": [0.9, -np.inf, 0.6]})
+TARGETS = pd.DataFrame({"image_id": ["a", "a", "b"], "iou": [0.9, 0.6, -np.inf]})
 ONCE = pd.DataFrame(1.0, [0], ["a", "b", "c"])
 
 
@@ -28,10 +28,10 @@ def test_marks_of_one_score_are_kept_together(rate, sensitivity, reached):
 
 
 def test_a_resample_counts_a_study_as_often_as_it_is_drawn():
-    """Study b twice and a once: the first false mark makes 2 false ones in 3 studies, and only a's target is found."""
+    """Study b twice and a once: each of the two false marks of b makes 2 false ones in 3 studies."""
     drawn = pd.DataFrame([[1.0, 2.0, 0.0], [0.0, 0.0, 3.0]], columns=["a", "b", "c"])
-    found, false = sensitivity_samples(MARKS, TARGETS, "iou", (0.5, 1.0), drawn)
-    assert found[0].tolist() == [0.25, 0.75] and false[0].tolist() == [0.0, 1.0]
+    found, false = sensitivity_samples(MARKS, TARGETS, "iou", (0.5, 1.0, 1.4), drawn)
+    assert found[0].tolist() == [0.25, 0.25, 0.5] and false[0].tolist() == pytest.approx([0, 2 / 3, 4 / 3])
     assert np.isnan(found[1]).all()  # no target is drawn
 
 

@@ -20,6 +20,7 @@ from cxrlib.stages import compared
 from cxrlib.stages.compared import (
     check_methods,
     explain_by_methods,
+    explained_training,
     first_boxed,
     seconds_by_method,
     studies_to_compare,
@@ -92,6 +93,14 @@ def test_every_method_explains_the_same_studies_as_the_library_does(cohort, grad
             expected = explain(network, images, method=name, **parameters)
             torch.testing.assert_close(found[title][split].maps, expected, rtol=1e-3, atol=1e-6)
     assert torch.equal(found["Grad-CAM"]["test"].maps, gradcam.of(["image12", "image14", "image16"]).maps)
+
+
+def test_the_first_training_studies_with_a_finding_are_explained(cohort, gradcam, folder):
+    found = explained_training(cohort, 3, gradcam, GRADCAM, COMPUTE, folder)
+    assert found.probabilities.index.tolist() == ["image00", "image02", "image04"]
+    assert found.maps.shape[1:] == gradcam.maps.shape[1:] and (folder / "maps" / "train.npz").exists()
+    healthy = replace(cohort, labels=cohort.labels.assign(Cardiomegaly=0))
+    assert explained_training(healthy, 3, gradcam, GRADCAM, COMPUTE, folder).probabilities.empty
 
 
 def test_what_is_stored_is_not_computed_again(cohort, gradcam, folder, monkeypatch):

@@ -171,14 +171,19 @@ EDITS = {
         {"03", "04", "05", "06", "08", "12", "14"},
         {"01", "02"},
     ),
-    "SmoothGrad": (other_code("cxrlib/explain/smoothgrad.py"), NONE, {"05", "07"}, {"01", "02", "06"}),
+    "SmoothGrad": (other_code("cxrlib/explain/smoothgrad.py"), NONE, {"05", "07"}, {"01", "02"}),
     "a method": (
         other_code("cxrlib/explain/occlusion.py"),
         NONE,
-        {"07", "08", "09", "12"},
-        NOTEBOOKS - {"07", "08", "09", "12"},
+        {"06", "07", "08", "09", "12"},
+        NOTEBOOKS - {"06", "07", "08", "09", "12"},
     ),
-    "the faithfulness of maps": (other_code("cxrlib/evaluate/deletion.py"), NONE, {"07"}, NOTEBOOKS - {"07"}),
+    "the faithfulness of maps": (
+        other_code("cxrlib/evaluate/deletion.py"),
+        NONE,
+        {"07", "09"},
+        NOTEBOOKS - {"07", "09"},
+    ),
     "fast inference": (other_code("cxrlib/model/pooling.py"), {"explain", "probe"}, {"03", "05", "06", "07"}, NONE),
     "the probe": (other_code("cxrlib/explain/linear_probe.py"), {"probe"}, {"06"}, NOTEBOOKS - {"06"}),
     "the boxes on cells": (
