@@ -317,9 +317,9 @@ class Run:
         path = run_folder / "params.json"
         return read_json(path)["parameters"] if path.exists() else load_params(BY_HAND).model_dump()
 
-    @property
+    @cached_property
     def _code(self) -> str:
-        """Fingerprint of the modules that the notebook imports, directly or not."""
+        """Fingerprint of the modules that the notebook imports, directly or not, when it saved first."""
         notebook = NOTEBOOKS / f"{self.notebook}.ipynb"
         return fingerprint(code_fingerprints(imported_names(code_of(notebook)) if notebook.exists() else [__name__]))
 

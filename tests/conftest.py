@@ -10,8 +10,11 @@ import pytest
 from fixtures import SLOW_FIXTURES, run_all
 from hypothesis import settings
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from sharing import ByGroup, in_order
 
 os.environ.pop("MPLBACKEND", None)
+if "PYTEST_XDIST_WORKER" in os.environ:  # several workers: the commands and kernels that tests start take one core each
+    os.environ["OMP_NUM_THREADS"] = "1"
 matplotlib.use("agg")
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
@@ -26,11 +29,19 @@ iou: dict = {
 """
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """The notebooks are slow, and so is every test that looks at a finished run or executes a notebook."""
     for item in items:
         if item.path.suffix == ".ipynb" or SLOW_FIXTURES & {*getattr(item, "fixturenames", ())}:
             item.add_marker(pytest.mark.slow)
+    if hasattr(config, "workerinput"):  # in a worker
+        items[:] = in_order(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    config.option.loadscopereorder = False  # the groups keep their order
+    return ByGroup(config, log)
 
 
 @pytest.fixture

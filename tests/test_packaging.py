@@ -88,6 +88,11 @@ def test_ci_scripts_are_executable_and_parse(name):
     subprocess.run(["bash", "-n", script], check=True)
 
 
+def test_ci_runs_the_readme_s_test_command():
+    command = re.search(r"pip install -e '\.\[test\]' && (.+)", (PROJECT_ROOT / "README.md").read_text())[1]
+    assert command in (PROJECT_ROOT / ".ci" / "run").read_text().splitlines()
+
+
 def test_the_lowest_versions_that_are_tested_are_those_of_the_requirements():
     script = (PROJECT_ROOT / ".ci" / "lowest").read_text()
     tested = set("".join(re.findall(r"packages\+?='(.*)'", script)).split("|"))

@@ -37,8 +37,6 @@ def write_figure(path: Path, figure: Figure, mark: str, rendered: bool) -> str:
     missing = use_fonts_with_all_letters(figure)
     if layout := figure.get_layout_engine():
         layout.execute(figure)
-    with plt.rc_context({"figure.constrained_layout.use": False}):
-        figure.set_layout_engine(None)  # laid out once is enough; "none" would draw each file twice
     for legend in figure.legends:  # otherwise they would move with the crop below
         legend.set_bbox_to_anchor((0, 0, 1, 1), figure.transFigure)
     if rendered:
@@ -49,8 +47,10 @@ def write_figure(path: Path, figure: Figure, mark: str, rendered: bool) -> str:
         ".png": {"Software": None, "Source": mark},
         ".pdf": {"CreationDate": None, "Creator": mark},
     }
-    for suffix, metadata in formats.items():
-        with whole_file(path.with_suffix(suffix)) as temporary:
-            figure.savefig(temporary, dpi=FIGURE_DPI, bbox_inches=area, metadata=metadata)
+    with plt.rc_context({"figure.constrained_layout.use": False}):  # savefig would lay it out again
+        figure.set_layout_engine(None)  # "none" would draw each file twice
+        for suffix, metadata in formats.items():
+            with whole_file(path.with_suffix(suffix)) as temporary:
+                figure.savefig(temporary, dpi=FIGURE_DPI, bbox_inches=area, metadata=metadata)
     plt.close(figure)
     return missing

@@ -6,6 +6,7 @@ like a new interpreter. When its input ends the server exits; its kernels watch 
 """
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -17,6 +18,7 @@ import sys
 def serve(waiting: list[str]) -> None:
     """Answer requests until the input ends; `waiting` are names of modules to import meanwhile."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # kernels that ended leave no zombie processes
+    gc.disable()  # importing makes a million objects that stay; to look through them again and again takes seconds
     requests = os.fdopen(0, "rb", buffering=0)  # a buffer would hide further requests from select
     while True:
         if waiting and not select.select([requests], [], [], 0)[0]:
@@ -28,6 +30,7 @@ def serve(waiting: list[str]) -> None:
         request = json.loads(line)
         for name in request["modules"]:
             _import(name)
+        gc.freeze()  # kernels, too, leave alone what was imported here
         pid = os.fork()
         if pid == 0:
             _become_kernel(request["arguments"], request["environment"])
@@ -43,6 +46,7 @@ def _import(name: str) -> None:
 def _become_kernel(arguments: list[str], environment: dict[str, str]) -> None:
     """Run ipykernel in this process, which leads a session of its own, and exit."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    gc.enable()
     os.setsid()
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, 0)

@@ -1,0 +1,22 @@
+"""A figure's two files show the same."""
+
+import pytest
+from matplotlib import pyplot as plt
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from cxrlib.show.artefacts import write_figure
+from cxrlib.show.figures.style import set_style
+
+
+@pytest.mark.parametrize("rendered", [True, False])
+def test_a_figure_is_laid_out_once_for_both_files(rendered, tmp_path, monkeypatch):
+    laid_out, places = [], []
+    monkeypatch.setattr(ConstrainedLayoutEngine, "execute", lambda engine, figure: laid_out.append(figure))
+    with plt.rc_context():
+        set_style()
+        figure, ax = plt.subplots()
+        draw = ax.draw
+        monkeypatch.setattr(ax, "draw", lambda renderer: (places.append(ax.get_position().bounds), draw(renderer)))
+        write_figure(tmp_path / "figure.png", figure, "a run", rendered)
+    assert laid_out == [figure] and len(places) == 2 and len({*places}) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"figure.png", "figure.pdf"}
