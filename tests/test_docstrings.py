@@ -65,6 +65,7 @@ WITHOUT = {
     "cxrlib.evaluate.cells.boxed_studies": A_COHORT,
     "cxrlib.evaluate.cells.study_covers": A_COHORT,
     "cxrlib.evaluate.cells.usual_place": A_COHORT,
+    "cxrlib.evaluate.ensemble.score_ensemble": A_COHORT,
     "cxrlib.evaluate.localisation.boxed_cases": A_COHORT,
     "cxrlib.evaluate.localisation.correct_cases": A_COHORT,
     "cxrlib.evaluate.localisation.score_boxed": A_COHORT,
