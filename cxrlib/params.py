@@ -395,6 +395,33 @@ class Phantom(Section):
     """How strongly: the share of the training studies with the label that carry the cue, minus that of the others."""
 
 
+class Sanity(Section):
+    """Sanity checks of the methods, and networks that are trained for them (notebook 10)."""
+
+    compared: Annotated[list[str], AfterValidator(_distinct)] = []
+    """Methods that are checked, of those in methods.compared; all of these where none of them is named."""
+    n_studies: Positive = 50
+    """At most so many of the test studies that notebook 08 explains."""
+    layers: Positive = 8
+    """At so many layers, evenly spread, the weights are randomised, in cascade from the output and one layer alone."""
+    randomise: Literal["permute", "redraw"] = "permute"
+    """permute: a tensor's own values in random order; redraw: normal draws with its mean and standard deviation."""
+    seed: Seed = 2023
+    """Seeds the randomised weights, the permuted labels, the noise and the removed squares."""
+    permuted_epochs: Annotated[int, Field(ge=0)] = 20
+    """Passes over the training split with permuted labels; 0 trains no such network."""
+    seeds: Annotated[list[Seed], AfterValidator(_distinct)] = [1, 2]
+    """Each but training.seed trains a network like the run's that begins with other weights."""
+    epochs: Annotated[int, Field(ge=0)] = 20
+    """Passes over the training split of each of these; 0 trains none."""
+    noise: Share = 0.02
+    """Greatest noise of a pixel as a fraction of the image's range, for the max-sensitivity."""
+    samples: Positive = 10
+    """Noisy copies of an image."""
+    squares: Positive = 100
+    """Squares that are removed from an image, for the infidelity."""
+
+
 class Bootstrap(Section):
     """Intervals: patients are drawn again with replacement, with all their studies."""
 
@@ -450,6 +477,7 @@ class Params(Section):
     perturbation: Perturbation = Perturbation()
     methods: Methods = Methods()
     phantom: Phantom = Phantom()
+    sanity: Sanity = Sanity()
     bootstrap: Bootstrap = Bootstrap()
     transfer: Transfer = Transfer()
     workflow: Workflow = Workflow()

@@ -45,6 +45,8 @@ from cxrlib.stages.inputs import network_inputs
 from cxrlib.stages.predict import predict_all
 from cxrlib.stages.prepare import open_data, prepare_cohort
 from cxrlib.stages.probe import probe_studies
+from cxrlib.stages.sanity_checks import SanityChecks, sanity_checks
+from cxrlib.stages.sanity_models import explain_by_seeds, permuted_model
 from cxrlib.stages.shortcut_models import shortcut_models
 from cxrlib.stages.train import experiment_order, train_experiment
 from cxrlib.stages.twin_cases import twin_cases
@@ -150,6 +152,20 @@ class Run:
         """Probabilities and Grad-CAM maps of this network and of further ones, which are trained unless stored."""
         sections = (self.params.methods, self.params.training, self.params.gradcam, self.params.compute)
         return explain_by_networks(self.cohort, self.explanations, *sections, self.folder)
+
+    def explain_by_seeds(self) -> dict[str, BySplit]:
+        """Grad-CAM of networks like this one that began with other weights, which are trained unless stored."""
+        params = self.params
+        settings = (params.methods, params.model, params.training, params.sanity, params.gradcam, params.compute)
+        return explain_by_seeds(self.cohort, *settings, self.folder)
+
+    def sanity_checks(self, explained: dict[str, BySplit]) -> SanityChecks:
+        """Every sanity check of the checked methods; the network of permuted labels is trained unless it is stored."""
+        params, cohort = self.params, self.cohort
+        settings = (params.model, params.training, params.sanity, params.compute, self.folder)
+        permuted = permuted_model(cohort, *settings)
+        checked = (params.methods, params.sanity, params.compute, permuted, self.folder)
+        return sanity_checks(cohort, explained, *checked)
 
     def seconds_by_method(self, image_ids: list[str]) -> dict[str, float]:
         """Seconds that an image takes by each compared method here, measured on some studies."""

@@ -8,8 +8,11 @@ __getattr__, __dir__, __all__ = attach(
         "bootstrap": ["in_words", "study_weights"],
         "controls": ["beside_controls"],
         "classification": ["auroc_samples", "confusion_matrices", "f1_samples", "predictions", "roc_curves"],
+        "ensemble": ["score_ensemble", "trained_again_cases"],
+        "fidelity": ["fidelity_cases"],
+        "invariance": ["Shifted"],
         "ladder": ["climb", "difficulty", "fails_first"],
-        "localisation": ["no_finding_places", "score_boxed"],
+        "localisation": ["boxed_cases", "no_finding_places", "score_boxed"],
         "method_scores": ["method_agreement", "same_maps", "score_methods", "with_controls", "with_falls"],
         "perturbation": ["gaussian_sigma", "mean_drops", "perturb_studies", "replaced_versions"],
         "phantom": [

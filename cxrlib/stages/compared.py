@@ -191,11 +191,16 @@ def prepared(network: nn.Module, method: Method, layer: str, size: int) -> nn.Mo
 
 
 def maps_by(
-    method: Method, parameters: dict[str, MethodValue], network: nn.Module, images: torch.Tensor, layer: str
+    method: Method,
+    parameters: dict[str, MethodValue],
+    network: nn.Module,
+    images: torch.Tensor,
+    layer: str,
+    classes: list[int] | None = None,
 ) -> torch.Tensor:
-    """Raw maps of all classes by a method, at `layer` where the method has one and `parameters` names no other."""
+    """Raw maps by a method, at `layer` where the method has one and `parameters` names no other."""
     chosen = {"layer": layer} if "layer" in method.parameters else {}
-    return method(network, images, None, **(chosen | parameters))
+    return method(network, images, classes, **(chosen | parameters))
 
 
 def check_methods(compared: dict[str, dict[str, MethodValue]], network: nn.Module, size: int, layer: str) -> None:

@@ -48,8 +48,26 @@ def explain_by_networks(
         models, maps = folder / "models" / "networks" / name, folder / "maps" / "networks"
         train_experiment(cohort, cohort.experiment, model, training, compute, models)
         path = checkpoint_path(models, cohort.experiment)
-        one = explain_studies(cohort, cohort.of("test"), path, last, compute, maps / f"{name}-test.npz")
-        found[name] = {"valid": one.of([]), "test": one}
-        if valid:
-            found[name]["valid"] = explain_studies(cohort, valid, path, last, compute, maps / f"{name}-valid.npz")
+        found[name] = explain_network(cohort, path, valid, last, compute, maps, name)
     return found
+
+
+def explain_network(
+    cohort: Cohort, path: Path, valid: list[str], gradcam: Gradcam, compute: Compute, maps: Path, name: str
+) -> BySplit:
+    """Grad-CAM of a stored network: some validation studies and the whole test split, in the files NAME-SPLIT.npz.
+
+    Args:
+        cohort: the run's.
+        path: of the network.
+        valid: the validation studies, or none.
+        gradcam: the layer.
+        compute: the machine.
+        maps: the folder of the files.
+        name: of the network.
+    """
+    test = explain_studies(cohort, cohort.of("test"), path, gradcam, compute, maps / f"{name}-test.npz")
+    if not valid:
+        return {"valid": test.of([]), "test": test}
+    explained = explain_studies(cohort, valid, path, gradcam, compute, maps / f"{name}-valid.npz")
+    return {"valid": explained, "test": test}

@@ -129,6 +129,7 @@ def _identity(
 ) -> str:
     """Fingerprint of all that makes a model: data, parameters, first weights and code."""
     studies = [cohort.of(split, classes) for split in ("train", "valid")]
+    studies += [fingerprint(cohort.labels.loc[chosen, classes].to_numpy().tolist()) for chosen in studies]
     settings = [model.model_dump(exclude={"weights"}), training.model_dump(), precision]
     start = weights_identity(weights, model.architecture) if weights else None
     names = suite_names(weights) if weights == "torchxrayvision" else None

@@ -29,6 +29,7 @@ METRICS = {
     "average_precision": "average\nprecision",
     "similarity": "similarity\nof classes",
     "fall": "fall of p",
+    "agreement": "agreement",
     "AUROC": "AUROC",
 }
 """Metrics that are drawn, and the names of their panels."""

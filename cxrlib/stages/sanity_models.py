@@ -1,0 +1,83 @@
+"""Networks that the sanity checks train: one that learns permuted labels, and some that begin with other weights."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from cxrlib.data.cohort import Cohort
+from cxrlib.evaluate.method_scores import BySplit
+from cxrlib.model.checkpoint import checkpoint_path
+from cxrlib.params import Compute, Gradcam, Methods, Model, Sanity, Training
+from cxrlib.stages.compared import studies_to_compare
+from cxrlib.stages.further_networks import explain_network
+from cxrlib.stages.train import train_experiment
+
+
+def explain_by_seeds(
+    cohort: Cohort,
+    methods: Methods,
+    model: Model,
+    training: Training,
+    sanity: Sanity,
+    gradcam: Gradcam,
+    compute: Compute,
+    folder: Path,
+) -> dict[str, BySplit]:
+    """Grad-CAM of networks like the run's that are trained with other seeds, unless they are stored.
+
+    Args:
+        cohort: the run's.
+        methods: how many studies of the validation split.
+        model, training, gradcam: of the run; seed and epochs are those of `sanity`.
+        sanity: the seeds, and for how many epochs; none are trained without an epoch, here or in `training`.
+        compute: the machine.
+        folder: of the run; it receives models/seeds/SEED/ and maps/seeds/SEED-SPLIT.npz.
+
+    Returns:
+        "seed SEED" -> probabilities and maps by split, of the whole test split.
+    """
+    found = {}
+    valid = studies_to_compare(cohort, methods.n_studies)["valid"]
+    for seed in sanity.seeds if training.epochs and sanity.epochs else []:
+        if seed == training.seed:
+            continue
+        recipe = training.model_copy(update={"seed": seed, "epochs": sanity.epochs})
+        models, maps = folder / "models" / "seeds" / str(seed), folder / "maps" / "seeds"
+        train_experiment(cohort, cohort.experiment, model, recipe, compute, models)
+        path = checkpoint_path(models, cohort.experiment)
+        found[f"seed {seed}"] = explain_network(cohort, path, valid, gradcam, compute, maps, str(seed))
+    return found
+
+
+def permuted_model(
+    cohort: Cohort, model: Model, training: Training, sanity: Sanity, compute: Compute, folder: Path
+) -> Path | None:
+    """A network like the run's that learns the labels of other studies, unless it is stored (Adebayo et al. 2018).
+
+    Args:
+        cohort, model, training, compute: of the run.
+        sanity: the seed of the permutation, and for how many epochs.
+        folder: of the run; it receives models/permuted/.
+
+    Returns:
+        Where it lies; None where nothing is trained.
+    """
+    if not (training.epochs and sanity.permuted_epochs):
+        return None
+    recipe = training.model_copy(update={"epochs": sanity.permuted_epochs})
+    models = folder / "models" / "permuted"
+    train_experiment(permuted_labels(cohort, sanity.seed), cohort.experiment, model, recipe, compute, models)
+    return checkpoint_path(models, cohort.experiment)
+
+
+def permuted_labels(cohort: Cohort, seed: int) -> Cohort:
+    """The cohort with the labels of the training and of the validation studies permuted within their split.
+
+    A study gets all labels of one other study, so that labels occur together as before.
+    """
+    random, labels = np.random.default_rng(seed), cohort.labels.copy()
+    for split in ("train", "valid"):
+        image_ids = cohort.of(split)
+        labels.loc[image_ids] = cohort.labels.loc[random.permutation(image_ids)].to_numpy()
+    return replace(cohort, labels=labels)
