@@ -24,6 +24,7 @@ __getattr__, __dir__, __all__ = attach(
             "true_effects",
         ],
         "stability": ["mean_agreement", "smoothing_agreement"],
+        "verdict": ["answers", "cases_to_decide", "colour_of", "headline", "verdict_table"],
         "transfer": ["best_share", "compare", "evaluate_model"],
     },
 )

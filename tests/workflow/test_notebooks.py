@@ -59,7 +59,9 @@ def test_the_notebooks_are_there():
         "07_perturbation",
         "08_methods",
         "09_phantom",
+        "10_sanity",
         "12_shortcuts",
+        "13_verdict",
         "14_transfer",
     ]
 

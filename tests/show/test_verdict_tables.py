@@ -1,0 +1,116 @@
+"""The verdict reads the names that the notebooks before it write."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxrlib.evaluate.faithfulness import RANDOM_REGION
+from cxrlib.evaluate.invariance import LIMIT
+from cxrlib.evaluate.known_truth import fitness
+from cxrlib.evaluate.place_controls import RANDOM_MAP, USUAL_MAP
+from cxrlib.evaluate.place_scores import PLACE_SCORES
+from cxrlib.evaluate.sanity import OTHER_IMAGES
+from cxrlib.evaluate.similarity import MEASURES
+from cxrlib.evaluate.verdict import GREEN, GREY, RED, verdict_table
+from cxrlib.show.figures.verdict_figures import truth_ladder, verdict_lights
+from cxrlib.show.verdict_tables import (
+    CHANCE,
+    FAIR_AUROC,
+    OTHERS,
+    QUESTIONS,
+    RULE,
+    TABLES,
+    auroc_evidence,
+    phantom_evidence,
+    rule_table,
+    verdict_evidence,
+    with_ceilings,
+)
+from cxrlib.stages.sanity_checks import INVARIANCE, LABELS, PARAMETERS, SENSITIVITY
+
+
+def test_the_rule_asks_for_what_the_notebooks_measure():
+    assert (OTHERS, CHANCE) == (OTHER_IMAGES, RANDOM_MAP)
+    asked = {(check.table, check.measure, check.control) for check in RULE}
+    likeness = [
+        f"{name} ({how}{', absolute' if form == 'absolute' else ''})"
+        for name in ("seeds", PARAMETERS, LABELS)
+        for how, form in MEASURES
+    ]
+    for table, measure, control in asked:
+        known = {
+            "auroc": measure == "AUROC",
+            "localisation": measure in PLACE_SCORES and control == USUAL_MAP,
+            "faithfulness": measure == "fall mean 10 %" and control == RANDOM_REGION,
+            "stability": measure in (SENSITIVITY, *likeness) and control == OTHER_IMAGES,
+            "sanity": (measure in likeness and control == OTHER_IMAGES)
+            or (measure == INVARIANCE and control == f"rank correlation of {LIMIT}"),
+            "phantom": measure == "average_precision" and control == RANDOM_MAP,
+        }
+        assert known[table], (table, measure, control)
+    assert {check.table for check in RULE} == set(TABLES)
+    assert (
+        list(QUESTIONS)
+        == list(dict.fromkeys(check.light for check in RULE))
+        == rule_table(RULE)["light"].unique().tolist()
+    )
+
+
+@pytest.fixture
+def tables():
+    """Of notebooks 03 and 09: a finding that is told well and one that is not, and a method that finds the cause."""
+    auroc = pd.DataFrame(
+        {"label": ["Mass", "ILD"], "ours": [0.9, 0.6], "low": [0.8, 0.5], "high": [0.95, 0.65], "n": 20}
+    )
+    phantom = pd.DataFrame(
+        {"method": "Grad-CAM", "class_name": "Mass", "metric": "average_precision", "against": ["cause", "boxes"]}
+    )
+    phantom = phantom.assign(
+        ours=[0.4, 0.9], low=0.3, high=0.5, n=12, over_random=[0.3, 0.8], over_random_low=[0.1, 0.7]
+    )
+    return {"auroc": auroc, "phantom": phantom.assign(over_random_high=[0.5, 0.9])}
+
+
+def test_scores_become_gains_over_what_is_asked(tables):
+    area = auroc_evidence(tables["auroc"]).set_index("class_name")
+    assert area.loc["Mass", ["control_score", "gain"]].tolist() == pytest.approx([FAIR_AUROC, 0.2])
+    cause = phantom_evidence(tables["phantom"])
+    assert len(cause) == 1 and cause["control_score"].iloc[0] == pytest.approx(0.1) and cause["gain_low"].iloc[0] == 0.1
+    verdict = verdict_table(RULE, verdict_evidence(tables), ["Mass", "ILD"], ["Grad-CAM"]).set_index(
+        ["class_name", "light"]
+    )
+    lights = verdict["verdict"]
+    assert lights["Mass", "predicts"] == GREEN and lights["ILD", "predicts"] == RED
+    assert lights["Mass", "true"] == GREEN and lights["ILD", "true"] == GREY
+    assert set(lights[:, "points"]) == set(lights[:, "passes"]) == {GREY}
+    assert verdict.loc[("ILD", "predicts"), "because"] == "the AUROC is below 0.7, the least that counts as acceptable"
+
+
+def test_a_place_is_read_beside_what_can_be_reached():
+    about = {"class_name": ["Mass", "ILD", "Mass"], "light": ["points", "points", "true"], "because": "open"}
+    verdict = pd.DataFrame({**about, "method": "Grad-CAM", "number": [0.1, np.nan, 0.1]})
+    grid = pd.DataFrame(
+        {"share": [0.1, 0.2] * 2, "class_name": ["Mass", "Mass", "ILD", "ILD"], "grid_ceiling": [0.2, 0.25, 0, 0]}
+    )
+    readers = pd.DataFrame({"protocol": ["all_pairs", "mask_iou"], "class_name": "Mass", "ours": [0.5, 0.9]})
+    said = with_ceilings(verdict, grid, readers)["because"].tolist()
+    assert said == ["open; 40 % of what its grid allows; 20 % of what two radiologists reach", "open", "open"]
+    assert with_ceilings(verdict, None, None).equals(verdict)
+
+
+def test_the_figure_draws_every_light_once(tables):
+    table = verdict_table(RULE, verdict_evidence(tables), ["Mass", "ILD"], [f"method {number}" for number in range(7)])
+    figure = verdict_lights(table)
+    drawn = sum(len(line.get_xdata()) for ax in figure.axes for line in ax.lines)
+    assert drawn == len(table) == 2 * 7 * len(QUESTIONS) and len(figure.axes) == 2
+    assert "No finding was judged" in verdict_lights(table.iloc[:0]).texts[0].get_text()
+
+
+def test_the_ladder_of_measures_draws_every_known_gain():
+    rows = {"measure": ["energy", "energy", "hit"], "control": ["a", "b", "a"], "class_name": "all", "ours": 0.5}
+    table = pd.DataFrame(
+        {**rows, "control_score": 0.25, "gain": [0.25, 0.1, np.nan], "gain_low": 0.05, "gain_high": 0.4}
+    )
+    figure = truth_ladder(table, fitness(table, "all"), "all")
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["energy"]
+    assert "n = 0" in truth_ladder(table.iloc[2:], fitness(table, "all"), "all").texts[0].get_text()
