@@ -156,7 +156,7 @@ def _seconds_per_image(images: pd.DataFrame, data: Data) -> float:
 
 
 def _network_seconds(params: Params, n_images: int) -> float:
-    """Training, SmoothGrad, perturbation, compared methods and planted cues on two CPU cores; the rest is small.
+    """Training, SmoothGrad, perturbation, compared methods, sanity checks and planted cues on two CPU cores.
 
     About one class of an image is taken to be predicted.
     """
@@ -171,9 +171,16 @@ def _network_seconds(params: Params, n_images: int) -> float:
     classes = len(params.labels.experiments[params.labels.explained])
     planted = len(params.phantom.shortcuts) * len(params.phantom.strengths)
     epochs += planted * training.epochs
+    sanity = params.sanity
+    again = training.seed in sanity.seeds
+    epochs += (sanity.permuted_epochs + (len(sanity.seeds) - again) * sanity.epochs) if training.epochs else 0
     explained = 2 * min(n_test, params.methods.n_studies) + planted * min(n_test, params.phantom.n_studies)
     for name, parameters in params.methods.compared.items():
         passes += explained * _passes(name, parameters, classes)
+        if name in sanity.compared or not any(one in params.methods.compared for one in sanity.compared):
+            # in cascade and alone, of permuted labels, shifted, noisy; about two findings are there
+            checked = min(n_test, params.methods.n_studies, sanity.n_studies)
+            passes += checked * (2 * sanity.layers + 1 + sanity.samples) * _passes(name, parameters, 2)
     n_train = n_images * (1 - data.test_share - data.valid_share)
     further = sum(_step(other) for other in params.methods.networks.values()) * n_train * training.epochs
     return step * (n_train * epochs + passes / FASTER_WITHOUT_TRAINING) + further

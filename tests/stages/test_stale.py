@@ -31,7 +31,7 @@ STAGES = {
 }
 """Stage -> the module that holds its fingerprint, CODE, and what CODE is the fingerprint of."""
 
-NOTEBOOKS = {"01", "02", "03", "04", "05", "06", "07", "08", "09", "12", "14"}
+NOTEBOOKS = {"01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "12", "14"}
 NONE = set()
 
 
@@ -127,25 +127,26 @@ EDITS = {
     "a plot": (other_code("cxrlib/show/figures/iou_figures.py"), NONE, {"06"}, {"01", "02", "03", "12", "14"}),
     "the style of all plots": (other_code("cxrlib/show/figures/style.py"), NONE, NOTEBOOKS, NONE),
     "a metric": (other_code("cxrlib/evaluate/stability.py"), NONE, {"05"}, NOTEBOOKS - {"05"}),
+    "a sanity check": (other_code("cxrlib/evaluate/sanity.py"), NONE, {"10"}, NOTEBOOKS - {"10"}),
     "a union of labels": (other_code("cxrlib/data/annotations.py"), NONE, {"01"}, NONE),
     "the split": (other_code("cxrlib/data/split.py"), NONE, {"01"}, {"02"}),
     "the loss": (
         replaced(TRAINING, "BCEWithLogitsLoss", "MultiLabelSoftMarginLoss"),
         {"train"},
-        {"02", "08", "12"},
-        NOTEBOOKS - {"02", "08", "12"},
+        {"02", "08", "10", "12"},
+        NOTEBOOKS - {"02", "08", "10", "12"},
     ),
     "the rotation": (
         replaced("cxrlib/model/augmentation.py", "torch.deg2rad(degrees)", "torch.deg2rad(2 * degrees)"),
         {"train"},
-        {"02", "08", "12"},
-        NOTEBOOKS - {"02", "08", "12"},
+        {"02", "08", "10", "12"},
+        NOTEBOOKS - {"02", "08", "10", "12"},
     ),
     "the schedule of the stage": (
         replaced("cxrlib/stages/train.py", "recipe.learning_rate * recipe.end_factor", "recipe.learning_rate"),
         {"train"},
-        {"02", "08", "12"},
-        NOTEBOOKS - {"02", "08", "12"},
+        {"02", "08", "10", "12"},
+        NOTEBOOKS - {"02", "08", "10", "12"},
     ),
     "the sum over processes": (
         other_code("cxrlib/runtime/distributed.py"),
@@ -175,8 +176,8 @@ EDITS = {
     "a method": (
         other_code("cxrlib/explain/occlusion.py"),
         NONE,
-        {"06", "07", "08", "09", "12"},
-        NOTEBOOKS - {"06", "07", "08", "09", "12"},
+        {"06", "07", "08", "09", "10", "12"},
+        NOTEBOOKS - {"06", "07", "08", "09", "10", "12"},
     ),
     "the faithfulness of maps": (
         other_code("cxrlib/evaluate/deletion.py"),
@@ -189,8 +190,8 @@ EDITS = {
     "the boxes on cells": (
         other_code("cxrlib/evaluate/cells.py"),
         {"probe"},
-        {"06", "07", "08", "09", "12"},
-        NOTEBOOKS - {"06", "07", "08", "09", "12"},
+        {"06", "07", "08", "09", "10", "12"},
+        NOTEBOOKS - {"06", "07", "08", "09", "10", "12"},
     ),
     "a rendered vessel": (
         other_code("cxrlib/data/render/vessels.py"),
