@@ -20,7 +20,9 @@ __getattr__, __dir__, __all__ = attach(
             "score_on_truth",
             "true_effects",
         ],
+        "retrained": ["retrained_table"],
         "stability": ["mean_agreement", "smoothing_agreement"],
+        "trade_off": ["map_cases", "penalty_table"],
         "transfer": ["best_share", "compare", "evaluate_model"],
     },
 )

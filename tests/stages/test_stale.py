@@ -31,7 +31,7 @@ STAGES = {
 }
 """Stage -> the module that holds its fingerprint, CODE, and what CODE is the fingerprint of."""
 
-NOTEBOOKS = {"01", "02", "03", "04", "05", "06", "07", "08", "09", "12", "14"}
+NOTEBOOKS = {"01", "02", "03", "04", "05", "06", "07", "08", "09", "11", "12", "14"}
 NONE = set()
 
 

@@ -59,6 +59,7 @@ def test_the_notebooks_are_there():
         "07_perturbation",
         "08_methods",
         "09_phantom",
+        "11_roar",
         "12_shortcuts",
         "14_transfer",
     ]
