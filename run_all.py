@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from cxrlib.params import PROFILES, ParameterError, Params, profile_names
+from cxrlib.params import PROFILES, ParameterError, Params, load_params, profile_names
 from cxrlib.runtime.errors import Refusal
 from cxrlib.show.browse.voila import serve
 from cxrlib.show.report.keep import keep_report
@@ -13,10 +13,12 @@ from cxrlib.workflow import runner
 from cxrlib.workflow.command import add_arguments, exit_code, read_arguments
 from cxrlib.workflow.manifest import Manifest, verify
 from cxrlib.workflow.notebooks import (
+    ON_DEMAND,
     RENDERED_ONLY,
     find_notebooks,
     notebooks_of_profile,
     sections_of,
+    sections_of_all,
     select_notebooks,
     title_of,
 )
@@ -105,7 +107,17 @@ def _show_list(options: argparse.Namespace) -> None:
     for name in profile_names():
         first_line = (PROFILES / f"{name}.yaml").read_text().partition("\n")[0]
         print(f"  {name:10} {first_line.lstrip('# ')}")
-    _show_notebooks(_plan(options))
+    plan = _plan(options)
+    _show_notebooks(plan)
+    for notebook in find_notebooks():
+        if notebook.name[:2] in ON_DEMAND and notebook not in plan.notebooks:
+            print(f"  {notebook.stem:18} {title_of(notebook)}: left out, it trains many networks; {_how(notebook)}")
+
+
+def _how(notebook: Path) -> str:
+    """The profile that names a notebook, or the option."""
+    named = [name for name in profile_names() if notebook.name[:2] in (load_params(name).workflow.notebooks or ())]
+    return f"python run_all.py {named[0]}" if named else f"--only {notebook.name[:2]}"
 
 
 def _show_plan(plan: runner.Plan) -> None:
@@ -115,7 +127,8 @@ def _show_plan(plan: runner.Plan) -> None:
 
     print("Data")
     source = planned_source(plan.params.data)
-    for line in describe(plan.params, plan.folder, source):
+    with_roar = "roar" in sections_of_all(plan.notebooks)
+    for line in describe(plan.params, plan.folder, source, with_roar):
         print(f"  {line}")
     print("Parameters")
     for section, values in plan.params.model_dump().items():

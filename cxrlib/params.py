@@ -37,7 +37,7 @@ def _distinct(values: list) -> list:
 
 def _none_of_word(value: object) -> object:
     """None for the words that mean none in YAML and on the command line."""
-    return None if value in ("null", "~", "") else value
+    return None if isinstance(value, str) and value in ("null", "~", "") else value
 
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -422,6 +422,37 @@ class Sanity(Section):
     """Squares that are removed from an image, for the infidelity."""
 
 
+class Roar(Section):
+    """Networks that learn again: without the pixels that a map calls important, and with a penalty (notebook 11)."""
+
+    methods: dict[str, dict[str, MethodValue]] = {
+        "gradcam": {},
+        "gradient": {},
+        "smoothgrad": {},
+        "integrated_gradients": {},
+        "lrp": {},
+    }
+    """Methods whose maps choose the pixels (docs/library.md) -> their parameters; three controls join them."""
+    modes: Annotated[list[Literal["remove", "keep", "mask"]], Field(min_length=1), AfterValidator(_distinct)] = [
+        "remove",
+        "keep",
+        "mask",
+    ]
+    """remove the top pixels (ROAR), keep nothing else (KAR), or show the mask alone, which may tell the label."""
+    shares: Shares = [0.1, 0.3, 0.5, 0.7, 0.9]
+    """Fractions of the pixels (Hooker et al.: 0.1 to 0.9)."""
+    seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(_distinct)] = [1, 2, 3, 4, 5]
+    """A network is trained for each (Hooker et al.: five)."""
+    n_studies: Annotated[int, Field(ge=2)] = 3000
+    """At most so many studies of each split: what the networks learn from and are tested on."""
+    epochs: Annotated[Positive | None, BeforeValidator(_none_of_word)] = None
+    """Passes over the training studies; None takes those of `training`."""
+    penalties: Annotated[list[Annotated[float, Field(gt=0)]], AfterValidator(_distinct)] = [0.3, 1.0, 3.0]
+    """Weights of the share of a map that lies outside of readers' boxes, in the loss; 0 is always there."""
+    n_twins: Positive = 100
+    """Rendered data: on the cause of the findings of at most so many test studies the penalised maps are scored."""
+
+
 class Bootstrap(Section):
     """Intervals: patients are drawn again with replacement, with all their studies."""
 
@@ -478,6 +509,7 @@ class Params(Section):
     methods: Methods = Methods()
     phantom: Phantom = Phantom()
     sanity: Sanity = Sanity()
+    roar: Roar = Roar()
     bootstrap: Bootstrap = Bootstrap()
     transfer: Transfer = Transfer()
     workflow: Workflow = Workflow()

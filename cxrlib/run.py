@@ -45,6 +45,7 @@ from cxrlib.stages.inputs import network_inputs
 from cxrlib.stages.predict import predict_all
 from cxrlib.stages.prepare import open_data, prepare_cohort
 from cxrlib.stages.probe import probe_studies
+from cxrlib.stages.roar import WorkList, work_list
 from cxrlib.stages.sanity_checks import SanityChecks, sanity_checks
 from cxrlib.stages.sanity_models import explain_by_seeds, permuted_model
 from cxrlib.stages.shortcut_models import shortcut_models
@@ -183,6 +184,22 @@ class Run:
         params = self.params
         settings = (params.phantom, params.model, params.training, params.methods, params.gradcam, params.compute)
         return shortcut_models(self.cohort, *settings, params.data.seed, self.path("phantom", "shortcuts"))
+
+    def retraining(self) -> WorkList:
+        """The list of the trainings of notebook 11; the maps that they need are made unless they are stored."""
+        params = self.params
+        settings = (params.roar, params.model, params.training, params.gradcam, params.compute)
+        return work_list(self.cohort, *settings, self.folder)
+
+    def retraining_twins(self) -> TwinCases | None:
+        """Of rendered data, the boxed findings of the first `roar.n_twins` test studies and their twins."""
+        if not self.cohort.rendered:
+            return None
+        params = self.params
+        studies = self.cohort.of("test")[: params.roar.n_studies]
+        chosen = first_boxed(self.cohort, studies, params.roar.n_twins)
+        settings = (params.data, params.model.input_size, params.compute.workers, self.path("roar", "twins"))
+        return twin_cases(self.cohort, chosen, *settings)
 
     def probe(self) -> Explanations:
         """Maps of a linear probe of the explained layer on the test split, taught by boxes, unless they are stored."""

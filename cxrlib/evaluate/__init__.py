@@ -23,8 +23,10 @@ __getattr__, __dir__, __all__ = attach(
             "score_on_truth",
             "true_effects",
         ],
+        "retrained": ["retrained_table"],
         "stability": ["mean_agreement", "smoothing_agreement"],
         "verdict": ["answers", "cases_to_decide", "colour_of", "headline", "verdict_table"],
+        "trade_off": ["map_cases", "penalty_table"],
         "transfer": ["best_share", "compare", "evaluate_model"],
     },
 )

@@ -48,6 +48,11 @@ LabelledImages = tuple[torch.Tensor | StoredInputs, torch.Tensor]
 """uint8 images (n, 1, h, w) and float32 0/1 targets (n, classes)."""
 
 
+FurtherLoss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+"""A second loss term of the images that have just passed through the network: their positions in the training set, and
+their flips and angles as `transform` takes them, to a scalar."""
+
+
 def positive_weights(targets: torch.Tensor) -> torch.Tensor:
     """Weights of the positives in the loss: negatives / positives of each label.
 
@@ -77,6 +82,7 @@ def train(
     keep_best: Callable[[int, float], None],
     precision: str = "float32",
     state_path: Path | None = None,
+    further_loss: FurtherLoss | None = None,
 ) -> pd.DataFrame:
     """Train with BCE, SGD and LinearLR; call `keep_best(epoch, valid_loss)` whenever the validation loss is lowest.
 
@@ -91,6 +97,7 @@ def train(
         precision: as in the compute section; "bfloat16" autocasts the forward pass.
         state_path: where the state is stored after each epoch; what an earlier call stored there is taken up. Another
             recipe or other data need another path.
+        further_loss: added to the loss of each batch, in training alone.
 
     Returns:
         One row per epoch: epoch, train_loss, valid_loss, learning_rate.
@@ -128,9 +135,12 @@ def train(
         loaded = load_batches(images, [own_part(batch) for batch in batches], device)
         for number, batch in enumerate(progress(batches, f"epoch {epoch}/{epochs}", "batch")):
             drawn = draw_transforms(len(batch), recipe.flip_probability, recipe.rotation_degrees, random)
-            inputs = normalise(transform(next(loaded), *map(own_part, drawn)))
+            own, drawn = own_part(batch), tuple(map(own_part, drawn))
+            inputs = normalise(transform(next(loaded), *drawn))
             with autocast(device, precision):
-                mean_loss = loss_of(together(inputs), targets[own_part(batch)].to(device))
+                mean_loss = loss_of(together(inputs), targets[own].to(device))
+            if further_loss is not None:
+                mean_loss = mean_loss + further_loss(own, *drawn)
             share = len(inputs) / len(batch)
             loss = sum_over_processes(mean_loss.detach() * share).item()
             if not np.isfinite(loss):

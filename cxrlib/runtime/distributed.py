@@ -1,10 +1,30 @@
 """Several processes, one per GPU, as torchrun starts them. A single process is rank 0 of 1 and never waits."""
 
+import contextlib
 import os
+from collections.abc import Iterator
+from contextvars import ContextVar
 
 import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
+
+ALONE = ContextVar("alone", default=False)
+"""Whether this process works by itself, although there are others."""
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Within, this process is rank 0 of 1 and never waits: it works on a piece of its own, as the others do."""
+    token = ALONE.set(True)
+    try:
+        yield
+    finally:
+        ALONE.reset(token)
+
+
+def _together() -> bool:
+    return distributed.is_initialized() and not ALONE.get()
 
 
 def join_processes(device: torch.device) -> None:
@@ -26,17 +46,17 @@ def leave_processes() -> None:
 
 def rank() -> int:
     """The number of this process. Process 0 writes files."""
-    return distributed.get_rank() if distributed.is_initialized() else 0
+    return distributed.get_rank() if _together() else 0
 
 
 def world_size() -> int:
     """The number of processes."""
-    return distributed.get_world_size() if distributed.is_initialized() else 1
+    return distributed.get_world_size() if _together() else 1
 
 
 def wait_for_all() -> None:
     """Return when every process has called this function."""
-    if distributed.is_initialized():
+    if _together():
         distributed.barrier()
 
 
@@ -47,7 +67,7 @@ def own_part(batch: torch.Tensor) -> torch.Tensor:
 
 def sum_over_processes(value: torch.Tensor) -> torch.Tensor:
     """Sum of every process's `value`, the same in all of them."""
-    if distributed.is_initialized():
+    if _together():
         distributed.all_reduce(value)
     return value
 

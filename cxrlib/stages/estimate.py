@@ -8,7 +8,7 @@ import pandas as pd
 
 from cxrlib.data.images import ImageError, read_grey, resize_square
 from cxrlib.data.sources.base import Source
-from cxrlib.params import Data, Model, Params
+from cxrlib.params import Data, Model, Params, Roar
 
 TIMED = 3
 """Images that are read to know how long one takes."""
@@ -102,11 +102,16 @@ BACKWARD_COST = 2.0
 """A backward pass against a forward pass."""
 
 
-def describe(params: Params, folder: Path, source: Source) -> list[str]:
+CONTROLS = 3
+"""Maps that know nothing of the network, of which each takes as many trainings as a method; a test counts them."""
+
+
+def describe(params: Params, folder: Path, source: Source, with_roar: bool = False) -> list[str]:
     """Lines that say what would be read, the disk that it takes in `folder`, and about how long the parts take.
 
     Args:
         source: as `cxrlib.stages.prepare.planned_source` returns it.
+        with_roar: whether the networks of notebook 11 are among the parts.
     """
     n_images, found, per_image, rendered = _look(source, params.data)
     parts = {
@@ -121,12 +126,29 @@ def describe(params: Params, folder: Path, source: Source) -> list[str]:
     known = params.model.architecture in GIGAFLOPS
     networks = f"about {_rounded(_network_seconds(params, n_images))} on two CPU cores" if known else "not known"
     without = "" if known else f"without the models of {params.model.architecture}, whose size is not known here; "
-    return [
+    lines = [
         f"reads {found}",
         f"disk: {sum(parts.values()) / 1e9:.1f} GB ({sizes}); {without}{free / 1e9:.0f} GB are free",
         f"time to prepare the data: about {_rounded(preparation)} with {params.compute.workers} processes",
         f"time of the networks: {networks}",
     ]
+    return [*lines, _trainings(params, n_images)] if with_roar else lines
+
+
+def trainings_again(roar: Roar) -> int:
+    """How many networks notebook 11 trains, where every network has a class activation map in closed form."""
+    of_a_map = len(roar.modes) * len(roar.shares)
+    return len(roar.seeds) * (1 + len(roar.penalties) + (CONTROLS + len(roar.methods)) * of_a_map)
+
+
+def _trainings(params: Params, n_images: int) -> str:
+    """What notebook 11 takes: its trainings; the maps that choose the pixels are a small part."""
+    roar, count = params.roar, trainings_again(params.roar)
+    per_split = (1 - params.data.test_share - params.data.valid_share) * n_images
+    images = min(roar.n_studies, round(per_split)) * (roar.epochs or params.training.epochs)
+    seconds = count * images * _step(params.model)
+    time = f"about {_rounded(seconds)} on two CPU cores" if seconds else "of a network whose size is not known here"
+    return f"time of notebook 11: {count} trainings of {images:,} images each, {time}; processes share them"
 
 
 def _look(source: Source, data: Data) -> tuple[int, str, float, int]:

@@ -70,7 +70,9 @@ def read_arguments(options: argparse.Namespace) -> tuple[Params, Path]:
     return with_absolute_paths(load_params(options.profile, options.overrides), Path.cwd()), folder
 
 
-def run_together(work: Callable[[Params, Path], list[Path]], name: str, description: str) -> None:
+def run_together(
+    work: Callable[[Params, Path], list[Path]], name: str, description: str, exclusive: bool = True
+) -> None:
     """Run `work` with a run's parameters and folder in every process that torchrun started, or in this one alone.
 
     The first process holds the folder's lock and keeps its manifest, as run_all.py does. Ends this process with the
@@ -78,6 +80,8 @@ def run_together(work: Callable[[Params, Path], list[Path]], name: str, descript
 
     Args:
         work: returns the files that it wrote or found written.
+        name, description: of the command.
+        exclusive: False where other tasks of a job array work in the folder too: no lock is held, no manifest kept.
     """
     from cxrlib.runtime.device import use_device
     from cxrlib.runtime.distributed import join_processes, leave_processes, rank
@@ -98,9 +102,10 @@ def run_together(work: Callable[[Params, Path], list[Path]], name: str, descript
         params, folder = read_arguments(options)
         try:
             join_processes(use_device(params.compute.device, params.compute.threads, params.compute.precision))
-            with locked(folder) if rank() == 0 else contextlib.nullcontext():
+            first = exclusive and rank() == 0
+            with locked(folder) if first else contextlib.nullcontext():
                 made = work(params, folder)
-                if rank() == 0:
+                if first:
                     Manifest(folder).claim(name, made)
         finally:
             leave_processes()

@@ -31,7 +31,7 @@ STAGES = {
 }
 """Stage -> the module that holds its fingerprint, CODE, and what CODE is the fingerprint of."""
 
-NOTEBOOKS = {"01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "12", "14"}
+NOTEBOOKS = {f"{number:02}" for number in range(1, 15)}
 NONE = set()
 
 

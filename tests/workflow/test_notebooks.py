@@ -60,6 +60,7 @@ def test_the_notebooks_are_there():
         "08_methods",
         "09_phantom",
         "10_sanity",
+        "11_roar",
         "12_shortcuts",
         "13_verdict",
         "14_transfer",
