@@ -11,7 +11,7 @@ from cxrlib.runtime.files import read_json
 from cxrlib.runtime.stored_tables import read_stored
 from cxrlib.show.report.coverage import PRESENT, others
 from cxrlib.show.report.embedded import Embedded
-from cxrlib.show.report.readable import Grid, table_cells, thesis_grid
+from cxrlib.show.report.readable import TextTable, table_cells, thesis_grid
 from cxrlib.workflow.notebooks import title_of
 
 LONGEST_TABLE = 60
@@ -72,8 +72,8 @@ class Item:
     item: str = ""
     rendered: bool = False
     picture: Embedded | None = None
-    grid: Grid | None = None
-    table: Grid | None = None
+    grid: TextTable | None = None
+    table: TextTable | None = None
     code: str = ""
     rows: int = 0
     caution: str = ""
@@ -91,7 +91,7 @@ class Item:
 
 
 @dataclass
-class Section:
+class Chapter:
     """What one notebook made: its name and question, figures, tables of the thesis, and further tables."""
 
     name: str
@@ -108,7 +108,7 @@ def figure_files(folder: Path) -> list[Path]:
 
 def sections(
     folder: Path, items: pd.DataFrame, pictures: dict[Path, Embedded], studies: dict[str, str], caution: str
-) -> list[Section]:
+) -> list[Chapter]:
     """A section for each notebook that made something, in order of the notebooks.
 
     Args:
@@ -127,7 +127,7 @@ def sections(
         further = [item for item in own if not item.picture and item not in tables]
         path = folder / "notebooks" / f"{notebook}.ipynb"
         title = title_of(path) if path.exists() else notebook.replace("_", " ") or "Further results"
-        parts.append(Section(notebook or "further", title, figures, tables, further))
+        parts.append(Chapter(notebook or "further", title, figures, tables, further))
     return parts
 
 

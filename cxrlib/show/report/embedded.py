@@ -17,8 +17,8 @@ STEPS = [(900, 62), (800, 58), (700, 50), (560, 40)]
 """Width in pixels and JPEG quality in percent, tried in this order until the figures fit."""
 
 
-COLOURS = 64
-"""Colours of a drawing."""
+COLOURS = 128
+"""Colours of a drawing, chosen so that rare ones stay: a blue point stays blue."""
 
 
 PHOTOGRAPHIC = 0.05
@@ -51,7 +51,7 @@ def embed(image: Image.Image, width: int, quality: int) -> Embedded:
         image.save(buffer, "JPEG", quality=quality, optimize=True)
     else:
         kind = "png"
-        image.quantize(COLOURS, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+        image.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
     return embedded_bytes(buffer.getvalue(), kind, image.width, image.height)
 
 

@@ -3,11 +3,10 @@
 import re
 from pathlib import Path
 
-import pandas as pd
-
 import cxrlib
 from cxrlib.data.provenance import Provenance
 from cxrlib.runtime.errors import Missing
+from cxrlib.runtime.stored_tables import read_stored
 from cxrlib.thesis.case_tables import read_table
 
 SOURCES = {"nih": "wang2017chestxray8"}
@@ -88,6 +87,6 @@ def _split(folder: Path) -> str:
     path = folder / "data" / "studies.csv"
     if not path.exists():
         return ""
-    counts = pd.read_csv(path, usecols=["split"], keep_default_na=False)["split"].value_counts()
+    counts = read_stored(path)["split"].value_counts()
     parts = [f"{counts.get(name, 0):,} {word}" for name, word in (("train", "training"), ("valid", "validation"))]
     return f"; {', '.join(parts)} and {counts.get('test', 0):,} test studies, split by patient"

@@ -49,7 +49,6 @@ def command(run: dict) -> str:
 
 
 def _machine(machine: dict, compute: dict) -> str:
-    system = machine.get("system", "").partition("-")[0]
-    device = f"{compute['device']}" + (f", {compute['threads']} threads" if compute.get("threads") else "")
-    parts = [" ".join(filter(None, [system, machine.get("processor", "")])), device if compute else ""]
-    return ", ".join(filter(None, parts)) or UNKNOWN
+    system = " ".join(filter(None, [machine.get("system", "").partition("-")[0], machine.get("processor", "")]))
+    threads = f"{compute['threads']} threads" if compute.get("threads") else ""
+    return ", ".join(filter(None, [system, compute.get("device", ""), threads])) or UNKNOWN

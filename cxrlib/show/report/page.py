@@ -21,6 +21,7 @@ from cxrlib.show.report.methods_text import bibtex, limitations, methods_text
 from cxrlib.show.report.misses import RULES, best_hit, worst_misses
 from cxrlib.show.report.notebook_pages import write_notebook_pages
 from cxrlib.show.report.origin import origin
+from cxrlib.show.report.readable import number_text
 from cxrlib.show.report.study_viewer import viewer_data
 from cxrlib.show.report.summary import not_comparable, summary
 from cxrlib.thesis.case_tables import load_results as load_case_tables
@@ -174,14 +175,12 @@ def _errata(folder: Path, parameters: dict) -> pd.DataFrame:
 def _linked(claims: pd.DataFrame, items: pd.DataFrame) -> list[dict]:
     """The claims, each with its margin as text and the present items that decide it."""
     present = items[items["status"] == PRESENT].merge(decided_by())
-    return [
-        row
-        | {
-            "margin_text": "{margin:+.3f} ({low:+.3f} to {high:+.3f})".format(**row).replace("-", "−"),
-            "shown": present.loc[present["claim"] == row["claim"], ["item", "artefact"]].to_dict("records"),
-        }
-        for row in claims.to_dict("records")
-    ]
+    found = []
+    for row in claims.to_dict("records"):
+        margin, low, high = (number_text(row[name], 3, "+") for name in ("margin", "low", "high"))
+        shown = present.loc[present["claim"] == row["claim"], ["item", "artefact"]]
+        found.append(row | {"margin_text": f"{margin} ({low} to {high})", "shown": shown.to_dict("records")})
+    return found
 
 
 def _parameters(run: dict) -> list[tuple[str, str]]:

@@ -42,7 +42,7 @@ NUMBER = re.compile(r"[+−]?[\d,.]+( (to|\() ?[+−]?[\d,.]+\)?)?")
 
 
 @dataclass(frozen=True)
-class Grid:
+class TextTable:
     """A table as text.
 
     Attributes:
@@ -60,7 +60,7 @@ class Grid:
         self.right.extend(is_numbers(column) for column in columns)
 
 
-def table_cells(table: pd.DataFrame, caution: str = "") -> Grid:
+def table_cells(table: pd.DataFrame, caution: str = "") -> TextTable:
     """A table as text: numbers with equal decimals, intervals in one column.
 
     Args:
@@ -74,10 +74,10 @@ def table_cells(table: pd.DataFrame, caution: str = "") -> Grid:
             table.insert(table.columns.get_loc(low), name, both)
             table = table.drop(columns=[low, high])
     header = [f"{words_for(name)} †" if name == "difference" and caution else words_for(name) for name in table]
-    return Grid(header, table.to_numpy().tolist())
+    return TextTable(header, table.to_numpy().tolist())
 
 
-def thesis_grid(table: pd.DataFrame, row: str, column: str, digits: int) -> Grid:
+def thesis_grid(table: pd.DataFrame, row: str, column: str, digits: int) -> TextTable:
     """A table in the thesis's own shape, in each cell "ours (thesis)".
 
     Args:
@@ -95,16 +95,21 @@ def thesis_grid(table: pd.DataFrame, row: str, column: str, digits: int) -> Grid
     wide = wide.loc[table[row].unique(), table[column].unique()]
     names = [f"{100 * value:g} %" if row == "share" else str(value) for value in wide.index]
     header = [words_for("top pixels" if row == "share" else row), *map(str, wide.columns)]
-    return Grid(header, [[name, *line] for name, line in zip(names, wide.to_numpy().tolist(), strict=True)])
+    return TextTable(header, [[name, *line] for name, line in zip(names, wide.to_numpy().tolist(), strict=True)])
 
 
-def number_text(value: float, digits: int) -> str:
-    """A number with a true minus sign, and no minus before zeros; empty for NaN.
+def number_text(value: float, digits: int, sign: str = "-") -> str:
+    """A number with a true minus sign, and no sign before zeros; empty for NaN.
+
+    Args:
+        value: the number.
+        digits: after the decimal point.
+        sign: "+" puts a sign before positive numbers too.
 
     >>> number_text(-0.0004, 3), number_text(-0.04, 2), number_text(float("nan"), 1)
     ('0.000', '−0.04', '')
     """
-    return "" if pd.isna(value) else _signed(f"{value:.{digits}f}")
+    return "" if pd.isna(value) else _signed(f"{value:{sign}.{digits}f}")
 
 
 def words_for(name: str) -> str:
@@ -127,7 +132,7 @@ def is_numbers(cells: list[str]) -> bool:
 
 
 def _signed(text: str) -> str:
-    return re.sub(r"^-(?=[0.,]+$)", "", text).replace("-", "−")
+    return re.sub(r"^[+-](?=[0.,]+$)", "", text).replace("-", "−")
 
 
 def _readable(column: pd.Series) -> pd.Series:
