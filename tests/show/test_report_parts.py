@@ -4,15 +4,19 @@ import base64
 import io
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image, ImageDraw
 
+from cxrlib.data.annotations import BOX_COLUMNS
 from cxrlib.data.provenance import Provenance
 from cxrlib.evaluate.verdict import COLUMNS
 from cxrlib.params import load_params
+from cxrlib.show.browse.browsed import BrowsedRun
 from cxrlib.show.browse.overlay import overlay
 from cxrlib.show.figures.style import HEATMAP
 from cxrlib.show.report.answer import answer
@@ -96,6 +100,23 @@ def test_misses_follow_their_rules(results):
         if miss.rule == "Right finding, wrong place":
             assert not results.evidence(miss.view).hit
     assert len({(miss.rule, miss.view.image_id) for miss in found}) == len(found) <= 6
+
+
+def test_a_map_that_peaks_outside_of_every_box_is_a_miss_and_one_inside_is_none(results):
+    store = results.explanations
+    sure = replace(store, probabilities=store.probabilities * 0 + 0.9, maps=torch.zeros_like(store.maps))
+    run = BrowsedRun(results.cohort, {"Grad-CAM": {"last": sure}})
+    size, cells = run.cohort.size, sure.maps.shape[-1]
+    for row, image_id in enumerate(sure.probabilities.index):
+        for number, name in enumerate(run.classes):
+            boxes = run.cohort.boxes(image_id, name)[BOX_COLUMNS].to_numpy()
+            x, y = boxes[0].reshape(2, 2).mean(0) * cells / size if len(boxes) and row else (0, 0)
+            sure.maps[row, number, int(y), int(x)] = 1  # of the first study the corner, of the others a box's middle
+    beside = {m.view.image_id for m in worst_misses(run, 12) if m.rule == "Right finding, wrong place"}
+    assert sure.probabilities.index[0] in beside
+    for image_id in beside:
+        views = [run.first_view(image_id, name, 0.05) for name in run.cohort.findings]
+        assert any(len(run.cohort.boxes(image_id, view.class_name)) and not run.evidence(view).hit for view in views)
 
 
 def test_the_first_radiograph_has_most_readers_then_the_best_iou(results):
