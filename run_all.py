@@ -149,10 +149,22 @@ def _compare(folder: Path, other: Path) -> int:
 
     other = other if other.is_dir() else other.parent
     found = compare(_manifest(folder), _manifest(other))
-    code = _tell(found.differences, f"the same results as {other}")
+    code = 1 if found.differences else 0
+    if found.differences:
+        from cxrlib.show.report.compare_page import write_comparison
+
+        page, changed = write_comparison(folder, other, found)
+        print("\n".join([*changed.lines(), *shortened(found.differences), f"all of it: {page}"]))
+    else:
+        print(f"the same results as {other}")
     if found.provenance:
         print(f"files that differ in their provenance or measured times only: {len(found.provenance)}")
     return code
+
+
+def shortened(lines: list[str], most: int = 12) -> list[str]:
+    """The first lines, and how many more there are."""
+    return lines if len(lines) <= most else [*lines[:most], f"and {len(lines) - most:,} more files"]
 
 
 def _manifest(folder: Path) -> Manifest:

@@ -32,4 +32,4 @@ def test_digits_alone_stay_text(tmp_path):
 def test_no_other_module_lets_pandas_guess_what_a_run_stored():
     guessing = {path.stem for path in PACKAGE.rglob("*.py") if "read_csv(" in path.read_text(encoding="utf-8")}
     packaged = {"reported", "claims", "errata", "items", "labels"}  # read the suite's own CSV files
-    assert guessing - packaged == {"stored_tables", "page", "train"}  # page: all text; train: losses, no names
+    assert guessing - packaged == {"stored_tables", "contents", "train"}  # contents: all text; train: losses, no names

@@ -155,4 +155,5 @@ def test_the_command_counts_what_differs_in_provenance_only(tmp_path, capsys):
         f"the same results as {tmp_path / '2'}",
         "files that differ in their provenance or measured times only: 1",
         "tables/a.json: caption differs in 1 of 1",
+        f"all of it: {tmp_path / '1' / 'compare.html'}",
     ]

@@ -1,18 +1,32 @@
-"""Executed notebooks as HTML that needs neither JavaScript nor a network: formulas become MathML."""
+"""Executed notebooks as HTML that needs neither JavaScript nor a network: formulas become MathML, pictures small."""
 
+import base64
+import io
 import re
 from pathlib import Path
 
 from cxrlib.runtime.files import whole_file
+from cxrlib.show.report.embedded import embed
+from cxrlib.workflow.notebooks import title_of
 
 TEMPLATE = """{% extends 'lab/index.html.j2' %}
 {% block html_head_js %}{% endblock %}
 {% block html_head_js_mathjax %}{% endblock %}
 {% block html_head_js_mermaidjs %}{% endblock %}
-{% block jupyter_widgets %}{% endblock %}"""
+{% block jupyter_widgets %}{% endblock %}
+{% block body_header %}{{ super() }}<p style="margin: 1em 2em"><a href="../report.html">Back to the report</a></p>
+{% endblock %}"""
 
 
 FORMULA = re.compile(r"(?<!\\)(\$\$?)(?!\s)(.+?)(?<![\s\\])\1", re.DOTALL)
+
+
+BUDGET = 1_900_000
+"""Bytes of all pictures of a notebook's page, before they are written as text."""
+
+
+STEPS = [(1200, 75), (1000, 65), (800, 55), (600, 40)]
+"""Width in pixels and JPEG quality in percent, tried in this order until the pictures fit."""
 
 
 def write_notebook_pages(folder: Path) -> list[Path]:
@@ -24,18 +38,37 @@ def write_notebook_pages(folder: Path) -> list[Path]:
     import nbformat
     from nbconvert import HTMLExporter
 
-    pages = []
+    pages, exporter = [], HTMLExporter(raw_template=TEMPLATE)
     for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
         page = path.with_suffix(".html")
         pages.append(page)
         notebook = nbformat.read(path, as_version=4)
+        notebook.metadata.pop("widgets", None)
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
                 cell.source = with_mathml(cell.source)
-        html, _ = HTMLExporter(raw_template=TEMPLATE).from_notebook_node(notebook)
+        _make_small(notebook)
+        html, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title_of(path)}})
         with whole_file(page) as temporary:
             temporary.write_text(html, encoding="utf-8")
     return pages
+
+
+def _make_small(notebook: dict) -> None:
+    """Replace every PNG output by a smaller picture, at the first of STEPS at which all fit into BUDGET."""
+    from PIL import Image
+
+    outputs = [output.data for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output]
+    outputs = [data for data in outputs if "image/png" in data]
+    images = [Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).convert("RGB") for data in outputs]
+    for width, quality in STEPS:
+        small = [embed(image, width, quality) for image in images]
+        if sum(picture.size for picture in small) <= BUDGET:
+            break
+    for data, image in zip(outputs, small, strict=True):
+        kind, _, text = image.source.removeprefix("data:").partition(";base64,")
+        del data["image/png"]
+        data[kind] = text
 
 
 def with_mathml(markdown: str) -> str:

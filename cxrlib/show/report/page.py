@@ -1,55 +1,45 @@
-"""The report: one HTML file with all tables and figures of a run, beside the values of the thesis."""
+"""The report: one HTML file with the answer, a viewer, and all tables and figures of a run, beside the thesis."""
 
-import base64
-import io
-import re
-from itertools import chain
+import json
 from pathlib import Path
 
+import cv2
 import pandas as pd
+from markupsafe import Markup
 
 from cxrlib.data.cohort import read_provenance
-from cxrlib.runtime.errors import Missing
+from cxrlib.data.provenance import Provenance
+from cxrlib.runtime.errors import Missing, Refusal
 from cxrlib.runtime.files import read_json, whole_file
-from cxrlib.runtime.stored_tables import NAMES
-from cxrlib.show.report.coverage import coverage, others
+from cxrlib.show.browse.browsed import BrowsedRun, View, load_results
+from cxrlib.show.browse.overlay import Look, compose
+from cxrlib.show.report.answer import answer
+from cxrlib.show.report.contents import decided_by, figure_files, sections, study_names
+from cxrlib.show.report.coverage import ABSENT, PRESENT, coverage
+from cxrlib.show.report.embedded import Embedded, embed_all, embedded_bytes
+from cxrlib.show.report.methods_text import bibtex, limitations, methods_text
+from cxrlib.show.report.misses import RULES, best_hit, worst_misses
 from cxrlib.show.report.notebook_pages import write_notebook_pages
+from cxrlib.show.report.origin import origin
+from cxrlib.show.report.readable import number_text
+from cxrlib.show.report.study_viewer import viewer_data
 from cxrlib.show.report.summary import not_comparable, summary
-from cxrlib.thesis.case_tables import load_results
+from cxrlib.thesis.case_tables import load_results as load_case_tables
+from cxrlib.thesis.case_tables import read_table
 from cxrlib.thesis.claims import check_all
 from cxrlib.thesis.errata import errata
+from cxrlib.workflow.manifest import Manifest
 
-MADE = {"coverage", "claims", "errata"}
-"""Tables that the report itself makes."""
-
-
-LONGEST_TABLE = 60
-"""Rows of the longest table that the page shows; it links to longer tables."""
+PARTS = ["report.html.j2", "report.css", "viewer.js", "page.js"]
+"""The page's template and what it includes."""
 
 
-NUMBER = re.compile(r"−?[\d,.]+( to −?[\d,.]+)?")
+LARGE, SMALL = 448, 256
+"""Sides in pixels of the first radiograph and of a miss."""
 
 
-INTERVALS = [
-    ("low", "high", "95 %"),
-    ("gain_low", "gain_high", "gain, 95 %"),
-    ("of_ceiling_low", "of_ceiling_high", "of ceiling, 95 %"),
-    ("beyond_low", "beyond_high", "beyond, 95 %"),
-    ("range_low", "range_high", "range"),
-]
-
-
-BESIDE = {
-    "table_03": ["reader_f1"],
-    "table_06": ["table_06_best", "reader_agreement"],
-    "figure_22": ["auroc"],
-    "figure_30": ["figure_ceiling", "grid_ceiling", "probe", "localisation"],
-}
-"""Artefacts that the thesis does not have, shown beside one of the thesis's items: item -> artefacts."""
-
-
-COUNTED = {"table_02"}
-"""Tables that compare the thesis with all real annotations; they do not depend on the run's images."""
+QUALITY = 75
+"""JPEG quality of these in percent."""
 
 
 def write_report(folder: Path) -> list[Path]:
@@ -61,8 +51,6 @@ def write_report(folder: Path) -> list[Path]:
     Returns:
         The paths of the page, of the tables and of the notebooks' pages.
     """
-    from jinja2 import Environment, PackageLoader
-
     run = read_json(folder / "params.json")
     provenance = read_provenance(folder / "data")
     pages = write_notebook_pages(folder / "notebooks")
@@ -75,42 +63,104 @@ def write_report(folder: Path) -> list[Path]:
     for path, table in tables.items():
         with whole_file(path) as temporary:
             table.to_csv(temporary, index=False, float_format="%.6g")
-    environment = Environment(loader=PackageLoader("cxrlib.show.report", "."), autoescape=True, trim_blocks=True)
-    environment.tests["number_text"] = lambda text: bool(NUMBER.fullmatch(text))
-    html = environment.get_template("report.html.j2").render(
-        profile=run["profile"],
-        provenance=provenance,
-        caution=not_comparable(provenance),
-        summary=summary(folder, run["parameters"], provenance, made["coverage"], made["claims"]),
-        **_artefacts(folder, made["coverage"], not_comparable(provenance)),
-        claims=made["claims"].to_dict("records"),
-        errata=made["errata"].to_dict("records"),
-        pages={page.stem for page in pages},
-        parameters=_parameters(run),
-    )
     path = folder / "report.html"
     with whole_file(path) as temporary:
-        temporary.write_text(html, encoding="utf-8")
+        temporary.write_text(_html(folder, run, provenance, made, pages), encoding="utf-8")
     return [path, *tables, *pages]
 
 
-def _artefacts(folder: Path, items: pd.DataFrame, caution: str) -> dict[str, object]:
-    """The thesis's items, the artefacts that are shown beside each item, and all other artefacts."""
-    further = {
-        row["artefact"]: _item(folder, row | {"remark": ""}, caution) for row in others(folder).to_dict("records")
-    }
-    beside = {name: [further[other] for other in found if other in further] for name, found in BESIDE.items()}
-    shown = {*MADE, *chain(*BESIDE.values())}
-    return {
-        "items": [_item(folder, row, caution) for row in items.to_dict("records")],
-        "beside": beside,
-        "beyond": [row for name, row in further.items() if name not in shown],
-    }
+def _html(folder: Path, run: dict, provenance: Provenance, made: dict[str, pd.DataFrame], pages: list[Path]) -> str:
+    from jinja2 import Environment, PackageLoader
+
+    parameters, caution = run["parameters"], not_comparable(provenance)
+    browsed = _browsed(folder)
+    names = study_names(browsed.probabilities.index.tolist()) if browsed else {}
+    hit = _hit(folder, browsed, parameters)
+    viewer = viewer_data(browsed, hit, names) if browsed else None
+    shown = sections(folder, made["coverage"], embed_all(figure_files(folder)), names, caution)
+    methods = methods_text(folder, parameters, provenance)
+    environment = Environment(loader=PackageLoader("cxrlib.show.report", "."), autoescape=True, trim_blocks=True)
+    return environment.get_template(PARTS[0]).render(
+        profile=run["profile"],
+        provenance=provenance,
+        caution=caution,
+        answer=answer(folder, run["profile"]),
+        summary=summary(folder, parameters, provenance, made["coverage"], made["claims"]),
+        sections=shown,
+        ceiling=next((item for part in shown for item in part.figures if item.artefact == "figure_ceiling"), None),
+        hit=_first(browsed, hit, names) if hit else None,
+        viewer=viewer,
+        viewer_json=Markup(json.dumps(viewer, separators=(",", ":")).replace("<", "\\u003c")),
+        misses=_misses(browsed, names) if browsed else [],
+        limitations=limitations(folder, provenance),
+        methods=methods,
+        bibtex=bibtex(methods),
+        claims=_linked(made["claims"], made["coverage"]),
+        errata=made["errata"].to_dict("records"),
+        items=made["coverage"].to_dict("records"),
+        missing=made["coverage"][made["coverage"]["status"] == ABSENT].to_dict("records"),
+        origin=origin(run, Manifest(folder).notebooks),
+        pages={page.stem for page in pages},
+        parameters=_parameters(run),
+    )
+
+
+def _browsed(folder: Path) -> BrowsedRun | None:
+    """The run's studies and maps; None before the notebooks that make them."""
+    try:
+        return load_results(folder, with_network=False)
+    except (Refusal, OSError):
+        return None
+
+
+def _hit(folder: Path, run: BrowsedRun | None, parameters: dict) -> View | None:
+    try:
+        return best_hit(run, read_table(folder, "iou_cases"), parameters["iou"]["threshold"]) if run else None
+    except Missing:
+        return None
+
+
+def _first(run: BrowsedRun, view: View, names: dict[str, str]) -> dict[str, object]:
+    p = run.probabilities.at[view.image_id, view.class_name]
+    caption = (
+        f"{names[view.image_id].capitalize()}, {view.class_name} (p = {p:.2f}): {view.method}, its top "
+        f"{100 * view.share:g} % of the pixels (purple) and the readers' boxes (green). Of the sure cases with most "
+        "readers it has the best IoU."
+    )
+    return {"picture": _drawn(run, view, LARGE), "caption": caption}
+
+
+def _misses(run: BrowsedRun, names: dict[str, str]) -> list[tuple[dict, list[dict]]]:
+    found = worst_misses(run)
+    return [
+        (
+            {"name": rule, "words": words},
+            [
+                {
+                    "name": f"miss-{number}",
+                    "picture": _drawn(run, miss.view, SMALL),
+                    "caption": f"{names[miss.view.image_id].capitalize()}, {miss.view.class_name}, "
+                    f"p = {miss.probability:.2f}.",
+                    "look": json.dumps([miss.view.image_id, miss.view.class_name]),
+                }
+                for number, miss in enumerate(found)
+                if miss.rule == rule
+            ],
+        )
+        for rule, words in RULES.items()
+        if any(miss.rule == rule for miss in found)
+    ]
+
+
+def _drawn(run: BrowsedRun, view: View, side: int) -> Embedded:
+    picture = compose(run.cohort.images([view.image_id])[0], run.evidence(view), Look(mask=False), side)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
+    return embedded_bytes(cv2.imencode(".jpg", picture[..., ::-1], quality)[1].tobytes(), "jpeg", side, side)
 
 
 def _claims(folder: Path) -> pd.DataFrame:
     try:
-        return check_all(load_results(folder))
+        return check_all(load_case_tables(folder))
     except Missing:
         return pd.DataFrame(columns=["claim", "statement", "rule", "margin", "low", "high", "verdict", "because"])
 
@@ -122,64 +172,15 @@ def _errata(folder: Path, parameters: dict) -> pd.DataFrame:
         return pd.DataFrame(columns=["point", "thesis", "decision", "parameter", "evidence"])
 
 
-def _item(folder: Path, row: dict, caution: str) -> dict:
-    """The values of one artefact that the template shows."""
-    if not row["file"]:
-        return row
-    path = folder / row["file"]
-    sidecar = path.with_suffix(".json")
-    said = read_json(sidecar) if sidecar.exists() else {"caption": "", "notebook": "", "data": {}}
-    row = row | {"caption": said["caption"], "notebook": said["notebook"], "data": said["data"]}
-    if path.suffix == ".png":
-        return row | {"picture": _picture(path)}
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    if list(table.columns) == ["code"]:
-        return row | {"code": "\n".join(table["code"])}
-    if len(table) > LONGEST_TABLE:
-        return row | {"rows": len(table)}
-    caution = "" if row["artefact"] in COUNTED or "difference" not in table else caution
-    return row | {"table": table_cells(table, caution), "caution": caution}
-
-
-def table_cells(table: pd.DataFrame, caution: str = "") -> dict[str, list]:
-    """Header and rows of a table as text: numbers with three decimals, intervals in one column.
-
-    Args:
-        table: strings, as in the CSV file.
-        caution: if not empty, the column `difference` is marked: its values are no comparison.
-    """
-    table = table.drop(columns="images", errors="ignore").apply(_readable)
-    for low, high, name in INTERVALS:
-        if {low, high} <= set(table.columns):
-            both = [f"{a} to {b}" if a and b else "" for a, b in zip(table[low], table[high], strict=True)]
-            table.insert(table.columns.get_loc(low), name, both)
-            table = table.drop(columns=[low, high])
-    names = [name.replace("_", " ") for name in table.columns]
-    header = [f"{name} †" if name == "difference" and caution else name for name in names]
-    return {"header": header, "rows": table.to_numpy().tolist()}
-
-
-def _readable(column: pd.Series) -> pd.Series:
-    """A column of numbers as text with equal decimals; a column of names or other text unchanged."""
-    if column.name in NAMES:
-        return column
-    numbers = pd.to_numeric(column, errors="coerce")
-    if numbers.isna().sum() > (column == "").sum():
-        return column
-    style = "{:.3f}" if column.str.contains(".", regex=False).any() else "{:d}" if column.name == "year" else "{:,d}"
-    whole = style.endswith("d}")
-    texts = ["" if pd.isna(value) else style.format(int(value) if whole else value) for value in numbers]
-    return pd.Series(texts, column.index).str.replace("-", "−")
-
-
-def _picture(path: Path) -> dict[str, object]:
-    """A figure as a small WebP picture inside the page, with its size in pixels."""
-    from PIL import Image
-
-    with Image.open(path) as image:
-        buffer = io.BytesIO()
-        image.convert("RGB").save(buffer, "WEBP", quality=88, method=4)
-        return {"data": base64.b64encode(buffer.getvalue()).decode(), "width": image.width, "height": image.height}
+def _linked(claims: pd.DataFrame, items: pd.DataFrame) -> list[dict]:
+    """The claims, each with its margin as text and the present items that decide it."""
+    present = items[items["status"] == PRESENT].merge(decided_by())
+    found = []
+    for row in claims.to_dict("records"):
+        margin, low, high = (number_text(row[name], 3, "+") for name in ("margin", "low", "high"))
+        shown = present.loc[present["claim"] == row["claim"], ["item", "artefact"]]
+        found.append(row | {"margin_text": f"{margin} ({low} to {high})", "shown": shown.to_dict("records")})
+    return found
 
 
 def _parameters(run: dict) -> list[tuple[str, str]]:

@@ -1,0 +1,197 @@
+"""What the report shows, in order: a section for each notebook with its figures and tables, and their titles."""
+
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+
+from cxrlib.runtime.files import read_json
+from cxrlib.runtime.stored_tables import read_stored
+from cxrlib.show.report.coverage import PRESENT, others
+from cxrlib.show.report.embedded import Embedded
+from cxrlib.show.report.readable import TextTable, table_cells, thesis_grid
+from cxrlib.workflow.notebooks import title_of
+
+LONGEST_TABLE = 60
+"""Rows of the longest table that the page shows; it links to longer tables."""
+
+
+SHEET = re.compile(r"browser_\d+")
+"""Still pictures of the browser; the page has sliders instead."""
+
+
+GRIDS = {"table_03": ("label", "experiment", 2), "table_05": ("share", "class_name", 3)}
+GRIDS["table_06"] = GRIDS["table_05"]
+"""Tables in the thesis's own shape: rows, columns, digits."""
+
+
+COUNTED = {"table_02"}
+"""Tables that compare the thesis with all real annotations; they do not depend on the run's images."""
+
+
+MADE = {"coverage", "claims", "errata"}
+"""Tables that the report itself makes."""
+
+
+SHORT = 12
+"""Rows of the longest table of the thesis that is shown without a fold."""
+
+
+WIDE = 2.9
+"""Width over height from which a figure has a line of its own."""
+
+
+MACHINE_NAME = re.compile(r"\b[0-9a-f]{32}\b")
+
+
+@dataclass
+class Item:
+    """One figure or table of a run.
+
+    Attributes:
+        artefact, file, notebook, caption: as saved.
+        title: for people.
+        item: "Figure 22", the place in the thesis; empty for what goes beyond it.
+        rendered: whether it shows rendered radiographs.
+        picture: of a figure.
+        grid: of a table in the thesis's own shape.
+        table: all rows of a short table.
+        code: lines of a table of code.
+        rows: of a table that is too long for the page.
+        caution: what the mark † says.
+        claims: that this item decides.
+    """
+
+    artefact: str
+    file: str
+    notebook: str
+    title: str
+    caption: str
+    item: str = ""
+    rendered: bool = False
+    picture: Embedded | None = None
+    grid: TextTable | None = None
+    table: TextTable | None = None
+    code: str = ""
+    rows: int = 0
+    caution: str = ""
+    claims: list[str] = field(default_factory=list)
+
+    @property
+    def short(self) -> bool:
+        """Whether the thesis has this table and all rows are shown without a fold."""
+        return bool(self.item) and self.grid is None and self.table is not None and self.rows <= SHORT
+
+    @property
+    def wide(self) -> bool:
+        """Whether the figure needs the whole width."""
+        return self.picture is not None and self.picture.width / self.picture.height > WIDE
+
+
+@dataclass
+class Chapter:
+    """What one notebook made: its name and question, figures, tables of the thesis, and further tables."""
+
+    name: str
+    title: str
+    figures: list[Item]
+    tables: list[Item]
+    further: list[Item]
+
+
+def figure_files(folder: Path) -> list[Path]:
+    """The figures that the page shows."""
+    return [path for path in sorted(folder.glob("figures/*.png")) if not SHEET.fullmatch(path.stem)]
+
+
+def sections(
+    folder: Path, items: pd.DataFrame, pictures: dict[Path, Embedded], studies: dict[str, str], caution: str
+) -> list[Chapter]:
+    """A section for each notebook that made something, in order of the notebooks.
+
+    Args:
+        folder: the run's folder.
+        items: from `coverage`.
+        pictures: of `figure_files`.
+        studies: name of each study for people, by image id.
+        caution: why the run's data cannot be compared with the thesis; empty where they can.
+    """
+    found = [_item(folder, row, pictures, studies, caution) for row in _rows(folder, items)]
+    parts = []
+    for notebook in sorted({item.notebook for item in found}, key=lambda name: (not name, name)):
+        own = [item for item in found if item.notebook == notebook]
+        figures = [item for item in own if item.picture]
+        tables = [item for item in own if not item.picture and (item.item or item.grid)]
+        further = [item for item in own if not item.picture and item not in tables]
+        path = folder / "notebooks" / f"{notebook}.ipynb"
+        title = title_of(path) if path.exists() else notebook.replace("_", " ") or "Further results"
+        parts.append(Chapter(notebook or "further", title, figures, tables, further))
+    return parts
+
+
+def study_names(image_ids: list[str]) -> dict[str, str]:
+    """A short name for each test study: its number in the order of the test split.
+
+    >>> study_names(["9f", "07"])
+    {'9f': 'study 1', '07': 'study 2'}
+    """
+    return {image_id: f"study {number}" for number, image_id in enumerate(image_ids, 1)}
+
+
+def without_machine_names(text: str, studies: dict[str, str]) -> str:
+    """A text with image ids of 32 digits replaced by the study's short name, or by their first 6 digits."""
+    return MACHINE_NAME.sub(lambda found: studies.get(found[0], f"study {found[0][:6]}…"), text)
+
+
+@cache
+def titles() -> dict[str, str]:
+    """The title of every artefact beyond the thesis."""
+    return dict(pd.read_csv(Path(__file__).with_name("titles.csv")).to_numpy().tolist())
+
+
+@cache
+def decided_by() -> pd.DataFrame:
+    """Which artefact shows what decides a claim: claim and artefact."""
+    return pd.read_csv(Path(__file__).with_name("decided_by.csv"))
+
+
+def _rows(folder: Path, items: pd.DataFrame) -> list[dict]:
+    present = items[items["status"] == PRESENT]
+    beyond = [row for row in others(folder).to_dict("records") if row["artefact"] not in MADE]
+    beyond = [row for row in beyond if not SHEET.fullmatch(row["artefact"])]
+    return present.to_dict("records") + beyond
+
+
+def _item(folder: Path, row: dict, pictures: dict[Path, Embedded], studies: dict[str, str], caution: str) -> Item:
+    path = folder / row["file"]
+    sidecar = path.with_suffix(".json")
+    said = read_json(sidecar) if sidecar.exists() else {"caption": "", "notebook": "", "data": {}}
+    name = row["artefact"]
+    claims = decided_by()
+    item = Item(
+        artefact=name,
+        file=row["file"],
+        notebook=said["notebook"] or row.get("notebook", ""),
+        title=row.get("title") or titles().get(name) or name.replace("_", " ").capitalize(),
+        caption=without_machine_names(said["caption"], studies),
+        item=row.get("item", ""),
+        rendered=bool(said["data"].get("rendered")),
+        claims=claims.loc[claims["artefact"] == name, "claim"].tolist(),
+    )
+    if path.suffix == ".png":
+        item.picture = pictures[path]
+        return item
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if list(table.columns) == ["code"]:
+        item.code = "\n".join(table["code"])
+        return item
+    if name in GRIDS:
+        item.grid = thesis_grid(read_stored(path), *GRIDS[name])
+    item.rows = len(table)
+    if len(table) <= LONGEST_TABLE:
+        item.caution = "" if name in COUNTED or "difference" not in table else caution
+        readable = table.map(lambda cell: without_machine_names(cell, studies))
+        item.table = table_cells(readable, item.caution)
+    return item

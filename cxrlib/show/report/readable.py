@@ -1,0 +1,152 @@
+"""Tables for reading: words for column names, equal decimals, intervals in one column, and the thesis's own grids."""
+
+import re
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from cxrlib.runtime.stored_tables import NAMES
+
+INTERVALS = [
+    ("low", "high", "95 %"),
+    ("gain_low", "gain_high", "gain, 95 %"),
+    ("of_ceiling_low", "of_ceiling_high", "of ceiling, 95 %"),
+    ("beyond_low", "beyond_high", "beyond, 95 %"),
+    ("over_random_low", "over_random_high", "over random, 95 %"),
+    ("bias_low", "bias_high", "bias, 95 %"),
+    ("range_low", "range_high", "range"),
+]
+
+
+WORDS = {
+    "all_pairs": "IoU, all pairs of boxes",
+    "best_match": "IoU, best match",
+    "mask_iou": "IoU of the masks",
+    "iobb": "overlap / predicted box (IoBB)",
+    "hit": "peak inside a box",
+    "class_name": "finding",
+    "heatmap_class": "heatmap of",
+    "image_id": "study",
+    "n": "n",
+    "random_heatmap": "random heatmap",
+    "real_annotations": "all real annotations",
+    "average_precision": "average precision",
+    "energy": "share of the map inside",
+    "learned_from": "learned from (studies)",
+    "over_random": "over random",
+    "because": "why",
+}
+"""What stands for a name of the code, in headers and cells."""
+
+
+NUMBER = re.compile(r"[+−]?[\d,.]+( (to|\() ?[+−]?[\d,.]+\)?)?")
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """A table as text.
+
+    Attributes:
+        header: of the columns.
+        rows: cells.
+        right: whether a column holds numbers, which are aligned at the right.
+    """
+
+    header: list[str]
+    rows: list[list[str]]
+    right: list[bool] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        columns = [[row[at] for row in self.rows] for at in range(len(self.header))]
+        self.right.extend(is_numbers(column) for column in columns)
+
+
+def table_cells(table: pd.DataFrame, caution: str = "") -> TextTable:
+    """A table as text: numbers with equal decimals, intervals in one column.
+
+    Args:
+        table: strings, as in the CSV file.
+        caution: if not empty, the column `difference` is marked: its values are no comparison.
+    """
+    table = table.drop(columns="images", errors="ignore").apply(_readable)
+    for low, high, name in INTERVALS:
+        if {low, high} <= set(table.columns):
+            both = [f"{a} to {b}" if a and b else "" for a, b in zip(table[low], table[high], strict=True)]
+            table.insert(table.columns.get_loc(low), name, both)
+            table = table.drop(columns=[low, high])
+    header = [f"{words_for(name)} †" if name == "difference" and caution else words_for(name) for name in table]
+    return TextTable(header, table.to_numpy().tolist())
+
+
+def thesis_grid(table: pd.DataFrame, row: str, column: str, digits: int) -> TextTable:
+    """A table in the thesis's own shape, in each cell "ours (thesis)".
+
+    Args:
+        table: ours and thesis, and the columns named below.
+        row, column: whose values become rows and columns, in the order of the table.
+        digits: after the decimal point.
+    """
+    cells = [
+        " ".join(
+            filter(None, [number_text(ours, digits), f"({number_text(thesis, digits)})" if pd.notna(thesis) else ""])
+        )
+        for ours, thesis in zip(table["ours"], table["thesis"], strict=True)
+    ]
+    wide = table.assign(cell=cells).pivot(index=row, columns=column, values="cell").fillna("")
+    wide = wide.loc[table[row].unique(), table[column].unique()]
+    names = [f"{100 * value:g} %" if row == "share" else str(value) for value in wide.index]
+    header = [words_for("top pixels" if row == "share" else row), *map(str, wide.columns)]
+    return TextTable(header, [[name, *line] for name, line in zip(names, wide.to_numpy().tolist(), strict=True)])
+
+
+def number_text(value: float, digits: int, sign: str = "-") -> str:
+    """A number with a true minus sign, and no sign before zeros; empty for NaN.
+
+    Args:
+        value: the number.
+        digits: after the decimal point.
+        sign: "+" puts a sign before positive numbers too.
+
+    >>> number_text(-0.0004, 3), number_text(-0.04, 2), number_text(float("nan"), 1)
+    ('0.000', '−0.04', '')
+    """
+    return "" if pd.isna(value) else _signed(f"{value:{sign}.{digits}f}")
+
+
+def words_for(name: str) -> str:
+    """Words for a name of the code.
+
+    >>> words_for("all_pairs_sum"), words_for("usual_place"), words_for("3 labels")
+    ('IoU, all pairs of boxes; union as a sum', 'usual place', '3 labels')
+    """
+    if name in WORDS:
+        return WORDS[name]
+    if name.endswith("_sum") and name.removesuffix("_sum") in WORDS:
+        return f"{WORDS[name.removesuffix('_sum')]}; union as a sum"
+    return name.replace("_", " ")
+
+
+def is_numbers(cells: list[str]) -> bool:
+    """Whether a column of text holds numbers, and at least one."""
+    filled = [cell for cell in cells if cell]
+    return bool(filled) and all(NUMBER.fullmatch(cell) for cell in filled)
+
+
+def _signed(text: str) -> str:
+    return re.sub(r"^[+-](?=[0.,]+$)", "", text).replace("-", "−")
+
+
+def _readable(column: pd.Series) -> pd.Series:
+    """A column of numbers as text with equal decimals; names of the code in words; other text unchanged."""
+    if column.name in ("protocol", "metric", "measure"):
+        return column.map(words_for)
+    if column.name in NAMES:
+        return column
+    numbers = pd.to_numeric(column, errors="coerce")
+    if numbers.isna().sum() > (column == "").sum() or column.eq("").all():
+        return column
+    if column.name == "share":
+        return numbers.map(lambda value: f"{100 * value:g} %")
+    style = "{:.3f}" if column.str.contains(".", regex=False).any() else "{:d}" if column.name == "year" else "{:,d}"
+    whole = style.endswith("d}")
+    return numbers.map(lambda value: "" if pd.isna(value) else _signed(style.format(int(value) if whole else value)))

@@ -1,0 +1,179 @@
+"""The report in a real browser: its first screen, length, width, print, pictures and viewer."""
+
+import base64
+import io
+import os
+import re
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cxrlib.show.browse.browsed import load_results
+from cxrlib.show.browse.numbers import localisation_numbers
+from cxrlib.show.browse.overlay import Look, compose
+from cxrlib.show.report.contents import titles
+from cxrlib.show.report.coverage import others
+
+MEGABYTE = 1_000_000
+SCREEN, PHONE = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
+PAPER = 297 - 24
+"""Height of the printed area of A4 in mm."""
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium is installed")
+    with sync_api.sync_playwright() as playwright:
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def opened(chromium, smoke):
+    """The report on a large screen."""
+    page = chromium.new_page(viewport=SCREEN)
+    page.asked, page.broken = [], []
+    page.on("request", lambda request: page.asked.append(request.url))
+    page.on("pageerror", lambda error: page.broken.append(str(error)))
+    page.goto((smoke / "report.html").as_uri())
+    page.wait_for_selector("#viewer[data-drawn]")
+    return page
+
+
+@pytest.fixture(scope="module")
+def phone(chromium, smoke):
+    """The report on a phone that runs no JavaScript."""
+    page = chromium.new_context(viewport=PHONE, java_script_enabled=False).new_page()
+    page.goto((smoke / "report.html").as_uri())
+    return page
+
+
+def test_files_are_small_and_nothing_leaves_the_machine(smoke, opened):
+    assert (smoke / "report.html").stat().st_size < 4 * MEGABYTE
+    assert [url for url in opened.asked if not url.startswith("data:")] == [(smoke / "report.html").as_uri()]
+    assert opened.broken == []
+    pictures = opened.evaluate("[...document.images].map((image) => image.complete && image.naturalWidth > 0)")
+    assert len(pictures) >= 40 and all(pictures)
+    for page in smoke.glob("notebooks/[0-9][0-9]_*.html"):
+        assert page.stat().st_size < 3 * MEGABYTE
+        text = page.read_text()
+        assert "../report.html" in text and f"<title>{page.stem[:2]} " in text
+
+
+def test_the_page_is_short_and_its_first_screen_holds_answer_and_pictures(opened):
+    assert opened.evaluate("document.documentElement.scrollHeight") <= 25 * SCREEN["height"]
+    for place in (".answer", "#first-ceiling img"):
+        box = opened.locator(place).bounding_box()
+        assert box["y"] + box["height"] <= SCREEN["height"] and box["width"] > 300
+
+
+def test_nothing_is_cut_or_scrolls_sideways(opened, phone):
+    for page, width in ((opened, SCREEN["width"]), (phone, PHONE["width"])):
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    opened.set_viewport_size(PHONE)
+    opened.evaluate("document.querySelectorAll('details').forEach((fold) => (fold.open = true))")
+    wide = """[...document.querySelectorAll('main *')].filter((e) => {
+        const box = e.getBoundingClientRect();
+        return box.width && box.right > innerWidth + 1;
+    }).map((e) => e.outerHTML.slice(0, 99))"""
+    boxes = """[...document.querySelectorAll('main *')].filter((e) => {
+        const style = getComputedStyle(e);
+        return [style.overflowX, style.overflowY].some((flow) => ['auto', 'scroll'].includes(flow));
+    }).map((e) => e.outerHTML.slice(0, 99))"""
+    found = [*opened.evaluate(wide), *opened.evaluate(boxes)]
+    text = opened.inner_text("main")
+    opened.evaluate("document.querySelectorAll('details').forEach((fold) => (fold.open = false))")
+    opened.set_viewport_size(SCREEN)
+    assert found == []
+    assert not re.search(r"[−-]0\.0+\b|\b[0-9a-f]{32}\b|all_pairs|class_name", text)
+
+
+def test_print_is_short_and_no_figure_is_taller_than_a_sheet(opened):
+    pdf = opened.pdf(format="A4", print_background=True)
+    assert len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 40 and len(pdf) < 4 * MEGABYTE
+    opened.emulate_media(media="print")
+    heights = opened.evaluate(
+        "[...document.querySelectorAll('.item, .misses > div')].filter((e) => e.querySelector('img'))"
+        ".map((e) => [e.offsetHeight, getComputedStyle(e).breakInside])"
+    )
+    heading = opened.evaluate("getComputedStyle(document.querySelector('h2')).breakAfter")
+    opened.emulate_media(media="screen")
+    assert heights and heading == "avoid"
+    assert all(height * 25.4 / 96 < PAPER and inside == "avoid" for height, inside in heights)
+
+
+def test_a_picture_opens_large_and_closes_without_javascript(phone):
+    phone.locator("#figure_01 a.open").click()
+    image = phone.locator("#figure_01 img")
+    assert image.bounding_box()["width"] >= 800  # 6 pt in a figure of 7 inches are 9 px at 756 px
+    phone.locator("#figure_01 p.close a").click()
+    assert phone.locator("#figure_01 img").bounding_box()["width"] <= PHONE["width"]
+    assert phone.locator("noscript p").is_visible() and not phone.locator("#viewer").is_visible()
+
+
+def test_claims_and_figures_lead_to_each_other(opened):
+    for link in opened.locator(".claims a, .item a[href^='#claim']").all():
+        target = link.get_attribute("href")
+        assert opened.locator(target).count() == 1, target
+    assert opened.locator(".item a[href='#claim-C3']").count() == 1
+    opened.locator("#errata").scroll_into_view_if_needed()
+    opened.evaluate("document.getElementById('errata').scrollIntoView()")
+    opened.evaluate("document.getElementById('claims').scrollIntoView()")
+    opened.wait_for_selector(".contents a[aria-current][href='#claims']")
+
+
+def test_every_item_has_a_title_for_people(smoke):
+    known = {name for name in others(smoke)["artefact"] if not name.startswith("browser_")}
+    assert known - titles().keys() - {"claims", "coverage", "errata"} == set()
+
+
+def choose(page, study, label, share):
+    """Choose in the viewer, and wait for the picture."""
+    before = page.locator("#viewer").get_attribute("data-drawn")
+    page.evaluate(
+        """([study, label, share]) => {
+            const part = (name) => document.querySelector(`#viewer [name="${name}"]`);
+            [part('study').value, part('class').value, part('share').value] = [study, label, share];
+            part('share').dispatchEvent(new Event('input', { bubbles: true })); }""",
+        [study, label, round(100 * share)],
+    )
+    page.wait_for_function("(before) => document.getElementById('viewer').dataset.drawn !== before", arg=before)
+
+
+def test_the_viewer_shows_what_the_browser_of_the_notebooks_shows(smoke, opened):
+    run = load_results(smoke, with_network=False)
+    boxed = [
+        (row, column)
+        for row, image_id in enumerate(run.probabilities.index)
+        for column, name in enumerate(run.classes)
+        if len(run.cohort.boxes(image_id, name))
+    ]
+    for (study, label), share in zip(boxed[:3], (0.05, 0.1, 0.3), strict=True):
+        choose(opened, study, label, share)
+        url = opened.evaluate("document.querySelector('#viewer canvas').toDataURL()")
+        shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGB"))
+        view = run.first_view(run.probabilities.index[study], run.classes[label], share)
+        evidence = run.evidence(view)
+        expected = compose(run.cohort.images([view.image_id])[0], evidence, Look())
+        error = np.abs(shown.astype(int) - expected)
+        assert error.mean() < 2 and (error.max(2) > 40).mean() < 0.01
+        score = localisation_numbers(evidence, run.cohort.size)["IoU, all pairs"]
+        said = float(re.search(r"IoU, all pairs: ([\d.]+)", opened.inner_text("#viewer .said"))[1])
+        assert said == pytest.approx(score, abs=0.005)
+
+
+def test_the_viewer_answers_to_the_keyboard(opened):
+    choose(opened, 0, 0, 0.05)
+    drawn = opened.locator("#viewer").get_attribute("data-drawn")
+    opened.locator("#viewer canvas").press("ArrowRight")
+    opened.wait_for_function("(drawn) => document.getElementById('viewer').dataset.drawn !== drawn", arg=drawn)
+    assert opened.input_value("#viewer [name=study]") == "1"
+    opened.locator("#viewer [name=share]").press("ArrowRight")
+    opened.wait_for_function("document.querySelector('#viewer figcaption').textContent.includes('top 6 %')")
