@@ -589,7 +589,7 @@ def require_consistent(params: Params) -> None:
             raise ParameterError(
                 f"perturbation.kernels: {kernel} is wider than the input, model.input_size={size}; take a smaller one"
             )
-    for section in ("iou", "perturbation"):
+    for section in ("iou", "perturbation", "roar"):
         shares = {}
         for share in getattr(params, section).shares:
             count = round(share * size**2)

@@ -37,6 +37,8 @@ def check_before(params: Params, sections: Container[str]) -> None:
         _check_network(params)
     if "methods" in sections:
         _check_methods(params)
+    if "roar" in sections:
+        _check_roar(params)
     if "transfer" in sections and params.transfer.run is not None:
         _check_other_run(Path(params.transfer.run))
 
@@ -65,6 +67,16 @@ def _check_methods(params: Params) -> None:
                 network_to_train(further, further.weights, classes, params.training.epochs)
         except Refusal as refusal:
             raise ParameterError(f"methods.networks: {name}: {refusal}") from None
+
+
+def _check_roar(params: Params) -> None:
+    model = params.model
+    network = build_network(model.architecture, 2, model.output_stride)
+    try:
+        layer = require_feature_map(network, params.gradcam.layer, model.input_size)
+        check_methods(params.roar.methods, network, model.input_size, layer)
+    except ParameterError as error:
+        raise ParameterError(str(error).replace("methods.compared", "roar.methods")) from None
 
 
 def _check_other_run(folder: Path) -> None:
