@@ -149,3 +149,39 @@ def contrasting_cases(scores: pd.DataFrame, threshold: float) -> list[tuple[str,
     found, missed = scores["probability"] >= threshold, scores["probability"] < 0.5
     chosen = [right_class_wrong_place(scores[found]), wrong_class_right_place(scores[missed])]
     return [(case["image_id"], [case["class_name"]]) for case in chosen if case is not None]
+
+
+def own_falls(drops: pd.DataFrame, transform: str, share: float) -> pd.DataFrame:
+    """image_id, class_name and fall of the heatmap's own class at one replacement and share of pixels.
+
+    Args:
+        drops: from `cxrlib.evaluate.perturbation.perturb_studies`.
+        transform: one of its replacements.
+        share: one of its shares of pixels.
+    """
+    rows = drops[(drops["transform"] == transform) & (drops["share"] == share)]
+    fall = [row[row["heatmap_class"]] for _, row in rows.iterrows()]
+    return pd.DataFrame({"image_id": rows["image_id"], "class_name": rows["heatmap_class"], "fall": fall})
+
+
+def ranked_cases(
+    scores: pd.DataFrame, column: str, place: float, leave_out: Iterable[tuple[str, str]] = ()
+) -> list[tuple[str, str]]:
+    """For each class the case at one place of the order from the lowest to the highest score.
+
+    >>> scores = pd.DataFrame({"image_id": list("abc"), "class_name": "ILD", "iou": [0.3, 0.1, 0.2]})
+    >>> ranked_cases(scores, "iou", 0), ranked_cases(scores, "iou", 0.5), ranked_cases(scores, "iou", 0, [("b", "ILD")])
+    ([('b', 'ILD')], [('c', 'ILD')], [('c', 'ILD')])
+
+    Args:
+        scores: image_id, class_name and `column`; rows without a score do not count.
+        column: the score.
+        place: 0 for the lowest, 0.5 for the middle, 1 for the highest.
+        leave_out: cases that are taken only where a class has no other, since another figure shows them.
+    """
+    chosen, shown = [], set(leave_out)
+    for name, rows in scores.dropna(subset=column).groupby("class_name", sort=False):
+        others = rows[[(image_id, name) not in shown for image_id in rows["image_id"]]]
+        ordered = (others if len(others) else rows).sort_values(column, kind="stable")
+        chosen.append((ordered["image_id"].iloc[round(place * (len(ordered) - 1))], name))
+    return chosen
