@@ -16,6 +16,7 @@ from cxrlib.show.browse.browsed import (
     BrowsedRun,
     Evidence,
     View,
+    by_method,
     files_of,
     method_parameters,
     parameters_of,
@@ -24,8 +25,9 @@ from cxrlib.show.browse.browser import TABS, HeatmapBrowser
 from cxrlib.show.browse.numbers import localisation_numbers
 from cxrlib.show.browse.overlay import Look, compose
 from cxrlib.show.browse.perturb import replace_view
-from cxrlib.show.cases import surest_cases
-from cxrlib.show.figures.panels import colour_bar
+from cxrlib.show.browse.selection import clearest_case
+from cxrlib.show.cases import Chosen, surest_cases
+from cxrlib.show.figures.panels import colour_bar, how_shown
 from cxrlib.show.figures.style import image_axes, sentence_figure
 from cxrlib.workflow.interactive import INTERACTIVE
 
@@ -50,6 +52,9 @@ CAPTIONS = {
 }
 
 
+SUREST = "The surest true test study of every finding"
+
+
 STATIC = "A still picture of the browser: above each view its study, class and top pixels; the sliders need a kernel."
 
 
@@ -57,7 +62,12 @@ Tile = tuple[np.ndarray, str]
 """A picture (h, w) or (h, w, 3) and its title."""
 
 
-def show_browser(run: Run, view: str = "heatmap", others: Mapping[str, Explanations] | None = None) -> None:
+def show_browser(
+    run: Run,
+    view: str = "heatmap",
+    others: Mapping[str, Explanations] | None = None,
+    chosen: Chosen | None = None,
+) -> None:
     """Display a `HeatmapBrowser` of the run's Grad-CAM maps, and save and display its contact sheet, browser_NN.
 
     Args:
@@ -65,6 +75,7 @@ def show_browser(run: Run, view: str = "heatmap", others: Mapping[str, Explanati
         view: what is open at first: one of the browser's TABS, or "boxes", the first tab with its heatmap switched off.
             The boxes come from the stored maps alone, so that the network is not loaded for them.
         others: the maps of further methods by the method's name, for the comparison with Grad-CAM.
+        chosen: the cases on the contact sheet; None takes the surest true study of every finding.
 
     Raises:
         Refusal: the maps were made again after the notebook had read them.
@@ -79,14 +90,18 @@ def show_browser(run: Run, view: str = "heatmap", others: Mapping[str, Explanati
     tab = TABS[0] if boxes_only else view
     home = run.folder.parent if run.folder.name == INTERACTIVE else run.folder
     parameters = method_parameters(parameters_of(home))
-    browser = HeatmapBrowser(run.cohort, maps, network, tab, not boxes_only, files=files, parameters=parameters)
+    cases, rule = chosen or (None, SUREST)
+    opened = cases[0] if cases else clearest_case(BrowsedRun(run.cohort, by_method(maps)))
+    browser = HeatmapBrowser(
+        run.cohort, maps, network, tab, not boxes_only, files=files, parameters=parameters, first=opened
+    )
     display(browser)
-    caption = f"The surest true test study of every finding: {CAPTIONS[view]}. {STATIC}"
-    run.save_figure(f"browser_{run.notebook[:2]}", contact_sheet(browser), caption)
+    caption = f"{rule}: {CAPTIONS[view]}. {STATIC}{how_shown(*(one.maps for one in maps.values()))}"
+    run.save_figure(f"browser_{run.notebook[:2]}", contact_sheet(browser, cases), caption)
 
 
-def contact_sheet(browser: HeatmapBrowser) -> Figure:
-    """The surest true study of every finding, as the browser's first tab draws it at its present setting.
+def contact_sheet(browser: HeatmapBrowser, cases: list[tuple[str, str]] | None = None) -> Figure:
+    """Some cases, or the surest true study of every finding, as the browser's first tab draws them at its setting.
 
     One heatmap per finding; a row per finding and a column per method where there are several; the network's input
     before and after in the perturbation tab.
@@ -94,7 +109,7 @@ def contact_sheet(browser: HeatmapBrowser) -> Figure:
     results, share, tab = browser.results, browser.share.value, browser.tab.value
     methods = [(method, layer) for method, layers in results.methods.items() for layer in layers]
     rows = []
-    for image_id, name in surest_cases(results.cohort, results.probabilities):
+    for image_id, name in surest_cases(results.cohort, results.probabilities) if cases is None else cases:
         if tab == "perturbation":
             rows.append(_before_and_after(results, results.first_view(image_id, name, share)))
         else:

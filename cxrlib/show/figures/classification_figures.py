@@ -33,7 +33,7 @@ def roc_plot(curves: dict[str, tuple], auroc: pd.DataFrame, n: int) -> Figure:
         n: number of studies.
     """
     colours = class_colours(list(auroc.index))
-    figure, ax = plt.subplots(figsize=(PAGE_WIDTH / 2, 4.8))
+    figure, ax = plt.subplots(figsize=(PAGE_WIDTH, 3.6))
     ax.plot([0, 1], [0, 1], ":", color="#888888", lw=1)
     for number, (name, (false_positive, true_positive)) in enumerate(curves.items()):
         style = ["-", "--", "-."][number % 3]
@@ -44,5 +44,5 @@ def roc_plot(curves: dict[str, tuple], auroc: pd.DataFrame, n: int) -> Figure:
     ax.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     title = f"label, AUC (95 % interval); positives of n = {n}"
-    figure.legend(title=title, frameon=False, loc="outside lower center", handlelength=3)
+    figure.legend(title=title, frameon=False, loc="outside right center", handlelength=3)
     return figure

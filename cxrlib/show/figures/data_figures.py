@@ -14,7 +14,7 @@ from cxrlib.show.cases import most_disputed
 from cxrlib.show.figures.panels import box_legend, show_radiograph, show_readers, wrap_names
 from cxrlib.show.figures.style import (
     BAR_WIDTH,
-    HEATMAP,
+    DENSITY,
     LINE_HEIGHT,
     PAGE_WIDTH,
     READER_LINES,
@@ -81,7 +81,7 @@ def density_grid(maps: dict[str, np.ndarray], fractions: pd.DataFrame) -> Figure
         ax.set_axis_off()
     area = pd.Series(areas(fractions[BOX_COLUMNS].to_numpy()), fractions.index)
     for (name, density), ax in zip(maps.items(), axes.flat, strict=False):
-        shown = ax.imshow(density / density.max(), cmap=HEATMAP, extent=(0, 1, 1, 0), vmin=0, vmax=1)
+        shown = ax.imshow(density / density.max(), cmap=DENSITY, extent=(0, 1, 1, 0), vmin=0, vmax=1)
         for x, side in ((0.06, "R"), (0.94, "L")):
             ax.text(x, 0.07, side, color="white", fontsize=6, ha="center", va="center")
         sizes = area[fractions["class_name"] == name]

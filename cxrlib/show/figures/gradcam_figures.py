@@ -7,9 +7,18 @@ from matplotlib.figure import Figure
 
 from cxrlib.data.cohort import Cohort
 from cxrlib.explain.explanations import Explanations
+from cxrlib.explain.maps import peaks
 from cxrlib.show.cases import most_labels
-from cxrlib.show.figures.panels import display_map, explanation_grid, show_heatmap, show_radiograph, show_readers
-from cxrlib.show.figures.style import HEATMAP, class_colours, image_axes, sentence_figure
+from cxrlib.show.figures.panels import (
+    cells_of,
+    colour_bar,
+    explanation_grid,
+    how_shown,
+    show_on_radiograph,
+    show_radiograph,
+    show_readers,
+)
+from cxrlib.show.figures.style import class_colours, image_axes, sentence_figure
 
 PANELS = "abcdef"
 """Letters of the panels of Figure 26."""
@@ -27,7 +36,7 @@ def steps_figure(
         weights: (channels,) spatial means of the gradients.
         raw: the Grad-CAM map (rows, columns).
     """
-    figure, axes = image_axes(1, 6)
+    figure, axes = image_axes(1, 6, title_lines=3, bar=True)
     line = axes[0]
     pixels = cohort.images([image_id])[0]
     show_radiograph(line[0], pixels, "1  radiograph")
@@ -35,10 +44,12 @@ def steps_figure(
     for ax, channel in zip(line[1:4], weights.argsort(descending=True)[:3].tolist(), strict=True):
         ax.imshow(activations[channel].numpy(), cmap="viridis")
         ax.set_title(f"2  channel {channel}\nweight {weights[channel]:+.4f}", fontsize=7)
-    line[4].imshow(raw.numpy(), cmap=HEATMAP, vmin=0)
-    line[4].set_title("3  weighted sum,\nReLU", fontsize=7)
-    show_radiograph(line[5], pixels, "4  divided by its\nmaximum, upscaled")
-    show_heatmap(line[5], display_map(raw), cohort.size)
+    line[2].set_title(f"3 of {len(weights)} channels\n{line[2].get_title()}", fontsize=7)
+    show_on_radiograph(line[4], pixels, raw, f"3  weighted sum, ReLU\n{cells_of(raw)}", cells=True)
+    show_on_radiograph(line[5], pixels, raw, "4  divided by its\nmaximum, upscaled")
+    for ax in line:
+        ax.title.set_fontsize(6)
+    colour_bar(figure, line)
     return figure
 
 
@@ -55,7 +66,25 @@ def harder_panels(cohort: Cohort, explanations: Explanations) -> Iterator[tuple[
             f"Test radiograph {number + 1} of the six with most of the harder findings; each map has its own maximum."
         )
         if number < len(studies):
+            caption += peaks_in_words(explanations, studies[number], harder) + how_shown(explanations.maps)
             yield letter, explanation_grid(cohort, explanations, [(studies[number], harder)]), caption
         else:
             sentence = f"This run has {len(studies)} such test radiographs: n = {len(studies)}."
             yield letter, sentence_figure(sentence), caption
+
+
+def peaks_in_words(explanations: Explanations, image_id: str, classes: list[str]) -> str:
+    """Which of some maps of a study have their strongest cell in the outermost row or column; empty where none has.
+
+    Begins with a space, since it follows a sentence.
+    """
+    maps = [explanations.map(image_id, name) for name in classes]
+    at_edge = [name for name, raw in zip(classes, maps, strict=True) if raw.max() > 0 and _is_at_edge(raw)]
+    if not at_edge:
+        return ""
+    return f" The strongest cell lies at the edge of the picture for {', '.join(at_edge)}, where few findings are."
+
+
+def _is_at_edge(raw: torch.Tensor) -> bool:
+    (x, y), (rows, columns) = peaks(raw[None])[0].tolist(), raw.shape
+    return not (1 / columns < x < 1 - 1 / columns and 1 / rows < y < 1 - 1 / rows)

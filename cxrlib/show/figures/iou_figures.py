@@ -7,10 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from cxrlib.data.annotations import BOX_COLUMNS, reader_order
 from cxrlib.data.cohort import Cohort
-from cxrlib.evaluate.boxes import boxes_from_mask
+from cxrlib.evaluate.boxes import all_pairs_iou, boxes_from_mask
 from cxrlib.explain.explanations import Explanations
 from cxrlib.explain.maps import upscale
 from cxrlib.explain.masks import top_pixels
@@ -54,7 +55,10 @@ def intersection_and_union(first: np.ndarray, second: np.ndarray) -> Figure:
 
 
 def box_grid(cohort: Cohort, explanations: Explanations, image_id: str, shares: list[float]) -> Figure:
-    """Figure 28: one radiograph, a row per finding on it, a column per share: readers' boxes and the heatmap's."""
+    """Figure 28: one radiograph, a row per finding on it, a column per share: readers' boxes and the heatmap's.
+
+    Above each panel stands the IoU of all pairs of these boxes.
+    """
     findings = [name for name in cohort.findings if len(cohort.boxes(image_id, name))]
     if not findings:
         return sentence_figure("No reader boxed a finding on a test radiograph of this run: n = 0.")
@@ -66,14 +70,17 @@ def box_grid(cohort: Cohort, explanations: Explanations, image_id: str, shares: 
         show_readers(line[0], cohort, image_id, {name: TRUE})
         heatmap = upscale(explanations.map(image_id, name), explanations.input_size)
         for share, ax in zip(shares, line[1:], strict=True):
-            show_radiograph(ax, pixels, f"top {100 * share:g} %")
-            show_boxes(ax, cohort.boxes(image_id, name)[BOX_COLUMNS].to_numpy(), TRUE)
-            show_boxes(ax, boxes_from_mask(top_pixels(heatmap, share).numpy(), cohort.size), PREDICTED)
+            true = cohort.boxes(image_id, name)[BOX_COLUMNS].to_numpy()
+            predicted = boxes_from_mask(top_pixels(heatmap, share).numpy(), cohort.size)
+            score = f"IoU {all_pairs_iou(predicted, true):.3f}" if len(predicted) else "this map is zero"
+            show_radiograph(ax, pixels, f"top {100 * share:g} %\n{score}")
+            show_boxes(ax, true, TRUE)
+            show_boxes(ax, predicted, PREDICTED)
     return figure
 
 
 def iou_curves(table: pd.DataFrame, thesis: pd.DataFrame) -> Figure:
-    """Figure 30: mean IoU with its interval against the share of pixels, one panel per finding.
+    """Figure 30: mean IoU with its interval against the share of pixels, one panel with its own axis per finding.
 
     Args:
         table: from `iou_table`.
@@ -85,9 +92,7 @@ def iou_curves(table: pd.DataFrame, thesis: pd.DataFrame) -> Figure:
     colours = class_colours(list(classes))
     columns = 3
     rows = -(-len(classes) // columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(PAGE_WIDTH, 1.9 * rows), sharex=True, sharey=True, squeeze=False
-    )
+    figure, axes = plt.subplots(rows, columns, figsize=(PAGE_WIDTH, 1.9 * rows), sharex=True, squeeze=False)
     for ax in axes.flat[len(classes) :]:
         ax.set_axis_off()
     for name, ax in zip(classes, axes.flat, strict=False):
@@ -99,6 +104,8 @@ def iou_curves(table: pd.DataFrame, thesis: pd.DataFrame) -> Figure:
         if name in thesis:
             ax.plot(thesis.index * 100, thesis[name], "x--", ms=3, lw=0.8, color=THESIS, label="thesis")
         ax.set_title(f"{name} (n = {ours['n'].iloc[0]} findings)", fontsize=8)
+        ax.set_ylim(bottom=0)
+        ax.yaxis.set_major_locator(MaxNLocator(4))
     for ax in axes[-1]:
         ax.set_xlabel("top pixels, %")
     for line in axes:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from cxrlib.data.cohort import Cohort
-from cxrlib.show.figures.panels import colour_bar, display_map, show_heatmap, show_radiograph, show_readers
+from cxrlib.show.figures.panels import colour_bar, show_on_radiograph, show_radiograph, show_readers
 from cxrlib.show.figures.style import OURS, PAGE_WIDTH, RANDOM, class_colours, image_axes, sentence_figure
 
 PER_LINE = 8
@@ -56,9 +56,8 @@ def method_sheet(cohort: Cohort, cases: list[tuple[str, str]], methods: dict[str
         show_radiograph(block[0], pixels)
         block[0].set_title(_wrapped(class_name), fontsize=6, fontweight="bold")
         for ax, (title, maps) in zip(block[1:], methods.items(), strict=True):
-            show_radiograph(ax, pixels)
+            show_on_radiograph(ax, pixels, _stretched(maps[number]))
             ax.set_title(_wrapped(title), fontsize=6)
-            show_heatmap(ax, display_map(_stretched(maps[number])), cohort.size)
         for ax in block:
             show_readers(ax, cohort, image_id, {class_name: colours[class_name]})
     colour_bar(figure, [ax for line in axes for ax in line])

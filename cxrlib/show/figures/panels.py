@@ -3,10 +3,8 @@
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
@@ -14,16 +12,10 @@ from matplotlib.patches import Rectangle
 from cxrlib.data.annotations import BOX_COLUMNS
 from cxrlib.data.cohort import Cohort
 from cxrlib.explain.explanations import Explanations
-from cxrlib.explain.maps import normalise_maps, upscale
-from cxrlib.show.figures.style import HEATMAP, READER_LINES, class_colours, image_axes, outlined, sentence_figure
-
-OPACITY = 0.7
-"""Opacity of a heatmap's maximum, 0..1; a cell of value v in 0..1 has opacity v * OPACITY."""
-
-
-GREY = 0.5
-"""Grey value under the colours of the bar, 0..1."""
-
+from cxrlib.explain.maps import upscale
+from cxrlib.show.figures.colouring import FINE, LEVELS, bar_picture, coloured, is_fine, relative, top_of
+from cxrlib.show.figures.style import READER_LINES, class_colours, image_axes, on_image, outlined, sentence_figure
+from cxrlib.show.likeness import like_in_words
 
 BOX_LINE = 1.2
 """Width of a box's outline in points."""
@@ -37,8 +29,24 @@ WIDEST = 3
 """Most panels of one study in a line."""
 
 
-MAP_SIZE = 128
-"""Pixels of a heatmap for display; the drawing interpolates between them."""
+MAP_SIZE = 256
+"""Pixels of a heatmap for display."""
+
+
+CONTOUR = (("black", 1.0), ("white", 0.5))
+"""Colours and widths in points of the two lines of which a contour line is made."""
+
+
+FULL_LINES = 1.4
+"""Inches of a panel from which on contour lines have their full width."""
+
+
+LEVEL_LINES = (":", "--", "-")
+"""Line styles of the contour lines at LEVELS."""
+
+
+DIMMED = 0.35
+"""Brightness of a radiograph under a map of single points, whose thin marks would be lost on it."""
 
 
 def show_radiograph(ax: Axes, pixels: np.ndarray, title: str = "") -> None:
@@ -52,7 +60,7 @@ def show_boxes(ax: Axes, boxes: np.ndarray, colour: str, line: str = "-") -> Non
     for x_min, y_min, x_max, y_max in boxes:
         outline = Rectangle((x_min, y_min), x_max - x_min, y_max - y_min)
         outline.set(fill=False, edgecolor=colour, linestyle=line, linewidth=BOX_LINE)
-        outline.set_path_effects(outlined(BOX_LINE, "black"))
+        outline.set_path_effects(on_image(BOX_LINE))
         ax.add_patch(outline)
 
 
@@ -88,26 +96,78 @@ def box_legend(figure: Figure, cohort: Cohort, image_ids: list[str], columns: in
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
 
 
-def show_heatmap(ax: Axes, heatmap: np.ndarray, size: int) -> None:
-    """Lay a heatmap (h, w) in 0..1 over an image of `size` pixels; cells of lower value are more transparent."""
+def show_heatmap(ax: Axes, raw: torch.Tensor, size: int, cells: bool = False) -> None:
+    """Lay a raw map (rows, columns) over an image of `size` pixels, in the colours of `colouring`.
+
+    Contour lines run at LEVELS of the maximum, except on maps of single points and on cells. A map without a positive
+    value says that it is zero.
+
+    Args:
+        cells: whether the map's own cells are shown; otherwise the colours run from cell to cell.
+    """
+    values = raw.detach().float().cpu()
+    top = top_of(values.numpy())
+    if top == 0:
+        words = {"ha": "center", "va": "center", "transform": ax.transAxes, "fontsize": 7, "color": "black"}
+        ax.text(0.5, 0.5, "this map is zero", bbox={"facecolor": "white", "edgecolor": "black", "pad": 2}, **words)
+        return
     extent = (0, size, size, 0)
-    ax.imshow(heatmap, cmap=HEATMAP, vmin=0, vmax=1, alpha=OPACITY * heatmap, extent=extent, interpolation="bilinear")
+    shown = relative(values.numpy() if cells else upscale(values, MAP_SIZE).numpy(), top)
+    ax.imshow(coloured(shown), extent=extent, interpolation="nearest" if cells else "antialiased")
+    if not cells and not is_fine(values.numpy()):
+        smooth = relative(upscale(values, MAP_SIZE).numpy(), top)
+        centres = (np.arange(MAP_SIZE) + 0.5) * size / MAP_SIZE
+        scale = min(1, ax.get_position().width * ax.figure.get_figwidth() / FULL_LINES)
+        for colour, width in CONTOUR:
+            look = {"colors": colour, "linewidths": scale * width, "linestyles": LEVEL_LINES}
+            ax.contour(centres, centres, smooth, levels=LEVELS, **look)
+    ax.set(xlim=(0, size), ylim=(size, 0))
 
 
-def display_map(raw: torch.Tensor) -> np.ndarray:
-    """A raw map (rows, columns) for display: divided by its maximum and upscaled to MAP_SIZE pixels, in 0..1."""
-    return upscale(normalise_maps(raw), MAP_SIZE).clamp(0, 1).numpy()
+def show_on_radiograph(ax: Axes, pixels: np.ndarray, raw: torch.Tensor, title: str = "", cells: bool = False) -> None:
+    """`show_heatmap` over a radiograph (size, size), which is darker under a map of single points."""
+    dimmed = pixels * DIMMED if is_fine(raw) else pixels
+    show_radiograph(ax, dimmed, title)
+    show_heatmap(ax, raw, len(pixels), cells)
 
 
-def colour_bar(figure: Figure, axes: list) -> None:
-    """A colour bar for heatmaps at the right of a grid, with the colours over middle grey."""
-    height = np.linspace(0, 1, 256)
-    opacity = OPACITY * height[:, None]
-    colours = ListedColormap(opacity * colormaps[HEATMAP](height)[:, :3] + (1 - opacity) * GREY)
+def cells_of(raw: torch.Tensor) -> str:
+    """How many cells a raw map (..., rows, columns) has, in words.
+
+    >>> cells_of(torch.zeros(3, 5, 5))
+    '5 x 5 cells'
+    """
+    return f"{raw.shape[-2]} x {raw.shape[-1]} cells"
+
+
+def how_shown(*maps: torch.Tensor) -> str:
+    """The rule by which some maps (..., rows, columns) are drawn, in words for a caption; begins with a space."""
+    said = " and ".join(dict.fromkeys(cells_of(raw) for raw in maps))
+    rule = f" Maps of {said}, interpolated, as fractions of their maximum; lines at 25, 50 and 75 % of it."
+    if any(is_fine(raw) for raw in maps):
+        rule += (
+            f" Maps of more than {FINE} x {FINE} cells: fractions of their 99th percentile on a darkened radiograph."
+        )
+    return rule
+
+
+def colour_bar(figure: Figure, axes: list, note: str = "") -> None:
+    """A colour bar for heatmaps at the right of a grid: the colours over black, over grey and over white.
+
+    Args:
+        note: a further line of its label, such as how many cells the maps have.
+    """
     one_row = len({ax.get_subplotspec().rowspan.start for ax in axes}) == 1
-    shape = {"shrink": 0.8, "aspect": 12} if one_row else {"shrink": 0.6, "aspect": 30}
-    bar = figure.colorbar(ScalarMappable(cmap=colours), ax=axes, pad=0.01, fraction=0.02, **shape)
-    bar.set_label("fraction of the\nmap's maximum" if one_row else "heatmap, fraction of its maximum", fontsize=7)
+    shape = {"shrink": 0.8, "aspect": 9} if one_row else {"shrink": 0.6, "aspect": 18}
+    bar = figure.colorbar(ScalarMappable(), ax=axes, pad=0.01, fraction=0.03, **shape)
+    bar.solids.set_visible(False)
+    bar.ax.imshow(bar_picture(256, 3), extent=(0, 1, 0, 1), aspect="auto", interpolation="nearest", zorder=0.5)
+    for level, line in zip(LEVELS, LEVEL_LINES, strict=True):
+        for colour, width in CONTOUR:
+            bar.ax.axhline(level, color=colour, lw=width, ls=line)
+    bar.set_ticks([0, *LEVELS, 1])
+    lines = ["fraction of the map's maximum,", "over black, grey and white", *filter(None, [note])]
+    bar.set_label("\n".join(lines) if not one_row else "\n".join(lines).replace("of the ", "of the\n"), fontsize=6)
     bar.ax.tick_params(labelsize=6)
 
 
@@ -120,7 +180,8 @@ def explanation_grid(
 ) -> Figure:
     """For each study the radiograph with its labels' boxes, then one heatmap per class with its probability.
 
-    A study with more than WIDEST panels has two lines.
+    The last line of a title says which other class of the study has the map that is most alike. A study with more than
+    WIDEST panels has two lines.
 
     Args:
         cohort: pixels and boxes.
@@ -135,7 +196,7 @@ def explanation_grid(
     panels = 1 + max(len(classes) for _, classes in rows)
     columns, lines = (panels, 1) if panels <= WIDEST else (-(-panels // 2), 2)
     labels = {image_id: [name for name in cohort.explained if cohort.labels.at[image_id, name]] for image_id, _ in rows}
-    title_lines = max(2, *(-(-len(true) // 2) for true in labels.values()))
+    title_lines = max(3, *(-(-len(true) // 2) for true in labels.values()))
     blocks = -(-len(rows) // per_line)
     figure, axes = image_axes(blocks * lines, columns * per_line, title_lines=title_lines, bar=True)
     places = [
@@ -153,12 +214,13 @@ def explanation_grid(
         for name, ax in zip(classes, line[1:], strict=False):
             probability = explanations.probabilities.at[image_id, name]
             truth = "labelled" if name in true else "not labelled"
-            show_radiograph(ax, pixels, f"{name}\np = {probability:.3f} ({truth})")
-            show_heatmap(ax, display_map(explanations.map(image_id, name)), cohort.size)
+            like = like_in_words(explanations, image_id, name)
+            title = f"{name}\np = {probability:.3f} ({truth})\n{like}"
+            show_on_radiograph(ax, pixels, explanations.map(image_id, name), title)
             show_readers(ax, cohort, image_id, {name: colours[name]})
     if any(len(cohort.boxes_of(image_id)) for image_id, _ in rows):
         box_legend(figure, cohort, [image_id for image_id, _ in rows])
-    colour_bar(figure, [ax for line in axes for ax in line])
+    colour_bar(figure, [ax for line in axes for ax in line], cells_of(explanations.maps))
     return figure
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from cxrlib.data.cohort import Cohort
 from cxrlib.explain.explanations import Explanations
-from cxrlib.show.figures.panels import display_map, show_heatmap, show_radiograph
+from cxrlib.show.figures.panels import show_on_radiograph, show_radiograph
 from cxrlib.show.figures.style import PAGE_WIDTH, class_colours, image_axes, outlined, sentence_figure
 
 LINES = ["-", "--", "-.", ":"]
@@ -23,10 +23,10 @@ PANELS = "abcdefg"
 """Letters of the thesis's Figure 32, one per label of the explained model."""
 
 
-def replaced_grid(original: torch.Tensor, variants: dict[str, torch.Tensor], class_name: str) -> Figure:
-    """Figure 31: the network's input and its replaced versions, uint8 (1, h, w) each."""
-    figure, axes = image_axes(1, 1 + len(variants))
-    show_radiograph(axes[0][0], original[0].numpy(), f"input\n{class_name}")
+def replaced_grid(original: torch.Tensor, variants: dict[str, torch.Tensor], class_name: str, note: str = "") -> Figure:
+    """Figure 31: the network's input and its replaced versions, uint8 (1, h, w) each; `note` follows the class."""
+    figure, axes = image_axes(1, 1 + len(variants), title_lines=3)
+    show_radiograph(axes[0][0], original[0].numpy(), "\n".join(filter(None, ["input", class_name, note])))
     for ax, (name, image) in zip(axes[0][1:], variants.items(), strict=True):
         show_radiograph(ax, image[0].numpy(), f"top 10 % replaced:\n{named(name)}")
     return figure
@@ -122,7 +122,7 @@ def pipeline(
         own: transform, share, ours, low and high of the class, over all images where it is predicted.
         n: how many these are.
     """
-    figure, axes = plt.subplots(1, 5, figsize=(PAGE_WIDTH, 1.9), width_ratios=[1, 0.9, 1, 1, 1.2])
+    figure, axes = plt.subplots(1, 5, figsize=(PAGE_WIDTH, 2.1), width_ratios=[1, 0.9, 1, 1, 1.2])
     pixels = cohort.images([image_id])[0]
     colours = class_colours(explanations.classes)
     probabilities = explanations.probabilities.loc[image_id]
@@ -132,8 +132,7 @@ def pipeline(
     axes[1].invert_yaxis()
     axes[1].set_title("b  prediction\n", fontsize=7)
     axes[1].tick_params(labelsize=6)
-    show_radiograph(axes[2], pixels, f"c  Grad-CAM:\n{class_name}")
-    show_heatmap(axes[2], display_map(explanations.map(image_id, class_name)), cohort.size)
+    show_on_radiograph(axes[2], pixels, explanations.map(image_id, class_name), f"c  Grad-CAM:\n{class_name}")
     name, image = next(iter(variants.items()))
     show_radiograph(axes[3], image[0].numpy(), f"d  top 10 % replaced:\n{named(name)}")
     for (transform, values), line in zip(own.groupby("transform", sort=False), LINES, strict=False):
@@ -142,7 +141,7 @@ def pipeline(
     axes[4].set_title(f"e  mean fall in probability\n(n = {n})", fontsize=7)
     axes[4].set_xlabel("replaced pixels, %")
     axes[4].tick_params(labelsize=6)
-    axes[4].legend(fontsize=6, frameon=False)
+    figure.legend(*axes[4].get_legend_handles_labels(), loc="outside lower right", ncols=4, fontsize=6, frameon=False)
     for ax in (axes[0], axes[2], axes[3]):
         ax.set_axis_off()
     return figure

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from cxrlib.evaluate.phantom import AGAINST, BOXES, CAUSE, TWIN, TwinCases
-from cxrlib.show.figures.panels import display_map, show_heatmap
+from cxrlib.show.figures.panels import colour_bar, show_heatmap
 from cxrlib.show.figures.style import OURS, PAGE_WIDTH, THESIS, image_axes, sentence_figure
 
 COLOURS = {CAUSE: OURS, BOXES: "#E69F00"}
@@ -33,7 +33,7 @@ def twin_grid(twins: TwinCases, chosen: list[int], maps: list[torch.Tensor]) -> 
     """
     if not chosen:
         return sentence_figure(NONE)
-    figure, axes = image_axes(len(chosen), 4, width=5.5, title_lines=1)
+    figure, axes = image_axes(len(chosen), 4, width=5.5, title_lines=1, bar=True)
     size = twins.images.shape[-1]
     for number, (row, line) in enumerate(zip(chosen, axes, strict=True)):
         image, twin = twins.images[row, 0].numpy(), twins.twins[row, 0].numpy()
@@ -46,8 +46,9 @@ def twin_grid(twins: TwinCases, chosen: list[int], maps: list[torch.Tensor]) -> 
             else:
                 ax.imshow(pixels, vmin=0, vmax=255)
             ax.set_title(title, fontsize=7)
-        show_heatmap(line[3], display_map(maps[number].clamp(min=0)), size)
+        show_heatmap(line[3], maps[number], size)
         line[3].contour(twins.cause[row].numpy(), levels=[0.5], colors="#56B4E9", linewidths=0.8)
+    colour_bar(figure, [ax for line in axes for ax in line])
     return figure
 
 

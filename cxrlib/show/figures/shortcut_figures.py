@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from cxrlib.evaluate.ladder import MEASURES, NETWORK
 from cxrlib.evaluate.method_scores import RANDOM as CONTROLS
 from cxrlib.evaluate.shortcut import ShortcutModel
-from cxrlib.show.figures.panels import display_map, show_heatmap
+from cxrlib.show.figures.panels import show_on_radiograph
 from cxrlib.show.figures.style import OURS, PAGE_WIDTH, RANDOM, image_axes, sentence_figure
 
 SECOND, THIRD = "#E69F00", "#D55E00"
@@ -74,8 +74,7 @@ def cue_examples(models: list[ShortcutModel], plain: torch.Tensor) -> Figure:
         line[1].imshow(picture, vmin=0, vmax=255)
         line[1].set_title(f"{model.kind}\np = {case['with_cue']:.2f}", fontsize=7)
         for ax, (title, maps) in zip(line[2:], spread(model.maps), strict=False):
-            ax.imshow(picture, vmin=0, vmax=255)
-            show_heatmap(ax, display_map(maps.map(image_id, model.label).clamp(min=0)), picture.shape[0])
+            show_on_radiograph(ax, picture, maps.map(image_id, model.label))
             ax.contour(model.cues[row].numpy(), levels=[0.5], colors="#56B4E9", linewidths=0.8)
             ax.set_title(title.replace(" ", "\n", 1), fontsize=7)
         if not model.maps:

@@ -6,29 +6,32 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cxrlib.data.cohort import Cohort
-from cxrlib.show.figures.panels import colour_bar, display_map, show_heatmap, show_radiograph, show_readers
+from cxrlib.show.figures.panels import cells_of, colour_bar, show_on_radiograph, show_radiograph, show_readers
 from cxrlib.show.figures.style import PAGE_WIDTH, class_colours, image_axes, sentence_figure
 from cxrlib.show.figures.training_figures import BOX
 
 
-def method_grid(cohort: Cohort, cases: list[tuple[str, str]], methods: dict[str, list[torch.Tensor]]) -> Figure:
+def method_grid(
+    cohort: Cohort, cases: list[tuple[str, str]], methods: dict[str, list[torch.Tensor]], notes: list[str] | None = None
+) -> Figure:
     """Figures 9 and 27: one row per case, the radiograph and one heatmap per method.
 
     Args:
         cases: image id and class name.
         methods: title -> one raw map (rows, columns) per case.
+        notes: a line below the class's name of each case.
     """
     if not cases:
         return sentence_figure("No test study of this run carries a finding: n = 0.")
     colours = class_colours(cohort.explained)
-    figure, axes = image_axes(len(cases), 1 + len(methods), width=5.5, title_lines=1, bar=True)
+    figure, axes = image_axes(len(cases), 1 + len(methods), width=6.2, title_lines=2, bar=True)
     for number, ((image_id, class_name), line) in enumerate(zip(cases, axes, strict=True)):
         pixels = cohort.images([image_id])[0]
-        show_radiograph(line[0], pixels, class_name)
+        show_radiograph(line[0], pixels, "\n".join(filter(None, [class_name, notes[number] if notes else ""])))
         show_readers(line[0], cohort, image_id, {class_name: colours[class_name]})
         for ax, (title, maps) in zip(line[1:], methods.items(), strict=True):
-            show_radiograph(ax, pixels, "" if number else title)
-            show_heatmap(ax, display_map(maps[number].cpu()), cohort.size)
+            raw = maps[number].detach().cpu()
+            show_on_radiograph(ax, pixels, raw, "" if number else f"{title}\n{cells_of(raw)}")
     colour_bar(figure, [ax for line in axes for ax in line])
     return figure
 

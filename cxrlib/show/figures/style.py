@@ -3,7 +3,7 @@
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patheffects import AbstractPathEffect, withStroke
+from matplotlib.patheffects import AbstractPathEffect, Normal, Stroke, withStroke
 
 PAGE_WIDTH = 7.0
 """Width of a figure in inches."""
@@ -17,7 +17,12 @@ BAR_WIDTH = 0.65
 """Width in inches of a colour bar and its label beside a grid."""
 
 
-HEATMAP = "inferno"
+HEATMAP = "autumn_r"
+"""Colours of a heatmap over a radiograph: yellow where it is low, red at its maximum."""
+
+
+DENSITY = "inferno"
+"""Colours of a density that has a panel to itself."""
 
 
 THESIS, OURS, RANDOM = "#000000", "#0072B2", "#999999"
@@ -60,8 +65,14 @@ def class_colours(classes: list[str]) -> dict[str, str]:
 
 
 def outlined(width: float, colour: str = "#444444") -> list[AbstractPathEffect]:
-    """A thin dark edge for a line of `width` points, so that yellow is seen on white and any colour on an image."""
+    """A thin dark edge for a line of `width` points, so that yellow is seen on white."""
     return [withStroke(linewidth=width + 0.8, foreground=colour)]
+
+
+def on_image(width: float) -> list[AbstractPathEffect]:
+    """A black edge in a white one for a line of `width` points, so that it is seen on any image."""
+    edges = ((width + 1.5, "white"), (width + 0.9, "black"))
+    return [*(Stroke(linewidth=wide, foreground=colour) for wide, colour in edges), Normal()]
 
 
 def image_axes(

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import nn
@@ -13,14 +14,20 @@ from cxrlib.show.figures.style import OURS, PAGE_WIDTH, THESIS, sentence_figure
 
 
 def loss_curves(histories: dict[str, pd.DataFrame]) -> Figure:
-    """Figure 20: training and validation loss of each experiment; a dot marks the epoch that was kept."""
+    """Figure 20: training and validation loss of each experiment; a dot marks the epoch that was kept.
+
+    Experiments of one epoch stand beside each other in a panel of their own.
+    """
     if all(history["epoch"].max() == 0 for history in histories.values()):
         return sentence_figure("Nothing was trained: the weights are used as they are.")
-    widths = [max(len(history), 3) ** 0.5 for history in histories.values()]
+    longer = {name: history for name, history in histories.items() if len(history) > 1}
+    single = {name: history.iloc[0] for name, history in histories.items() if len(history) == 1}
+    lengths = [*map(len, longer.values()), *[len(single)][: len(single)]]
+    widths = [max(length, 3) ** 0.5 for length in lengths]
     figure, axes = plt.subplots(
-        1, len(histories), figsize=(PAGE_WIDTH, 2.3), sharey=True, squeeze=False, width_ratios=widths
+        1, len(widths), figsize=(PAGE_WIDTH, 2.3), sharey=True, squeeze=False, width_ratios=widths
     )
-    for ax, (name, history) in zip(axes[0], histories.items(), strict=True):
+    for ax, (name, history) in zip(axes[0], longer.items(), strict=False):
         ax.plot(history["epoch"], history["train_loss"], "D-", ms=3, color=OURS, label="training")
         ax.plot(history["epoch"], history["valid_loss"], "s--", ms=2, color=THESIS, label="validation")
         best = history.loc[history["valid_loss"].idxmin()]
@@ -28,9 +35,18 @@ def loss_curves(histories: dict[str, pd.DataFrame]) -> Figure:
         ax.set_title(name, fontsize=8)
         ax.set(xlabel="epoch", xlim=(0.5, len(history) + 0.5))
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    if single:
+        _after_one_epoch(axes[0][-1], single)
     axes[0][0].set_ylabel("weighted binary cross-entropy")
     axes[0][0].legend(frameon=False, fontsize=7)
     return figure
+
+
+def _after_one_epoch(ax: Axes, losses: dict[str, pd.Series]) -> None:
+    for loss, mark, colour, label in [("train", "D", OURS, "training"), ("valid", "s", THESIS, "validation")]:
+        ax.plot([*losses], [one[f"{loss}_loss"] for one in losses.values()], mark, ms=4, color=colour, label=label)
+    ax.set(title="one epoch", xlim=(-0.5, len(losses) - 0.5))
+    ax.set_xticks(range(len(losses)), losses, fontsize=6)
 
 
 BOX = {"boxstyle": "round,pad=0.4", "facecolor": "#f2f2f2", "edgecolor": "#444444", "linewidth": 0.8}
