@@ -9,6 +9,8 @@ __getattr__, __dir__, __all__ = attach(
         "cases": [
             "cases_first",
             "fullest",
+            "least_fall",
+            "middle_cases",
             "most_predicted",
             "surest_cases",
             "typical_examples",
