@@ -398,7 +398,15 @@ class Phantom(Section):
 class Sanity(Section):
     """Sanity checks of the methods, and networks that are trained for them (notebook 10)."""
 
-    compared: Annotated[list[str], AfterValidator(_distinct)] = []
+    compared: Annotated[list[str], AfterValidator(_distinct)] = [
+        "gradcam",
+        "gradcam_plus_plus",
+        "gradient",
+        "input_x_gradient",
+        "smoothgrad",
+        "guided_backprop",
+        "lrp",
+    ]
     """Methods that are checked, of those in methods.compared; all of these where none of them is named."""
     n_studies: Positive = 50
     """At most so many of the test studies that notebook 08 explains."""

@@ -77,7 +77,7 @@ def trained_again_cases(
     >>> maps = Explanations(pd.DataFrame({"Mass": [0.9, 0.8]}, ["a", "b"]), torch.rand(2, 1, 3, 3), 48, "")
     >>> cases = pd.DataFrame({"image_id": ["a"], "class_name": ["Mass"]})
     >>> found = trained_again_cases("seeds", "CAM", maps, [maps], cases)
-    >>> found["measure"][0], round(found["score"][0], 3), bool(found["control_score"][0] < 1)
+    >>> found["measure"][0], round(float(found["score"][0]), 3), bool(found["control_score"][0] < 1)
     ('seeds (ssim)', 1.0, True)
     """
     if not others:
@@ -107,7 +107,7 @@ def agreements(networks: dict[str, Explanations], cases: pd.DataFrame) -> dict[s
     >>> maps = Explanations(pd.DataFrame({"Mass": [0.9]}, ["a"]), torch.rand(1, 1, 3, 3), 48, "")
     >>> cases = pd.DataFrame({"image_id": ["a"], "class_name": ["Mass"]})
     >>> found = agreements({"first": maps, "second": maps, "third": maps}, cases)
-    >>> {name: round(one["agreement"][0], 3) for name, one in found.items()}
+    >>> {name: round(float(one["agreement"][0]), 3) for name, one in found.items()}
     {'first': 1.0, 'second': 1.0, 'third': 1.0, 'mean of all': 1.0}
     """
     if len(networks) < 2:
@@ -122,7 +122,7 @@ def agreements(networks: dict[str, Explanations], cases: pd.DataFrame) -> dict[s
             mean = mean_explanations([one for name, one in networks.items() if name != left_out])
             found[ENSEMBLE].append(rank_correlation(_large(mean, cases, first.input_size), maps[left_out]))
     key = cases[["image_id", "class_name"]].reset_index(drop=True)
-    return {name: key.assign(**{AGREEMENT: torch.stack(values).nanmean(0)}) for name, values in found.items()}
+    return {name: key.assign(**{AGREEMENT: torch.stack(values).nanmean(0).numpy()}) for name, values in found.items()}
 
 
 def score_ensemble(

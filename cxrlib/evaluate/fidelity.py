@@ -65,7 +65,7 @@ def infidelity_cases(
     for title, one in methods.items():
         maps = places.of(one.maps)
         scores = [-infidelity(each, removed, falls) for each in (maps, random_maps(maps.shape, seed))]
-        scores = dict(zip(["score", "control_score"], scores, strict=True))
+        scores = {"score": scores[0].numpy(), "control_score": scores[1].numpy()}
         parts.append(places.cases.assign(method=title, measure="infidelity", control=RANDOM_MAP, **scores))
     return pd.concat(parts, ignore_index=True)[CASE_COLUMNS]
 
@@ -122,7 +122,7 @@ def ceval_cases(
         maps = places.of(one.maps)[chosen]
         score = change_without(maps).where(_says_something(maps), torch.nan)
         about = {"method": title, "measure": "c-Eval", "control": RANDOM_PIXELS}
-        parts.append(cases.assign(score=score, control_score=control, **about))
+        parts.append(cases.assign(score=score.numpy(), control_score=control.numpy(), **about))
     return pd.concat(parts, ignore_index=True)[CASE_COLUMNS]
 
 

@@ -145,13 +145,14 @@ def likeness_cases(check: str, places: Places, found: dict, beside: dict, alike:
 
     >>> places = places_of(pd.DataFrame({"image_id": ["a"], "class_name": ["Mass"]}), ["a"], ["Mass"])
     >>> found = {measure: torch.tensor([0.25]) for measure in MEASURES}
-    >>> likeness_cases("labels permuted", places, found, found, alike=False).iloc[3][["measure", "score"]].tolist()
-    ['labels permuted (ssim, absolute)', -0.25]
+    >>> likeness_cases("labels permuted", places, found, found, alike=False)["measure"].iloc[3]
+    'labels permuted (ssim, absolute)'
     """
     sign, parts = 1 if alike else -1, []
     for similarity, form in MEASURES:
         name = f"{check} ({similarity}{', absolute' if form == 'absolute' else ''})"
-        scores = {"score": sign * found[similarity, form], "control_score": sign * beside[similarity, form]}
+        scores = {"score": found[similarity, form], "control_score": beside[similarity, form]}
+        scores = {column: sign * values.numpy() for column, values in scores.items()}
         parts.append(places.cases.assign(measure=name, control=OTHER_IMAGES, **scores))
     columns = ["image_id", "class_name", "measure", "score", "control", "control_score"]
     return pd.concat(parts, ignore_index=True)[columns]

@@ -202,7 +202,7 @@ def _invariance(places: Places, before: torch.Tensor, shifted: Callable[[], torc
     except ValueError as error:
         because = f"the method cannot explain the compensated network: {str(error).splitlines()[0]}"
     about = {"measure": INVARIANCE, "control": f"rank correlation of {LIMIT}", "control_score": LIMIT}
-    return places.cases.assign(score=score, because=because, **about)
+    return places.cases.assign(score=score.numpy(), because=because, **about)
 
 
 def _sensitivity(places: Places, before: torch.Tensor, maps: torch.Tensor, changes: torch.Tensor) -> pd.DataFrame:
@@ -210,4 +210,4 @@ def _sensitivity(places: Places, before: torch.Tensor, maps: torch.Tensor, chang
     others = [relative_change(before, places.of(maps, ahead)) for ahead in range(1, count + 1)]
     control = torch.stack(others).mean(0) if others else torch.full_like(changes, torch.nan)
     about = {"measure": SENSITIVITY, "control": OTHER_IMAGES}
-    return places.cases.assign(score=-changes, control_score=-control, **about)
+    return places.cases.assign(score=-changes.numpy(), control_score=-control.numpy(), **about)

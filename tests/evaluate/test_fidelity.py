@@ -34,7 +34,13 @@ def test_infidelity_is_captum_s(network):
         masks = squares[:, None].expand(-1, 3, -1, -1).float()
         spread = torch.rand(1, 1, SIZE, SIZE).expand(-1, 3, -1, -1) / 3  # a map, shared by three channels
         expected = metrics.infidelity(
-            network, lambda *_, found=(masks, versions): found, normalise(grey[None]), spread, None, 1, 16, 16, True
+            network,
+            lambda *_, found=(masks, versions): found,
+            normalise(grey[None]),
+            spread,
+            target=1,
+            n_perturb_samples=16,
+            normalize=True,
         )
         assert infidelity(spread.sum(1), squares, falls[[row], 1]).item() == pytest.approx(expected.item(), rel=1e-4)
 
@@ -67,9 +73,9 @@ def test_max_sensitivity_is_captum_s(network):
     found = torch.stack([relative_change(before, input_x_gradient(network, copy, [1])[:, 0]) for copy in copies])
     for row, image in enumerate(images):
         expected = metrics.sensitivity_max(
-            lambda inputs: input_x_gradient(network, inputs if torch.is_tensor(inputs) else inputs[0], [1]),
+            lambda inputs: (input_x_gradient(network, inputs if torch.is_tensor(inputs) else inputs[0], [1]),),
             image[None],
-            perturb_func=lambda _, row=row: copies[:, row],
+            perturb_func=lambda *_, found=copies[:, row]: found,
             n_perturb_samples=4,
         )
         assert found[:, row].max().item() == pytest.approx(expected.item(), rel=1e-4)
