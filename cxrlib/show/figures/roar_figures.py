@@ -102,7 +102,8 @@ def trade_off_panels(table: pd.DataFrame) -> Figure:
         ax.errorbar(range(len(rows)), rows["ours"], yerr=reach, fmt="o-", ms=4, lw=1, elinewidth=0.8, color=OURS)
         if rows["readers"].notna().any():
             ax.axhline(rows["readers"].iloc[0], ls="--", lw=1, color="#009E73")
-        ax.set_title(f"{metric}, n = {rows['n'].iloc[0]}", fontsize=7)
+        n = rows["n"].iloc[0]
+        ax.set_title(f"{metric}\n{f'n = {n}' if n else 'too few cases for an interval'}", fontsize=7)
         ax.set_xticks(range(len(weights)), [f"{weight:g}" for weight in weights])
         ax.grid(axis="y", lw=0.3, color="#dddddd")
     for ax in axes.flat[len(metrics) :]:
