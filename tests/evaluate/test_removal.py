@@ -76,11 +76,7 @@ def test_random_cells_are_as_blurry_as_a_map_of_few_cells_and_pixels_are_not():
 
 SIDE, REGION, SHARE = 8, (slice(2, 4), slice(3, 7)), 8 / 64
 SIGNS = torch.tensor([[1, -1, 1, -1], [-1, 1, -1, 1]]).numpy()
-<<<<<<< HEAD
-"""A pattern that leaves the picture's mean alone: a removed pixel becomes the mean, which must not tell the label."""
-=======
 """A pattern that leaves the picture's mean alone: removed pixels become the mean, which must not tell the label."""
->>>>>>> w-roar
 
 
 def pictures(n, seed):
