@@ -65,7 +65,9 @@ def test_further_networks_and_methods_take_their_time(tmp_path, monkeypatch):
         int(describe(load_params("thesis", overrides), tmp_path, None)[3].split("about ")[1].split(" h")[0])
         for overrides in ([], [few], [few, more])
     ]
-    assert hours[1] < hours[0] and hours[2] == pytest.approx(8 / 7 * hours[1], abs=2)  # eight trainings instead of seven
+    assert hours[1] < hours[0] and hours[2] == pytest.approx(
+        8 / 7 * hours[1], abs=2
+    )  # eight trainings instead of seven
 
 
 def test_what_is_not_known_of_a_network_is_said(tmp_path, monkeypatch):
