@@ -28,7 +28,9 @@ MODEL = Model(architecture="resnet18", weights=None, input_size=32, output_strid
 METHODS = Methods(
     compared={"gradcam": {}, "input_x_gradient": {}, "occlusion": {"window": 16, "stride": 16}}, n_studies=3
 )
-SANITY = Sanity(n_studies=3, layers=2, permuted_epochs=1, seeds=[1, RECIPE.seed], epochs=1, samples=1, squares=4)
+SANITY = Sanity(
+    compared=[], n_studies=3, layers=2, permuted_epochs=1, seeds=[1, RECIPE.seed], epochs=1, samples=1, squares=4
+)
 CLASSES = ["Cardiomegaly", "No finding"]
 
 
@@ -154,4 +156,7 @@ def test_methods_that_are_not_compared_are_not_checked():
     compared = {"gradcam": {}, "rise": {"n_masks": 20}}
     methods = Methods(compared=compared)
     assert checked_methods(methods, Sanity(compared=["lrp", "rise"])) == {"rise": {"n_masks": 20}}
-    assert checked_methods(methods, Sanity(compared=["lrp"])) == compared == checked_methods(methods, Sanity())
+    assert (
+        checked_methods(methods, Sanity(compared=["lrp"])) == compared == checked_methods(methods, Sanity(compared=[]))
+    )
+    assert checked_methods(methods, Sanity()) == {"gradcam": {}}
