@@ -67,3 +67,16 @@ def test_the_explanations_are_the_same_in_the_same_order(run):
     np.testing.assert_allclose(one.maps, whole.maps, atol=1e-5 * whole.maps.max())
     names = sorted(path.name for path in (run / "maps").iterdir() if path.is_file())
     assert names == [".1.npz.made.json", ".2.npz.made.json", ".test.npz.made.json", "1.npz", "2.npz", "test.npz"]
+
+
+def test_a_process_alone_is_the_first_of_one(monkeypatch):
+    from cxrlib.runtime import distributed as runtime
+
+    monkeypatch.setattr(runtime.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(runtime.distributed, "get_rank", lambda: 1)
+    monkeypatch.setattr(runtime.distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(runtime.distributed, "barrier", None)  # nobody waits
+    with runtime.alone():
+        assert (runtime.rank(), runtime.world_size()) == (0, 1)
+        runtime.wait_for_all()
+    assert (runtime.rank(), runtime.world_size()) == (1, 2)

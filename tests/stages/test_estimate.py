@@ -2,6 +2,7 @@ import pytest
 import torch
 from fixtures import annotation_rows, kaggle_folder
 
+from cxrlib.evaluate import removal
 from cxrlib.explain.methods import find, names
 from cxrlib.model.architectures import TESTED
 from cxrlib.model.networks import network_outline
@@ -97,3 +98,16 @@ def test_the_demo_is_drawn_but_not_rendered(tmp_path):
 def test_data_that_cannot_be_read_are_refused_before_anything_runs(tmp_path, root, message):
     with pytest.raises(Refusal, match=message):
         planned_source(load_params("thesis", [f"data.root={tmp_path / root}"]).data)
+
+
+def test_the_trainings_of_notebook_11_are_those_of_its_list(tmp_path, monkeypatch):
+    monkeypatch.setattr(estimate, "_look", lambda source, data: (15_000, "15,000 images", 0.8, 0))
+    assert estimate.CONTROLS == len(removal.CONTROLS)
+    params = load_params("thesis")
+    # five seeds of four whole ones, and of three controls and five methods in three modes at five shares
+    assert estimate.trainings_again(params.roar) == 5 * (4 + 8 * 3 * 5) == 620
+    assert len(describe(params, tmp_path, None)) == 4
+    last = describe(params, tmp_path, None, with_roar=True)[-1]
+    # 620 x 3,000 studies x 20 epochs at 4.9 images a second
+    assert last.startswith("time of notebook 11: 620 trainings of 60,000 images each, about ")
+    assert 2000 < int(last.split("about ")[1].split(" h")[0]) < 2200

@@ -12,7 +12,7 @@ from cxrlib.stages.preflight import check_before
 
 pytestmark = pytest.mark.slow
 
-ALL = {"data", "model", "methods", "compute", "transfer"}
+ALL = {"data", "model", "methods", "compute", "roar", "transfer"}
 TWO = "labels.experiments={two: [Cardiomegaly, No finding]}"
 
 
@@ -63,6 +63,7 @@ def test_a_real_data_set_passes_without_a_look_at_its_images(root):
             ["model.architecture=vit_b_16", "model.output_stride=32"],
             r"model.input_size: the network takes no images of 48 px \(Wrong image height! Expected 224",
         ),
+        (["roar.methods={gradcan: {}}"], "roar.methods: gradcan: no method 'gradcan'; did you mean gradcam, "),
         (["methods.compared={gradcan: {}}"], "methods.compared: gradcan: no method 'gradcan'; did you mean gradcam, "),
         (
             ["methods.networks={a: {architecture: resnet19}}"],

@@ -25,6 +25,7 @@ HELP = {
     "run_all.py": ["profile", "thesis", "--only NN,NN", "--compare RUN", "Exit codes: 0", "2 wrong usage"],
     "-m cxrlib.stages.train": ["thesis, section 4.3", "--set", "-m cxrlib.stages.train thesis", "Exit codes: 0"],
     "-m cxrlib.stages.explain": ["explanations", "--set", "-m cxrlib.stages.explain thesis", "Exit codes: 0"],
+    "-m cxrlib.stages.roar": ["Remove and retrain", "--set", "-m cxrlib.stages.roar thesis", "Exit codes: 0"],
     "-m cxrlib.show.report": ["report of a run", "--out FOLDER", "Exit codes: 0"],
     "-m cxrlib": ["twins", "Exit codes: 0"],
     "-m benchmarks": ["explanations", "data", "resources", "growth", "pip install", "Exit codes: 0"],
@@ -34,7 +35,13 @@ HELP = {
     "-m benchmarks.gpu": ["correct, speed", "--size"],
     "-m benchmarks.rehearsal": ["FOLDER", "full scale", "Exit codes: 0"],
 }
-NEEDS_TORCH = {"-m cxrlib.stages.train", "-m cxrlib.stages.explain", "-m benchmarks.browser", "-m benchmarks.gpu"}
+NEEDS_TORCH = {
+    "-m cxrlib.stages.train",
+    "-m cxrlib.stages.explain",
+    "-m cxrlib.stages.roar",
+    "-m benchmarks.browser",
+    "-m benchmarks.gpu",
+}
 
 
 @pytest.mark.slow

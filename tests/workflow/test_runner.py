@@ -263,6 +263,7 @@ def test_help_and_list_are_light():
     listed = command("--list")
     assert listed.returncode == 0, listed.stderr
     assert all(name in listed.stdout for name in ("demo", "smoke", "thesis", "nih", "06_iou"))
+    assert "11_roar" in listed.stdout and "left out, it trains many networks; python run_all.py roar" in listed.stdout
 
 
 @pytest.mark.slow

@@ -58,7 +58,7 @@ def fall_panels(table: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(
         len(METRICS), len(modes), figsize=(PAGE_WIDTH, 4.6), sharex=True, sharey="row", squeeze=False
     )
-    shifts = dict(zip(methods, np.linspace(-0.012, 0.012, len(methods)), strict=True))
+    shifts = dict(zip(methods, np.linspace(-0.02, 0.02, len(methods)), strict=True))
     for column, mode in enumerate(modes):
         for ax, metric in zip(axes[:, column], METRICS, strict=True):
             for name in methods:
@@ -68,6 +68,7 @@ def fall_panels(table: pd.DataFrame) -> Figure:
             ax.axhline(0, lw=0.5, color="black")
             ax.grid(axis="y", lw=0.3, color="#dddddd")
             ax.set_xticks(sorted(rows["share"].unique()))
+            ax.set_xlim(0, 1)
         axes[0, column].set_title(MODE_TITLES[mode])
     for line, metric in zip(axes, METRICS, strict=True):
         line[0].set_ylabel(f"fall of the {metric}")
