@@ -2,15 +2,20 @@
 
 import argparse
 import json
+import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from cxrlib.data.archive import ArchiveError, require_files
 from cxrlib.params import PROFILES, ParameterError, Params, load_params, profile_names
 from cxrlib.runtime.errors import Refusal
+from cxrlib.runtime.files import PROJECT_ROOT, from_root
+from cxrlib.show.answer import answer_of
 from cxrlib.show.browse.voila import serve
 from cxrlib.show.report.keep import keep_report
 from cxrlib.workflow import runner
-from cxrlib.workflow.command import add_arguments, exit_code, read_arguments
+from cxrlib.workflow.command import Arguments, add_arguments, exit_code, read_arguments
 from cxrlib.workflow.manifest import Manifest, verify
 from cxrlib.workflow.notebooks import (
     ON_DEMAND,
@@ -23,9 +28,14 @@ from cxrlib.workflow.notebooks import (
     title_of,
 )
 
+if TYPE_CHECKING:
+    from cxrlib.data.sources.base import Source
+
+WHICH_FILES = "docs/data.md says which files each data set has"
+
 
 def main(arguments: list[str] | None = None) -> int:
-    """Return the exit code: 0 all well, 1 a notebook failed or results differ, 2 wrong usage or input."""
+    """Return the exit code: 0 all well, 1 a notebook failed or results differ, 2 wrong input, 130 interrupted."""
     options = _parser().parse_args(arguments)
     return exit_code("run_all.py", lambda: _do(options))
 
@@ -44,17 +54,21 @@ def _do(options: argparse.Namespace) -> int:
     if options.dry_run:
         _show_plan(plan)
         return 0
-    return 0 if runner.run(plan, keep_report, _check) else 1
+    _check_data(plan)
+    if not runner.run(plan, keep_report, _check):
+        return 1
+    _tell_results(plan)
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         prog="run_all.py",
         description="Execute the notebooks of the study in order, with the parameters of a profile; "
         "a notebook whose results still stand is skipped.",
-        epilog="Exit codes: 0 all well, 1 a notebook failed or results differ, 2 wrong usage or input in one line; any "
-        "other error shows its traceback and has exit code 1.",
-        allow_abbrev=False,
+        epilog="Exit codes: 0 all well, 1 a notebook failed or results differ, 2 wrong usage or input in one line, 130 "
+        "interrupted by Ctrl-C, after which the same command goes on; any other error shows its traceback and has exit "
+        "code 1.",
     )
     add_arguments(parser)
     parser.add_argument("--list", action="store_true", help="list the profiles and the notebooks, run nothing")
@@ -96,10 +110,46 @@ def _plan(options: argparse.Namespace) -> runner.Plan:
     )
 
 
-def _check(params: Params, sections: set[str]) -> None:
-    from cxrlib.stages.preflight import check_before  # imports torch
+def _check_data(plan: runner.Plan) -> None:
+    """Refuse a data.root where nothing is, before anything slow is imported or started."""
+    root = plan.params.data.root
+    if root is not None and "data" in sections_of_all(plan.notebooks):
+        try:
+            require_files(Path(root))
+        except ArchiveError as error:
+            raise ParameterError(f"data.root: {error}; {WHICH_FILES}") from None
 
-    check_before(params, sections)
+
+def _tell_results(plan: runner.Plan) -> None:
+    """Where the results are, what they say, and how to look at the heatmaps."""
+    folder = plan.folder
+    where = "" if folder == PROJECT_ROOT / "outputs" / plan.profile else f" --out {shlex.quote(from_root(folder))}"
+    if answer := answer_of(folder):
+        print(f"Answer: {answer}")
+    print(f"Report: {from_root(folder / 'report.html')}")
+    if (folder / "maps" / "test.npz").exists():
+        print(f"Heatmaps: python run_all.py {plan.profile} --browse{where}")
+
+
+def _check(params: Params, sections: set[str]) -> None:
+    if "data" in sections:
+        _source(params)
+    from cxrlib.stages.preflight import check_before  # imports torch, for which a wrong data set need not wait
+
+    check_before(params, sections - {"data"})
+
+
+def _source(params: Params) -> "Source":
+    """The data set that the parameters name, if it can be used."""
+    from cxrlib.data.sources.data_set import SourceError
+    from cxrlib.stages.prepare import check_source, planned_source
+
+    try:
+        source = planned_source(params.data)
+    except SourceError as error:
+        raise ParameterError(f"{error}; {WHICH_FILES}") from None
+    check_source(source, params.data, params.labels)
+    return source
 
 
 def _show_list(options: argparse.Namespace) -> None:
@@ -121,33 +171,35 @@ def _how(notebook: Path) -> str:
 
 
 def _show_plan(plan: runner.Plan) -> None:
-    _show_notebooks(plan)
-    from cxrlib.stages.estimate import describe
-    from cxrlib.stages.prepare import check_source, planned_source
+    _check_data(plan)
+    source = _source(plan.params)
+    reasons = _show_notebooks(plan)
+    from cxrlib.stages.estimate import describe  # imports torch
 
     print("Data")
-    source = planned_source(plan.params.data)
-    with_roar = "roar" in sections_of_all(plan.notebooks)
-    for line in describe(plan.params, plan.folder, source, with_roar):
+    for line in describe(plan.params, plan.folder, source, [name[:2] for name, reason in reasons.items() if reason]):
         print(f"  {line}")
     print("Parameters")
     for section, values in plan.params.model_dump().items():
         for name, value in values.items():
             print(f"  {section}.{name}={json.dumps(value)}")
-    check_source(source, plan.params.data, plan.params.labels)
 
 
-def _show_notebooks(plan: runner.Plan) -> None:
+def _show_notebooks(plan: runner.Plan) -> dict[str, str | None]:
     print(f"Notebooks of profile {plan.profile} in {plan.folder}")
     reasons = runner.reasons(plan)
     for notebook in plan.notebooks:
         print(f"  {notebook.stem:18} {title_of(notebook)}: {reasons[notebook.stem] or 'fresh'}")
+    return reasons
 
 
 def _compare(folder: Path, other: Path) -> int:
     from cxrlib.workflow.compare import compare
 
-    other = other if other.is_dir() else other.parent
+    other = other.parent if other.name == "manifest.json" else other
+    if not (other / "manifest.json").exists():
+        missing = "holds no manifest.json" if other.is_dir() else "is no folder"
+        raise ParameterError(f"--compare: {other} is no run, it {missing}; name the folder of a run, e.g. outputs/demo")
     found = compare(_manifest(folder), _manifest(other))
     code = 1 if found.differences else 0
     if found.differences:

@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 
 from cxrlib.runtime.errors import Refusal
-from cxrlib.workflow.command import EXIT_CODES, exit_code
+from cxrlib.workflow.command import EXIT_CODES, Arguments, exit_code
 
 
 def main() -> int:
     """Return the exit code: 0 all well, 2 wrong usage or input."""
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         prog="python -m cxrlib", description="What the project makes for use elsewhere.", epilog=EXIT_CODES
     )
     commands = parser.add_subparsers(dest="command", required=True)

@@ -4,8 +4,10 @@ A profile in params/ holds what differs from them. Importing this module does no
 """
 
 import contextlib
+import re
 import reprlib
 import unicodedata
+from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
@@ -170,7 +172,9 @@ class Labels(Section):
     @model_validator(mode="after")
     def _explained_exists(self) -> "Labels":
         if self.explained not in self.experiments:
-            raise ValueError(f"explained {self.explained!r} is none of {', '.join(self.experiments)}")
+            advice = did_you_mean(self.explained, self.experiments)
+            known = ", ".join(self.experiments)
+            raise ValueError(f"explained {self.explained!r} is none of {known}{'; ' if advice else ''}{advice}")
         return self
 
     @field_validator("experiments")
@@ -547,9 +551,10 @@ def load_params(profile: str, overrides: list[str] = ()) -> Params:
         ParameterError: unknown profile, malformed override, a value that the section refuses, or values that
             contradict each other.
     """
-    path = PROFILES / f"{profile}.yaml"
-    if profile not in profile_names():
-        raise ParameterError(f"unknown profile {profile!r}; choose {', '.join(profile_names())}")
+    path, names = PROFILES / f"{profile}.yaml", profile_names()
+    if profile not in names:
+        advice = " ".join([did_you_mean(profile, names), f"choose {', '.join(names)}"]).strip()
+        raise ParameterError(f"unknown profile {profile!r}; {advice}")
     try:
         values = _read_yaml(path.read_text(encoding="utf-8"))
     except ValueError as error:  # text that is not UTF-8 is one too
@@ -678,18 +683,31 @@ def _unknown(*names: str) -> str:
     'training.epoch: unknown parameter; did you mean epochs?'
     """
     *section, name = names
-    known = Params.model_fields[section[0]].annotation.model_fields if section else Params.model_fields
-    near = get_close_matches(name, known, n=1)
-    advice = f"did you mean {near[0]}?" if near else f"choose {', '.join(known)}"
+    known = Params.model_fields
+    if section:  # only methods.networks holds sections inside of a section
+        known = (Model if len(section) > 1 else known[section[0]].annotation).model_fields
+    advice = did_you_mean(name, known) or f"choose {', '.join(known)}"
     return f"{'.'.join(names)}: unknown {'parameter' if section else 'section'}; {advice}"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The nearest of some known names, as a question; empty where none is near.
+
+    >>> did_you_mean("dmo", ["demo", "nih"]), did_you_mean("x", ["demo", "nih"])
+    ('did you mean demo?', '')
+    """
+    near = get_close_matches(name, list(known), n=1)
+    return f"did you mean {near[0]}?" if near else ""
 
 
 def _explain(item: dict) -> str:
     if item["type"] == "extra_forbidden":
         return _unknown(*item["loc"])
     field = ".".join(str(part) for part in item["loc"]) or "parameters"
+    words = re.findall(r"'([^']*)'", item["ctx"]["expected"]) if item["type"] == "literal_error" else []
+    advice = did_you_mean(item["input"], words) if isinstance(item["input"], str) else ""
     given = "" if isinstance(item["input"], dict) else f" (given: {SHORT.repr(item['input'])})"
-    return f"{field}: {item['msg'].removeprefix('Value error, ')}{given}"
+    return f"{field}: {item['msg'].removeprefix('Value error, ')}{'; ' if advice else ''}{advice}{given}"
 
 
 WITHOUT_EFFECT = {"compute": {"workers"}}

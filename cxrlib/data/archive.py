@@ -79,6 +79,18 @@ def list_files(path: Path) -> dict[str, str]:
     return {name: f"{path}/{name}".replace("//", "/") for name in sorted(names) if not name.startswith(runs)}
 
 
+def require_files(path: Path) -> None:
+    """Refuse what is neither a folder with a file in it nor a zip; takes no time, however large the data set.
+
+    Raises:
+        ArchiveError: as `list_files`, or the folder is empty.
+    """
+    if not path.is_dir():
+        _open(path)
+    elif next(files_below(path), None) is None:
+        raise ArchiveError(f"{path} is an empty folder; give the one that holds the data set")
+
+
 def is_packed(name: str) -> bool:
     """Whether a file is an archive, or a compressed file other than a table, by its name.
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 
@@ -22,7 +23,9 @@ def no_progress() -> Iterator[None]:
 
 
 def progress(items: Iterable, description: str, unit: str, total: int | None = None) -> Iterable:
-    """Iterate over `items` with a bar on standard error, redrawn every five seconds; under torchrun on rank 0 only.
+    """Iterate over `items` with a bar, redrawn every five seconds; under torchrun on rank 0 only.
+
+    The bar is on standard error, and in a notebook on standard output: a notebook draws standard error on red.
 
     Args:
         items: what to iterate over.
@@ -31,4 +34,11 @@ def progress(items: Iterable, description: str, unit: str, total: int | None = N
         total: number of items; taken from `items` when None.
     """
     silent = SILENT.get() or os.environ.get("RANK", "0") != "0"
-    return tqdm(items, desc=description, unit=unit, total=total, mininterval=5, maxinterval=5, disable=silent)
+    place = sys.stdout if in_notebook() else sys.stderr
+    every = {"mininterval": 5, "maxinterval": 5}
+    return tqdm(items, desc=description, unit=unit, total=total, file=place, disable=silent, **every)
+
+
+def in_notebook() -> bool:
+    """Whether this process is a notebook's kernel; importing IPython to find out would take long."""
+    return "IPython" in sys.modules and hasattr(sys.modules["IPython"].get_ipython(), "kernel")

@@ -2,16 +2,22 @@
 
 import argparse
 import contextlib
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
-from cxrlib.params import Params, load_params, profile_names, with_absolute_paths
+from cxrlib.params import Params, did_you_mean, load_params, profile_names, with_absolute_paths
 from cxrlib.runtime.errors import EXIT_CODE, Refusal, system_errors_refused
 from cxrlib.runtime.files import PROJECT_ROOT
 from cxrlib.runtime.home import ensure_home
 
-EXIT_CODES = "Exit codes: 0 all well, 2 wrong usage or input in one line, 1 any other error with its traceback."
+EXIT_CODES = (
+    "Exit codes: 0 all well, 2 wrong usage or input in one line, 130 interrupted, 1 any other error with its traceback."
+)
+INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C ended: 128 and the number of the signal, as shells have it."""
 EPILOG = f"""\
 The command needs what the notebooks before it have made, and the notebooks after it take up what it makes. What is
 finished is kept: a command that was stopped goes on where it stopped.
@@ -27,8 +33,8 @@ def exit_code(name: str, work: Callable[[], int | None]) -> int:
     """Do the work of the command `name` and return its exit code: what `work` returns, 0 where that is None.
 
     A Refusal is one line on standard error and exit code 2, and so is a disk that is full, write-protected or failing.
-    An interrupted command, and one whose output nobody reads any more, have exit code 1. Any other error goes on its
-    way: Python shows its traceback and exits with 1.
+    A command that Ctrl-C interrupts says that it can go on, with exit code INTERRUPTED. A command whose output nobody
+    reads any more has exit code 1. Any other error goes on its way: Python shows its traceback and exits with 1.
     """
     ensure_home()
     try:
@@ -40,8 +46,24 @@ def exit_code(name: str, work: Callable[[], int | None]) -> int:
     except BrokenPipeError:  # the reader of the output has seen enough
         return 1
     except KeyboardInterrupt:
-        print(f"\n{name}: interrupted", file=sys.stderr)
-        return 1
+        with contextlib.suppress(ValueError):  # not the main thread, which alone gets the signal
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would cut the ending short
+        print("\nInterrupted; the same command goes on here", file=sys.stderr)
+        return INTERRUPTED
+
+
+class Arguments(argparse.ArgumentParser):
+    """A parser that takes no abbreviation, and that names the option which an unknown one may mean."""
+
+    def __init__(self, **settings: object) -> None:
+        super().__init__(allow_abbrev=False, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and exit with 2."""
+        options = [name for name in self._option_string_actions if name.startswith("--")]
+        wrong = [word.partition("=")[0] for word in message.split() if word.startswith("-")]
+        hints = filter(None, (did_you_mean(word, options) for word in wrong if word not in options))
+        super().error("; ".join([message, *dict.fromkeys(hints)]))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,12 +110,11 @@ def run_together(
     from cxrlib.workflow.lock import locked
     from cxrlib.workflow.manifest import Manifest
 
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         prog=f"python -m {name}",
         description=description,
         epilog=EPILOG.format(name=name),
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     add_arguments(parser)
     options = parser.parse_args()

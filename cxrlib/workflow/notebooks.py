@@ -4,6 +4,7 @@ import ast
 import contextlib
 import json
 import re
+from difflib import get_close_matches
 from pathlib import Path
 
 from cxrlib.params import ParameterError, Params
@@ -31,13 +32,22 @@ def select_notebooks(
     by_number = {path.name[:2]: path for path in notebooks}
 
     def known(option: str, number: str) -> str:
-        number = number.strip().zfill(2)
+        given = number.strip()
+        number = given.zfill(2)
         if number not in by_number:
-            raise ParameterError(f"{option}: no notebook {number}; choose {', '.join(by_number)}")
+            words = {word: key for key, path in by_number.items() for word in (key, path.stem, path.stem[3:])}
+            near = get_close_matches(given.lower(), words, n=1)
+            advice = f"did you mean {words[near[0]]}? " if near else ""
+            shown = number if given.isdecimal() else repr(given)
+            raise ParameterError(f"{option}: no notebook {shown}; {advice}choose {', '.join(by_number)}")
         return number
 
     if only is not None:
-        chosen = {known("--only", number) for number in only.split(",")}
+        numbers = only.split(",")
+        if not all(map(str.strip, numbers)):
+            missing = "names no notebook" if not only.strip() else f"{only!r} has a comma with no number beside it"
+            raise ParameterError(f"--only: {missing}; write numbers with commas between them, e.g. --only 04,06")
+        chosen = {known("--only", number) for number in numbers}
         return [path for number, path in by_number.items() if number in chosen]
     start = known("--from", first) if first is not None else "00"
     end = known("--to", last) if last is not None else "99"

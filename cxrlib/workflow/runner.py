@@ -23,6 +23,7 @@ from cxrlib.workflow.kernels import Kernels, stop_kernel
 from cxrlib.workflow.lock import locked
 from cxrlib.workflow.manifest import DONE, EDITED, Manifest
 from cxrlib.workflow.notebooks import sections_of, sections_of_all
+from cxrlib.workflow.time_left import TimeLeft
 
 if TYPE_CHECKING:
     from jupyter_client import KernelManager
@@ -97,6 +98,8 @@ def run(
         manifest = Manifest(plan.folder)
         expected = predict(recipes, manifest)
         stale = [path for path in plan.notebooks if plan.force or expected[path.stem]]
+        before = {name: entry["seconds"] for name, entry in manifest.notebooks.items()}
+        left = TimeLeft([path.stem for path in stale], before)
         with Kernels(stale, lock) as kernels:  # kernels get ready while the check is made
             if stale:
                 check(plan.params, sections_of_all(stale))
@@ -107,8 +110,9 @@ def run(
                     print(f"{label} is fresh")
                     continue
                 try:
-                    with timed(label if reason in (None, NEVER_RUN) else f"{label} ({reason})"):
+                    with timed(label if reason in (None, NEVER_RUN) else f"{label} ({reason})", left.line):
                         _run_one(notebook, plan, recipes[notebook.stem], manifest, kernels)
+                    left.done(notebook.stem, manifest.notebooks[notebook.stem]["seconds"])
                 except NotebookFailed as failure:
                     print(failure, file=sys.stderr)
                     return False
@@ -178,6 +182,8 @@ def execute(notebook: Path, target: Path, parameters: dict[str, object], kernel:
                 cwd=PROJECT_ROOT,
             )
         except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):  # asyncio would print how the cell's task ends with its kernel
+                logging.getLogger("asyncio").setLevel(logging.CRITICAL)
             if temporary.exists():
                 half_executed.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(temporary, half_executed)

@@ -14,6 +14,7 @@ import run_all
 from cxrlib.__main__ import main as cxrlib_command
 from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import PROJECT_ROOT
+from cxrlib.workflow import command
 from cxrlib.workflow.command import exit_code
 
 
@@ -117,11 +118,12 @@ def raising(error: BaseException):
             2,
             "name: [Errno 28] No space left: 'a.npy'; free space there, or work in another folder with --out\n",
         ),
-        (KeyboardInterrupt(), 1, "\nname: interrupted\n"),
+        (KeyboardInterrupt(), 130, "\nInterrupted; the same command goes on here\n"),
         (BrokenPipeError(), 1, ""),
     ],
 )
-def test_what_the_user_mends_is_one_line(capsys, error, code, said):
+def test_what_the_user_mends_is_one_line(capsys, monkeypatch, error, code, said):
+    monkeypatch.setattr(command.signal, "signal", lambda *_: None)
     assert exit_code("name", raising(error)) == code
     assert capsys.readouterr().err == said
 

@@ -1,6 +1,9 @@
+import io
 import json
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -13,8 +16,10 @@ from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import PROJECT_ROOT
 from cxrlib.show.report.keep import keep_report
 from cxrlib.workflow import notebooks, runner
+from cxrlib.workflow.console import CLEAR, timed
 from cxrlib.workflow.failures import NotebookFailed
 from cxrlib.workflow.kernels import Kernels
+from cxrlib.workflow.time_left import TimeLeft
 
 
 def plan(tmp_path: Path, *notebooks: Path) -> runner.Plan:
@@ -258,6 +263,11 @@ def command(*arguments: str) -> subprocess.CompletedProcess:
     )
 
 
+def run_all_elsewhere(*arguments: str) -> subprocess.CompletedProcess:
+    """Run run_all.py as a user does."""
+    return subprocess.run([sys.executable, "run_all.py", *arguments], cwd=PROJECT_ROOT, capture_output=True, text=True)
+
+
 def test_help_and_list_are_light():
     assert command("--help").returncode == 0
     listed = command("--list")
@@ -269,11 +279,13 @@ def test_help_and_list_are_light():
 @pytest.mark.slow
 def test_dry_run_shows_the_plan_and_writes_nothing(tmp_path):
     out = tmp_path / "elsewhere"
-    shown = command("smoke", "--dry-run", "--only", "04,06", "--set", "iou.union=sum", "--out", str(out))
+    options = ["--only", "04,06", "--set", "iou.union=sum", "--out", str(out)]
+    shown = run_all_elsewhere("smoke", "--dry-run", *options)
     assert shown.returncode == 0, shown.stderr
     assert str(out) in shown.stdout and 'iou.union="sum"' in shown.stdout
     assert "04_gradcam" in shown.stdout and "06_iou" in shown.stdout and "05_" not in shown.stdout
     assert "renders 80 images" in shown.stdout and "disk: " in shown.stdout
+    assert re.search(r"time on this machine: about .* in all \(04 \d+ s, 06 \d+ s\)", shown.stdout)
     assert not out.exists()
 
 
@@ -287,8 +299,8 @@ def test_a_profile_names_its_notebooks():
 
 @pytest.mark.slow
 def test_the_notebook_across_data_sets_waits_for_another_run():
-    assert "14_transfer" not in command("smoke", "--dry-run").stdout
-    shown = command("smoke", "--dry-run", "--only", "14", "--set", "transfer.run=outputs/demo")
+    assert "14_transfer" not in command("smoke", "--list").stdout
+    shown = command("smoke", "--list", "--only", "14", "--set", "transfer.run=outputs/demo")
     assert "14_transfer" in shown.stdout
 
 
@@ -306,12 +318,10 @@ def test_the_notebook_across_data_sets_waits_for_another_run():
         (["phantom", "--set", "phantom.shortcut_label=Hernia"], ["phantom.shortcut_label", "Hernia", "Cardiomegaly"]),
         (["phantom", "--set", "phantom.shortcuts=[letter]"], ["phantom.shortcuts", "marker"]),
         (["phantom", "--set", "phantom.strengths=[2]"], ["phantom.strengths", "1"]),
-        pytest.param(
+        (
             ["thesis", "--set", "data.root=nowhere"],
-            ["data.root", "nowhere is neither a folder nor a zip"],
-            marks=pytest.mark.slow,
+            ["data.root: ", "nowhere is neither a folder nor a zip", "docs/data.md"],
         ),
-        (["dmo"], ["dmo", "demo"]),
         (["--set", "iou.uion=sum"], ["iou.uion", "union"]),
         (["--set", "iou.union=both"], ["iou.union", "areas", "sum"]),
         (["--set", "training.learning_rate=0,1"], ["training.learning_rate", "number"]),
@@ -327,7 +337,115 @@ def test_wrong_usage_exits_2_and_names_what_is_allowed(arguments, named):
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["dmo"], "unknown profile 'dmo'; did you mean demo?"),
+        (["--set", "data.source=dmo"], "'folder'; did you mean demo?"),
+        (["--set", "labels.explained=7 lables"], "'7 lables' is none of 3 labels, .*; did you mean 7 labels?"),
+        (["--set", "methods.networks={a: {architectur: x}}"], "networks.a.architectur: .*; did you mean architecture?"),
+        (["--only", ""], "--only: names no notebook; .* --only 04,06"),
+        (["--only", "04,"], "--only: '04,' has a comma with no number beside it"),
+        (["--only", "gradcam"], "--only: no notebook 'gradcam'; did you mean 04?"),
+        (["--from", "004"], "--from: no notebook 004; did you mean 04?"),
+        (["demo", "04", "--onyl"], "unrecognized arguments: 04 --onyl; did you mean --only?"),
+        (["--verfy"], "--verfy; did you mean --verify?"),
+    ],
+)
+def test_what_may_be_meant_is_named(capsys, arguments, said):
+    try:
+        code = run_all.main([*arguments, "--list"])
+    except SystemExit as stop:
+        code = stop.code
+    errors = capsys.readouterr().err
+    assert code == 2 and re.search(said.replace("?", r"\?"), errors), errors
+
+
 def test_a_run_that_succeeds_exits_0(tmp_path, write_notebook, monkeypatch):
     notebook = write_notebook("01_first", "print('fine')")
     monkeypatch.setattr(run_all, "find_notebooks", lambda: [notebook])
     assert run_all.main(["smoke", "--out", str(tmp_path / "out")]) == 0
+
+
+VERDICT = """\
+class_name,method,light,verdict,images
+Mass,Grad-CAM,points,green,rendered
+Mass,LayerCAM,points,red,rendered
+ILD,Grad-CAM,points,red,rendered
+"""
+
+
+def test_the_end_names_the_answer_the_report_and_how_to_browse(tmp_path, write_notebook, monkeypatch, capsys):
+    folder, notebook = tmp_path / "my run", write_notebook("01_first", "print('fine')")
+    monkeypatch.setattr(run_all, "find_notebooks", lambda: [notebook])
+    monkeypatch.setattr(runner, "run", lambda *_: True)
+    folder.mkdir()
+    assert run_all.main(["smoke", "--out", str(folder)]) == 0
+    assert capsys.readouterr().out == f"Report: {folder}/report.html\n"
+    for name, text in (("tables/verdict.csv", VERDICT), ("maps/test.npz", "")):
+        (folder / name).parent.mkdir()
+        (folder / name).write_text(text)
+    assert run_all.main(["smoke", "--out", str(folder)]) == 0
+    answer, report, heatmaps = capsys.readouterr().out.splitlines()
+    assert answer.startswith("Answer: Grad-CAM may be relied on for 1 of 2 findings (Mass), fails a check for 1, ")
+    assert answer.endswith("On rendered radiographs this checks the method; it says nothing about patients.")
+    assert report.endswith("my run/report.html")
+    assert heatmaps == f"Heatmaps: python run_all.py smoke --browse --out '{folder}'"
+
+
+def test_a_wrong_data_set_is_refused_before_anything_starts(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(runner, "run", lambda *_: pytest.fail("a run was started"))
+    (tmp_path / "empty").mkdir()
+    for place, said in (("nowhere", "nowhere is neither a folder nor a zip"), ("empty", "empty is an empty folder")):
+        assert run_all.main(["thesis", "--set", f"data.root={tmp_path / place}"]) == 2
+        errors = capsys.readouterr().err
+        assert said in errors and "docs/data.md" in errors
+
+
+def test_a_wrong_folder_is_named_before_torch_is_imported(tmp_path, monkeypatch):
+    (tmp_path / "notes.txt").touch()
+    params = load_params("thesis", [f"data.root={tmp_path}"])
+    monkeypatch.setitem(sys.modules, "cxrlib.stages.preflight", None)  # importing it fails
+    with pytest.raises(ParameterError, match=r"holds no train\.csv; .*docs/data\.md"):
+        run_all._check(params, {"data", "model"})
+
+
+@pytest.mark.parametrize(("name", "said"), [("file", "it is no folder"), ("folder", "it holds no manifest.json")])
+def test_what_is_no_run_is_not_compared(tmp_path, capsys, name, said):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    assert run_all.main(["smoke", "--out", str(tmp_path), "--compare", str(tmp_path / name)]) == 2
+    assert f"--compare: {tmp_path / name} is no run, {said}" in capsys.readouterr().err
+
+
+def test_the_time_left_follows_what_the_notebooks_took():
+    left = TimeLeft(["01_data", "02_training", "99_new"], {"01_data": 18.0, "02_training": None})
+    assert left.expected == {"01_data": 18.0, "02_training": 49.0, "99_new": 10.0}  # half of the typical
+    assert left.line(9.0) == "[#---------]  12 %, about 1 min 08 s left"
+    left.done("01_data", 36.0)  # twice as slow
+    left.done("05_smoothgrad", 5.0)  # nobody expected it
+    assert left.line(0.0) == "[##--------]  23 %, about 1 min 58 s left"
+    left.done("02_training", 98.0)
+    assert left.line(1000.0) == "[##########] 100 %, about 0 s left"
+    assert "left" not in TimeLeft(["01_data"], {}).line(5.0)  # the first run on this machine
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_terminal_shows_the_whole_run_in_one_line(monkeypatch):
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setenv("COLUMNS", "60")
+    with timed("[1/2] 01_first (a long reason for which it runs again)", lambda seconds: "[##--]  50 %"):
+        time.sleep(1.3)
+    drawn = screen.getvalue().split(CLEAR)
+    assert drawn[1].endswith("1 s  [##--]  50 %") and len(drawn[1]) < 60
+    assert drawn[-1].startswith("[1/2] 01_first (a long reason for which it runs again) ... 1.") and len(drawn) == 3
+    plain = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", plain)
+    with timed("[1/2] 01_first", lambda seconds: "[##--]"):
+        pass
+    assert plain.getvalue() == "[1/2] 01_first ... 0.0 s\n"
