@@ -57,6 +57,7 @@ class Evidence:
         predicted: boxes of the mask (n, 4) in pixels of the stored image.
         readers: rad_id and BOX_COLUMNS of all readers' boxes, same pixels.
         hit: whether the heatmap's strongest cell lies in a reader's box.
+        raw: the map's own cells, float32 (rows, columns); None where there is no heatmap.
     """
 
     heatmap: np.ndarray | None
@@ -64,6 +65,7 @@ class Evidence:
     predicted: np.ndarray
     readers: pd.DataFrame
     hit: bool = False
+    raw: np.ndarray | None = None
 
     @property
     def true(self) -> np.ndarray:
@@ -198,7 +200,7 @@ def evidence_of(raw: torch.Tensor | None, readers: pd.DataFrame, share: float, i
     heatmap = upscale(raw, input_size)
     mask = top_pixels(heatmap, share).numpy()
     strongest = hit(raw, readers[BOX_COLUMNS].to_numpy(), size)
-    return Evidence(heatmap.numpy(), mask, boxes_from_mask(mask, size), readers, strongest)
+    return Evidence(heatmap.numpy(), mask, boxes_from_mask(mask, size), readers, strongest, raw.numpy())
 
 
 def by_method(maps: Explanations | Mapping) -> dict[str, dict[str, Explanations]]:

@@ -2,10 +2,8 @@
 
 import io
 from dataclasses import dataclass
-from functools import lru_cache
 
 import cv2
-import matplotlib
 import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.font_manager import findfont
@@ -13,8 +11,18 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cxrlib.data.annotations import BOX_COLUMNS, reader_order
 from cxrlib.show.browse.browsed import Evidence
+from cxrlib.show.figures.colouring import (
+    LEVELS,
+    OPACITY,
+    bar_picture,
+    blended,
+    edge,
+    is_fine,
+    relative,
+    top_of,
+)
 from cxrlib.show.figures.iou_figures import PREDICTED, TRUE
-from cxrlib.show.figures.panels import OPACITY
+from cxrlib.show.figures.panels import DIMMED
 from cxrlib.show.figures.style import HEATMAP
 
 SIDE = 512
@@ -22,7 +30,7 @@ SIDE = 512
 
 
 COLOUR_MAPS = [HEATMAP, "magma", "viridis", "cividis", "gray"]
-"""Names of perceptually uniform colour maps, which can be read with any colour vision."""
+"""Names of colour maps: the figures' own, and perceptually uniform ones."""
 
 
 LINES = {"solid": None, "dashed": (12, 8), "dotted": (3, 6), "dash-dotted": (14, 5, 3, 5)}
@@ -40,16 +48,22 @@ TINT = 0.3
 HALO = (0, 0, 0)
 
 
+BAR = (300, 24)
+"""Length and width of the colour bar in pixels."""
+
+
 @dataclass(frozen=True)
 class Look:
     """How a view is drawn.
 
     Attributes:
-        opacity: of the strongest part of the heatmap, 0..1; weaker parts are more transparent.
+        opacity: of the strongest part of the heatmap, 0..1; weaker parts are more transparent (`coloured`).
         window: width of the range of grey values that is shown, 1..255.
         level: middle of that range, 0..255.
         colours: name of a colour map.
         heatmap, mask, predicted: whether heatmap, mask and predicted boxes are shown.
+        contours: whether lines run at 25, 50 and 75 % of the heatmap's maximum.
+        cells: whether the map's own cells are shown, without these lines; otherwise the colours run from cell to cell.
         readers: whether each reader's boxes are shown, in order of the readers' ids. Further readers' boxes are shown.
     """
 
@@ -61,6 +75,8 @@ class Look:
     mask: bool = True
     predicted: bool = True
     readers: tuple[bool, ...] = ()
+    contours: bool = True
+    cells: bool = False
 
 
 def render(pixels: np.ndarray, evidence: Evidence, look: Look = Look(), side: int = SIDE) -> bytes:  # noqa: B008
@@ -81,7 +97,7 @@ def compose(pixels: np.ndarray, evidence: Evidence, look: Look, side: int = SIDE
     picture = cv2.resize(picture, (side, side), interpolation=cv2.INTER_LINEAR)
     picture = cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
     if look.heatmap and evidence.heatmap is not None:
-        picture = overlay(picture, evidence.heatmap, look.opacity, look.colours)
+        picture = _under_heatmap(picture, evidence, look)
     if look.mask and evidence.mask.any():
         tint(picture, evidence.mask, rgb(PREDICTED), 0 if look.heatmap else TINT)
     scale = side / len(pixels)
@@ -107,27 +123,56 @@ def windowed(pixels: np.ndarray, window: int, level: int) -> np.ndarray:
 
 
 def overlay(picture: np.ndarray, heatmap: np.ndarray, opacity: float, colours: str) -> np.ndarray:
-    """Lay a raw heatmap over a picture (side, side, 3); a pixel's opacity is `opacity * value / maximum`."""
-    relative = cv2.resize(heatmap, picture.shape[:2]) / max(heatmap.max(), np.finfo(np.float32).tiny)
-    relative = np.clip(relative, 0, 1)
-    weight = (opacity * relative)[..., None].astype(np.float32)
-    coloured = colour_table(colours)[np.rint(relative * 255).astype(np.uint8)]
-    return np.rint(picture + weight * (coloured - picture)).astype(np.uint8)
+    """Lay a raw heatmap over a picture (side, side, 3), as fractions of its maximum in the colours of `blended`."""
+    return blended(picture, _fractions(heatmap, heatmap.max(), picture.shape[0], cv2.INTER_LINEAR), opacity, colours)
 
 
-@lru_cache
-def colour_table(name: str) -> np.ndarray:
-    """The 256 colours of a colour map, float32 (256, 3) in 0..255."""
-    return (matplotlib.colormaps[name](np.arange(256))[:, :3] * 255).astype(np.float32)
+def contours(picture: np.ndarray, fractions: np.ndarray) -> None:
+    """Draw the borders of the areas of at least LEVELS into a picture: a white line inside, a black one outside."""
+    for level in LEVELS:
+        inside, around = edge(fractions >= level)
+        picture[inside], picture[around] = 255, 0
+
+
+def _under_heatmap(picture: np.ndarray, evidence: Evidence, look: Look) -> np.ndarray:
+    """The picture under the colours, and contour lines, that belong to a heatmap."""
+    raw = evidence.heatmap if evidence.raw is None else evidence.raw
+    fine = is_fine(raw)
+    top = top_of(evidence.heatmap) if fine else evidence.heatmap.max()
+    if fine:
+        picture = np.rint(picture * DIMMED).astype(np.uint8)
+    if look.cells:
+        fractions = _fractions(raw, top, len(picture), cv2.INTER_NEAREST)
+        return blended(picture, fractions, look.opacity, look.colours)
+    fractions = _fractions(evidence.heatmap, top, len(picture), cv2.INTER_LINEAR)
+    picture = blended(picture, fractions, look.opacity, look.colours)
+    if look.contours and not fine:
+        contours(picture, fractions)
+    return picture
+
+
+def _fractions(raw: np.ndarray, top: float, side: int, between: int) -> np.ndarray:
+    return relative(cv2.resize(raw, (side, side), interpolation=between), float(top))
+
+
+def bar(look: Look) -> bytes:
+    """The scale of a look from 0 at the left to 1, over black, grey and white below each other, as PNG bytes."""
+    across = np.ascontiguousarray(bar_picture(BAR[0], BAR[1], look.opacity, look.colours)[::-1].swapaxes(0, 1))
+    if look.contours and not look.cells:
+        for level in LEVELS:
+            place = round(level * (BAR[0] - 1))
+            across[:, place], across[:, place - 1] = 255, 0
+    return cv2.imencode(".png", cv2.cvtColor(across, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
 def tint(picture: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int], opacity: float) -> None:
-    """Colour a picture where a mask is set, and draw the mask's outline into the picture. Their sizes may differ."""
+    """Colour a picture where a mask is set, and draw the mask's outline into it: a line of the colour inside, a black
+    one outside. Their sizes may differ."""
     inside = cv2.resize(mask.astype(np.uint8), picture.shape[:2], interpolation=cv2.INTER_NEAREST)
     tinted = picture[inside > 0] * (1 - opacity) + np.array(colour) * opacity
     picture[inside > 0] = np.rint(tinted)
-    contours, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(picture, contours, -1, colour, 1)
+    line, around = edge(inside > 0)
+    picture[line], picture[around] = colour, HALO
 
 
 def outline(
