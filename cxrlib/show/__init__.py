@@ -10,8 +10,6 @@ __getattr__, __dir__, __all__ = attach(
             "cases_first",
             "fullest",
             "most_predicted",
-            "own_falls",
-            "ranked_cases",
             "surest_cases",
             "typical_examples",
         ],

@@ -1,11 +1,19 @@
 """Which radiographs a figure shows, by rules; none is chosen by hand."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import pandas as pd
 
 from cxrlib.data.annotations import BOX_COLUMNS, box_centres
 from cxrlib.data.cohort import Cohort
+
+
+class Chosen(NamedTuple):
+    """Cases, each an image id and a class name, and the rule that chose them in words."""
+
+    cases: list[tuple[str, str]]
+    rule: str
 
 
 def labelled(cohort: Cohort, image_ids: list[str], classes: list[str], count: int) -> list[str]:
@@ -185,3 +193,51 @@ def ranked_cases(
         ordered = (others if len(others) else rows).sort_values(column, kind="stable")
         chosen.append((ordered["image_id"].iloc[round(place * (len(ordered) - 1))], name))
     return chosen
+
+
+def middle_cases(scores: pd.DataFrame, cohort: Cohort, probabilities: pd.DataFrame, share: float = 0.05) -> Chosen:
+    """For each finding the case with the middle IoU at the scored share of pixels that is nearest to `share`.
+
+    Args:
+        scores: image_id, class_name, share and all_pairs of correctly predicted findings.
+        cohort, probabilities: of the run; `surest_cases` is left out.
+        share: fraction of the pixels.
+    """
+    nearest = _nearest(scores["share"], share)
+    found = ranked_cases(
+        scores[scores["share"] == nearest], "all_pairs", 0.5, leave_out=surest_cases(cohort, probabilities)
+    )
+    return Chosen(
+        found, f"Of each correctly predicted finding, the test study with the middle IoU at the top {nearest:.0%}"
+    )
+
+
+def most_moved(agreement: pd.DataFrame, leave_out: Iterable[tuple[str, str]]) -> Chosen:
+    """For each predicted class the case whose map noise changes most.
+
+    Args:
+        agreement: from `cxrlib.evaluate.smoothing_agreement`.
+        leave_out: as in `ranked_cases`.
+    """
+    rule = "Of each class that is predicted, the test study whose map noise changes most (lowest rank correlation)"
+    return Chosen(ranked_cases(agreement.reset_index(), "rank_correlation", 0, leave_out), rule)
+
+
+def least_fall(drops: pd.DataFrame, cohort: Cohort, probabilities: pd.DataFrame, share: float = 0.05) -> Chosen:
+    """For each predicted class the case whose probability falls least when the map's top pixels become grey.
+
+    Args:
+        drops: from `cxrlib.evaluate.perturbation.perturb_studies`.
+        cohort, probabilities: of the run; `surest_cases` is left out.
+        share: fraction of the pixels; the nearest one that was replaced is taken.
+    """
+    nearest = _nearest(drops["share"], share)
+    falls = own_falls(drops, "mean", nearest)
+    rule = (
+        f"Of each predicted class, the test study whose probability falls least when the top {nearest:.0%} become grey"
+    )
+    return Chosen(ranked_cases(falls, "fall", 0, leave_out=surest_cases(cohort, probabilities)), rule)
+
+
+def _nearest(shares: pd.Series, share: float) -> float:
+    return min(shares.unique().tolist(), key=lambda one: abs(one - share), default=share)

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 
+import ipywidgets as widgets
 import numpy as np
 import pandas as pd
 import pytest
@@ -25,6 +26,7 @@ from cxrlib.show.browse.numbers import EXPLAINED, localisation_numbers, probabil
 from cxrlib.show.browse.overlay import compose, render
 from cxrlib.show.browse.own import explain_own
 from cxrlib.show.browse.saved_cases import Case, cases_page
+from cxrlib.show.browse.selection import clearest_case, heatmap_iou
 from cxrlib.show.browse.voila import write_page
 from cxrlib.stages.explain import explain_split
 from cxrlib.workflow.filelog import RUN_ID
@@ -162,7 +164,8 @@ def test_a_missing_heatmap_is_a_sentence_and_no_stale_map(results):
 def test_a_map_of_zeros_predicts_nothing_and_says_so(results):
     zeros = results.explanations.with_maps(torch.zeros(1, 3, 4, 4), ["study00"])
     browser = HeatmapBrowser(results.cohort, zeros)
-    assert "the heatmap is zero" in browser.heatmap.numbers.value and "0.000" in browser.heatmap.numbers.value
+    assert "The map is zero" in browser.heatmap.numbers.value and "nan" not in browser.heatmap.numbers.value
+    assert "This map is zero" in browser.heatmap.note.value
 
 
 def test_layers_are_offered_where_there_are_several(results):
@@ -170,9 +173,9 @@ def test_layers_are_offered_where_there_are_several(results):
     browser = HeatmapBrowser(
         results.cohort, {"Grad-CAM": results.explanations, "Layers": {"layer4": deep, "layer3": shallow}}
     )
-    assert browser.layer.layout.display == "none"
+    assert browser.layer.layout.visibility == "hidden"
     browser.method.value = "Layers"
-    assert browser.layer.layout.display == ""
+    assert browser.layer.layout.visibility == "visible"
     assert browser.layer.options == (("layer4", "layer4"), ("layer3", "layer3"))
     browser.layer.value = "layer3"
     assert browser.heatmap.picture.image == drawn(browser)
@@ -218,7 +221,85 @@ def test_a_saved_picture_and_the_list_of_cases_are_downloads(browser):
     name, page = sent.pop()
     text = page.decode()
     assert name == "cases.html" and text.count("<figure>") == 2 and "not for diagnosis" in text
-    assert "study00" in text and "study01" in text and "IoU, all pairs" in text
+    assert (
+        "study00" in text
+        and "study01" in text
+        and all(number in text for case in browser.cases for number in case.numbers.values())
+    )
+
+
+def test_a_run_opens_on_a_finding_that_is_predicted_boxed_by_many_and_hit(results, own_run):
+    found = clearest_case(results)
+    browser = open_run(own_run)
+    if found is None:
+        assert browser.image_id == "study00"
+        return
+    image_id, name = found
+    assert (browser.image_id, browser.class_name.value) == found
+    assert results.probabilities.at[image_id, name] >= 0.5
+    assert results.cohort.boxes(image_id, name)["rad_id"].nunique() >= 2
+    assert results.evidence(results.first_view(image_id, name, 0.05)).hit
+
+
+def test_the_clearest_case_is_none_where_nothing_is_predicted(results):
+    results.probabilities[CLASSES] = 0.1
+    assert clearest_case(results) is None
+
+
+def test_sorting_follows_the_slider_s_share(browser):
+    browser.class_name.value, browser.chooser.order.value = CLASSES[0], "IoU"
+    for share in (0.05, 0.3):
+        browser.share.value = share
+        expected = heatmap_iou(browser.results, CLASSES[0], share).sort_values(kind="stable", na_position="last")
+        assert browser.chooser.chosen == expected.index.tolist()
+
+
+def test_reset_and_clear_bring_the_first_values_back(browser):
+    first = browser.heatmap.look
+    browser.heatmap.opacity.value, browser.heatmap.cells.value, browser.share.value = 0.2, True, 0.3
+    browser.heatmap.window.value, browser.heatmap.colours.value = 90, "viridis"
+    browser.reset.click()
+    assert browser.heatmap.look == first and browser.share.value == 0.05
+    browser.chooser.shown.value, browser.chooser.search.value = "labelled", "nothing like it"
+    browser.chooser.clear.click()
+    assert len(browser.chooser.chosen) == 12 and browser.heatmap.picture.image == drawn(browser)
+
+
+def test_small_pictures_show_the_list_around_the_study_and_choose(browser):
+    row = browser.chooser.thumbnails
+    assert row.names == browser.chooser.chosen[:12] and row.chosen == "study00" and len(row.sources) == 12
+    row._handle_custom_msg({"clicked": "study04"}, [])
+    assert browser.image_id == row.chosen == "study04"
+    browser.chooser.shown.value = "labelled"
+    assert row.names == ["study00", "study03", "study06", "study09"]
+    browser.chooser.search.value = "nothing like it"
+    assert row.names == [] and browser.chooser.search.layout.display != "none"
+
+
+def test_window_and_level_are_those_of_every_tab(browser):
+    browser.chooser.study.value = "study03"
+    browser.tab.value = "perturbation"
+    browser.panels.latest.wait()
+    before = browser.perturbation.before.image
+    browser.heatmap.window.value = 60
+    browser.panels.latest.wait()
+    assert browser.perturbation.before.image != before
+
+
+def test_no_study_stands_above_an_own_image(browser):
+    browser.tab.value = "own image"
+    assert browser.chooser.layout.display == browser.method.layout.display == "none"
+    browser.tab.value = "heatmap"
+    assert browser.chooser.layout.display == browser.method.layout.display == ""
+
+
+def test_every_control_says_what_it_does(browser):
+    to_visit = [browser]
+    while to_visit:
+        widget = to_visit.pop()
+        to_visit += getattr(widget, "children", ())
+        if isinstance(widget, (widgets.FloatSlider, widgets.IntSlider)):
+            assert widget.tooltip
 
 
 def test_the_page_of_cases_escapes_everything():
@@ -275,9 +356,10 @@ def test_a_run_that_is_not_finished_is_a_sentence(tmp_path, capsys):
 
 
 def test_the_page_is_a_notebook_that_opens_the_run(browsed_run):
-    cells = json.loads(write_page(browsed_run).read_text())["cells"]
+    page = json.loads(write_page(browsed_run).read_text())
+    assert browsed_run.name in page["metadata"]["title"] and browsed_run.name in page["cells"][0]["source"]
     scope = {}
-    exec(cells[0]["source"].replace("open_run(", "browser = open_run("), scope)
+    exec(page["cells"][1]["source"].replace("open_run(", "browser = open_run("), scope)
     assert scope["browser"].results.cohort.folder == browsed_run / "data"
 
 

@@ -40,7 +40,7 @@ def choose(browser: HeatmapBrowser, method: str, layer: str = LAST_LAYER) -> Non
 
 
 def compute(browser: HeatmapBrowser) -> None:
-    assert not browser.compute.disabled and browser.compute.layout.display == ""
+    assert not browser.compute.disabled and browser.compute.layout.visibility == "visible"
     browser.compute.click()
     browser.panels.latest.wait()
 
@@ -63,8 +63,8 @@ def test_stored_methods_come_first_and_every_other_one_can_be_computed(results):
     assert said(browser.method)[:4] == ["Grad-CAM", "Smooth", "LRP", "Grad-CAM++ (compute)"]
     without = HeatmapBrowser(results.cohort, stored)
     assert values(without.method) == ["Grad-CAM", "Smooth", "LRP"]
-    assert without.compute.layout.display == "none" and without.compute.disabled
-    assert without.layer.layout.display == "none"
+    assert without.compute.layout.visibility == "hidden" and without.compute.disabled
+    assert without.layer.layout.visibility == "hidden"
 
 
 def test_layers_of_the_network_are_offered_behind_the_stored_ones(results):
@@ -78,7 +78,7 @@ def test_layers_of_the_network_are_offered_behind_the_stored_ones(results):
     assert said(browser.layer) == [f"{name} (compute)" for name in ("last block", "layer1", "layer2", "layer3")]
     for method in ("LRP", "Gradient"):
         browser.method.value = method
-        assert browser.layer.layout.display == "none" and browser.layer.value == LAST_LAYER
+        assert browser.layer.layout.visibility == "hidden" and browser.layer.value == LAST_LAYER
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_a_computed_map_is_the_library_s_and_works_like_a_stored_one(browser, ti
         browser.class_name.value = class_name
         torch.testing.assert_close(browser.results.raw_map(browser.view), expected[number])
         assert browser.heatmap.picture.image == drawn(browser) != bare
-    assert browser.heatmap.note.value == "" and browser.compute.layout.display == "none"
+    assert browser.heatmap.note.value == "" and browser.compute.layout.visibility == "hidden"
     assert title in browser.heatmap.picture.caption and (layer in browser.heatmap.picture.caption) is bool(
         parameters.get("layer") == layer
     )
@@ -141,7 +141,7 @@ def test_a_stored_method_that_lacks_a_study_is_computed_with_the_run_s_parameter
     torch.testing.assert_close(browser.results.raw_map(browser.view), expected[0])
     browser.chooser.study.value = "study03"
     assert torch.equal(browser.results.raw_map(browser.view), stored["SmoothGrad"].map("study03", CLASSES[0]))
-    assert browser.compute.layout.display == "none"
+    assert browser.compute.layout.visibility == "hidden"
 
 
 def test_a_run_s_folder_gives_its_parameters_and_stays_as_it_is(own_run):
@@ -237,7 +237,7 @@ def test_while_it_is_computed_the_page_is_busy_and_other_controls_do_not_begin_i
     slow.go_on.set()
     slow.panels.latest.wait()
     assert slow.runs == [0] and slow.heatmap.picture.image == drawn(slow) and "top 30%" in slow.heatmap.picture.caption
-    assert slow.compute.layout.display == "none" and slow.heatmap.note.value == ""
+    assert slow.compute.layout.visibility == "hidden" and slow.heatmap.note.value == ""
 
 
 @pytest.mark.parametrize("change", ["method", "study", "layer"])
@@ -291,10 +291,10 @@ def test_an_error_is_told_once_and_can_be_tried_again(browser, monkeypatch, capl
 def test_own_images_and_filters_without_a_study_offer_nothing_to_compute(browser):
     choose(browser, "Gradient")
     browser.tab.value = "own image"
-    assert browser.compute.layout.display == "none" and browser.compute.disabled
+    assert browser.compute.layout.visibility == "hidden" and browser.compute.disabled
     browser.tab.value = "heatmap"
     browser.chooser.search.value = "nothing like it"
-    assert browser.compute.layout.display == "none" and browser.compute.disabled
+    assert browser.compute.layout.visibility == "hidden" and browser.compute.disabled
     browser.chooser.search.value = ""
     assert not browser.compute.disabled
 

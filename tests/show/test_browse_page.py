@@ -57,8 +57,8 @@ def page(chromium):
     page.set_default_timeout(60_000)
     page.complaints = []
     page.on("console", lambda message: message.type == "error" and page.complaints.append(message.text))
-    # Voila's template asks a server for an icon font that its scripts bring along
-    page.route("**/cdn.jsdelivr.net/**", lambda route: route.fulfill(status=200, content_type="text/css", body=""))
+    page.asked = []
+    page.on("request", lambda request: page.asked.append(request.url))
     page.on("pageerror", lambda error: page.complaints.append(str(error)))
     yield page
     context.close()
@@ -378,7 +378,14 @@ def test_the_page_of_its_own_asks_for_its_token(page, start, browsed_run):
     assert nameless(page) == []
     assert page.complaints == []
 
-    (kernel,) = [one for one in psutil.Process().children(recursive=True) if "ipykernel_launcher" in one.cmdline()]
+    assert browsed_run.name in page.title()
+    local = ("http://127.0.0.1", "ws://127.0.0.1", "blob:", "data:")
+    assert [url for url in page.asked if not url.startswith(local)] == []
+    assert page.locator("[title=null]").count() == 0
+    stays_in_place(page)
+
+    kernels = [one for one in psutil.Process().children(recursive=True) if "ipykernel_launcher" in one.cmdline()]
+    kernel = min(kernels, key=lambda one: one.create_time())  # the others wait for further pages
     silence = page.get_by_text("No answer from the kernel").first
     expect(silence).to_be_hidden()
     kernel.suspend()
@@ -388,6 +395,35 @@ def test_the_page_of_its_own_asks_for_its_token(page, start, browsed_run):
     expect(silence).to_be_hidden()
     kernel.kill()
     expect(silence).to_be_visible(timeout=30_000)
+
+
+PLACES = """browser => [...browser.querySelectorAll("button, select, .noUi-base, .cxr-large img, .cxr-large figcaption")]
+    .filter(one => one.checkVisibility({ visibilityProperty: true }) && !one.closest(".cxr-row"))
+    .map(one => [one.tagName + one.innerText.slice(0, 12) + one.className, one.getBoundingClientRect().top + scrollY])"""
+
+
+def stays_in_place(page: Page) -> None:
+    """Whatever study and class are chosen, no control and no picture moves on the page; an empty list keeps them."""
+    browser = page.locator(".cxr-browser")
+    page.get_by_role("button", name="clear").click()
+    page.wait_for_timeout(500)
+    images = browser.evaluate(PLACES)
+
+    def controls() -> list:
+        return [place for place in browser.evaluate(PLACES) if place[0].startswith(("BUTTON", "SELECT"))]
+
+    before = sorted({top for _, top in images})
+    for _ in range(3):
+        page.get_by_role("button", name="next").click()
+        page.wait_for_timeout(200)
+        assert sorted({top for _, top in browser.evaluate(PLACES)}) == before
+    before = controls()
+    page.get_by_label("search").fill("no such study")
+    expect(page.get_by_text("passes the filters").first).to_be_visible()
+    page.wait_for_timeout(200)
+    assert [top for _, top in controls()] == [top for _, top in before]
+    page.get_by_role("button", name="clear").click()
+    expect(page.locator(".cxr-large img").first).to_be_visible()
 
 
 MODEL = """

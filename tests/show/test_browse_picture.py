@@ -13,7 +13,7 @@ from sklearn.metrics import confusion_matrix
 
 from cxrlib.evaluate.localisation import boxed_cases, score_maps
 from cxrlib.show.browse.browsed import Evidence, evidence_of
-from cxrlib.show.browse.overlay import COLOUR_MAPS, Look, captioned, compose, render, rgb, windowed
+from cxrlib.show.browse.overlay import COLOUR_MAPS, Look, bar, captioned, compose, render, rgb, windowed
 from cxrlib.show.browse.selection import OUTCOMES, SCORED_SHARE, disagreement, heatmap_iou, select, study_frame
 from cxrlib.show.figures.iou_figures import PREDICTED, TRUE
 
@@ -44,7 +44,7 @@ def test_the_strongest_pixel_takes_the_top_of_the_colour_map_and_a_zero_pixel_st
     heatmap = np.zeros((8, 8), np.float32)
     heatmap[2, 5] = 0.3
     evidence = Evidence(heatmap, heatmap > 1, np.empty((0, 4)), NOBODY)
-    picture = compose(pixels, evidence, Look(opacity=1, colours=colours), 8)
+    picture = compose(pixels, evidence, Look(opacity=1, colours=colours, contours=False), 8)
     expected = np.array(matplotlib.colormaps[colours](1.0)[:3]) * 255
     np.testing.assert_allclose(picture[2, 5], expected, atol=1)
     assert (np.delete(picture.reshape(64, 3), 2 * 8 + 5, axis=0) == 100).all()
@@ -54,11 +54,34 @@ def test_opacity_moves_the_picture_from_grey_to_the_map():
     evidence = evidence_of(torch.rand(3, 3, generator=torch.Generator().manual_seed(0)), NOBODY, 0.1, 32, 32)
     pixels = np.full((32, 32), 128, np.uint8)
     plain, half, full = (
-        compose(pixels, evidence, Look(opacity=opacity, mask=False, predicted=False), 32).astype(float)
+        compose(pixels, evidence, Look(opacity=opacity, mask=False, predicted=False, contours=False), 32).astype(float)
         for opacity in (0, 0.5, 1)
     )
     assert (plain == 128).all()
     np.testing.assert_allclose(half, (plain + full) / 2, atol=1)
+
+
+def test_the_bar_has_the_colours_of_the_picture_over_black_grey_and_white():
+    ramp = np.linspace(0, 1, 300, dtype=np.float32)[None].repeat(300, axis=0)
+    look = Look(opacity=0.8, mask=False, predicted=False, contours=False)
+    scale = decoded(bar(look)).astype(int)
+    for strip, grey in enumerate((0, 128, 255)):
+        evidence = Evidence(ramp, ramp > 2, np.empty((0, 4)), NOBODY, raw=ramp[:1, ::20])
+        picture = compose(np.full((300, 300), grey, np.uint8), evidence, look, 300).astype(int)
+        np.testing.assert_allclose(picture[150], scale[8 * strip + 4], atol=2)
+
+
+def test_contour_lines_and_cells_can_be_switched():
+    raw = torch.rand(4, 4, generator=torch.Generator().manual_seed(0))
+    evidence = evidence_of(raw, NOBODY, 0.1, 32, 32)
+    grey = np.full((32, 32), 128, np.uint8)
+    plain, lines, cells = (
+        compose(grey, evidence, Look(mask=False, predicted=False, contours=contours, cells=cells), 64)
+        for contours, cells in ((False, False), (True, False), (True, True))
+    )
+    changed = (plain != lines).any(axis=2)
+    assert changed.any() and set(np.unique(lines[changed])) == {0, 255}
+    assert len(np.unique(cells.reshape(-1, 3), axis=0)) == 16
 
 
 def test_the_mask_colours_as_many_pixels_as_its_share_asks_for():
@@ -161,7 +184,7 @@ def test_readers_who_boxed_nothing_disagree_with_those_who_did():
 
 
 def test_the_iou_that_sorts_is_notebook_06_s(results):
-    found = heatmap_iou(results, "Cardiomegaly").dropna()
+    found = heatmap_iou(results, "Cardiomegaly", SCORED_SHARE).dropna()
     cases = boxed_cases(results.cohort, results.probabilities)
     cases = cases[cases["class_name"] == "Cardiomegaly"]
     maps = results.explanations.maps_of(cases)

@@ -42,6 +42,8 @@ CONTROLS = {
     "chooser.order": ("heatmap", ["IoU", "stored order", "probability"]),
     "chooser.descending": ("heatmap", [True, False]),
     "chooser.study": ("heatmap", ["study03", "study05", "study00"]),
+    "chooser.clear": ("heatmap", None),
+    "chooser.unfold": ("heatmap", [True, False]),
     "chooser.previous": ("heatmap", None),
     "chooser.next": ("heatmap", None),
     "heatmap.opacity": ("heatmap", [0.2, 0.7]),
@@ -49,6 +51,8 @@ CONTROLS = {
     "heatmap.level": ("heatmap", [60, 128]),
     "heatmap.colours": ("heatmap", ["viridis", "magma"]),
     "heatmap.heatmap": ("heatmap", [False, True]),
+    "heatmap.contours": ("heatmap", [False, True]),
+    "heatmap.cells": ("heatmap", [True, False]),
     "heatmap.mask": ("heatmap", [False, True]),
     "heatmap.predicted": ("heatmap", [False, True]),
     "heatmap.readers0": ("heatmap", [False, True]),
@@ -60,6 +64,7 @@ CONTROLS = {
     "comparison.run": ("comparison", ["second"]),
     "comparison.study": ("comparison", ["study07", "study05"]),
     "own.upload": ("own image", [uploaded("a.png", CHEST), uploaded("b.png", OTHER), uploaded("c.png", b"none"), ()]),
+    "reset": ("heatmap", None),
     "tab": ("heatmap", ["perturbation", "comparison", "own image", "heatmap"]),
     "save": ("heatmap", None),
     "add": ("heatmap", None),
@@ -106,12 +111,12 @@ def page(browser: HeatmapBrowser) -> dict:
         while pictures and pictures[-1] == (b"", "", ""):
             pictures.pop()
         shown[type(panel).__name__] = (pictures, {name: place.value for name, place in panel.texts.items()})
-    switches = [(switch.layout.display, switch.description) for switch in browser.heatmap.readers]
+    switches = [(switch.layout.visibility, switch.description) for switch in browser.heatmap.readers]
     shown["readers"] = switches if browser.tab.value == "heatmap" else None
-    shown["layers"] = browser.layer.options, browser.layer.layout.display
+    shown["layers"] = browser.layer.options, browser.layer.layout.visibility
     shown["studies"] = browser.chooser.study.options, browser.chooser.count.value
     shown["buttons"] = browser.save.disabled, browser.chooser.next.disabled
-    shown["compute"] = browser.compute.layout.display, browser.compute.disabled, browser.compute.description
+    shown["compute"] = browser.compute.layout.visibility, browser.compute.disabled, browser.compute.description
     shown["open"] = browser.panels.selected_index
     if browser.tab.value == "comparison":
         shown["grid"] = len(browser.comparison.grid.children), browser.comparison.study.layout.display

@@ -5,19 +5,18 @@ import pandas as pd
 import pytest
 import torch
 from fixtures import annotation_rows, small_cohort
-from matplotlib import colormaps
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
 
 from cxrlib.explain.explanations import Explanations
 from cxrlib.show.figures.classification_figures import confusion_grid
+from cxrlib.show.figures.colouring import FINE, GREYS, LEVELS, OPACITY, blended, coloured, edge, top_of
 from cxrlib.show.figures.gradcam_figures import harder_panels
 from cxrlib.show.figures.iou_figures import between_chance_and_readers, pair_scores
 from cxrlib.show.figures.panels import (
-    GREY,
     INSET,
-    OPACITY,
     colour_bar,
+    how_shown,
     show_boxes,
     show_heatmap,
     show_radiograph,
@@ -25,7 +24,8 @@ from cxrlib.show.figures.panels import (
 )
 from cxrlib.show.figures.perturbation_figures import PANELS, drop_panels
 from cxrlib.show.figures.smoothgrad_figures import method_grid
-from cxrlib.show.figures.style import HEATMAP, READER_LINES
+from cxrlib.show.figures.style import READER_LINES
+from cxrlib.show.figures.training_figures import loss_curves
 
 SIZE = 100
 
@@ -49,7 +49,7 @@ def test_boxes_and_heatmaps_lie_in_the_frame_of_the_image():
     show_radiograph(ax, np.zeros((20, 20), np.uint8))
     show_boxes(ax, np.array([[2, 3, 8, 7]]), "green")
     assert ax.patches[0].get_bbox().extents.tolist() == [2, 3, 8, 7]
-    show_heatmap(ax, np.eye(4), 20)
+    show_heatmap(ax, torch.eye(4), 20)
     assert list(ax.images[-1].get_extent()) == [0, 20, 20, 0] and ax.images[-1].origin == "upper"
 
 
@@ -84,20 +84,86 @@ def test_small_boxes_on_top_of_each_other_stay_boxes():
     assert len(ax.patches) == 6 and all(p.get_width() > 0 and p.get_height() > 0 for p in ax.patches)
 
 
-def test_the_colour_bar_shows_what_a_heatmap_looks_like_over_grey():
-    figure, ax = plt.subplots()
-    grey = np.full((8, 8, 3), GREY)
-    ax.imshow(grey, extent=(0, 8, 8, 0))
-    show_heatmap(ax, np.full((8, 8), 0.5), 8)
-    colour_bar(figure, [ax])
-    bar = figure.axes[1].collections[-1].cmap if figure.axes[1].collections else None
-    expected = OPACITY / 2 * np.array(colormaps[HEATMAP](0.5)[:3]) + (1 - OPACITY / 2) * GREY
-    np.testing.assert_allclose(bar(0.5)[:3], expected, atol=0.01)
+def test_the_colours_of_the_bar_are_those_of_the_picture_over_black_grey_and_white():
+    """A ramp over each grey is drawn beside the bar, and pixels of both are compared."""
+    figure, axes = plt.subplots(1, 3, figsize=(9, 3), layout="constrained")
+    ramp = torch.linspace(0, 1, FINE).repeat(FINE, 1)
+    for ax, grey in zip(axes, GREYS, strict=True):
+        ax.imshow(np.full((8, 8), 255 * grey), vmin=0, vmax=255, cmap="gray", extent=(0, 8, 8, 0))
+        show_heatmap(ax, ramp, 8)
+        ax.set_axis_off()
+    colour_bar(figure, list(axes))
     figure.canvas.draw()
-    box = ax.get_window_extent()
-    row = round(figure.canvas.get_width_height()[1] - (box.y0 + box.y1) / 2)
-    seen = np.asarray(figure.canvas.buffer_rgba())[row, round((box.x0 + box.x1) / 2), :3] / 255
-    np.testing.assert_allclose(seen, expected, atol=0.02)
+    drawn = np.asarray(figure.canvas.buffer_rgba())[..., :3].astype(int)
+
+    def at(ax, across, up):
+        box = ax.get_window_extent()
+        row = len(drawn) - box.y0 - up * box.height
+        return drawn[round(row), round(box.x0 + across * box.width)]
+
+    for value in (0.1, 0.4, 0.6, 0.9):  # between the contour lines
+        for strip, ax in enumerate(axes):
+            place = (value * (FINE - 1) + 0.5) / FINE  # cells have their value at their centre
+            below = at(figure.axes[3], (strip + 0.5) / 3, value)
+            np.testing.assert_allclose(at(ax, place, 0.5), below, atol=8)
+
+
+def test_a_heatmap_is_transparent_where_it_is_low_and_stands_out_the_more_the_higher_it_is():
+    color = pytest.importorskip("skimage.color")
+    opacity = coloured(np.array([0, 0.25, 0.5, 1]))[:, 3]
+    np.testing.assert_allclose(opacity, OPACITY * np.array([0, 1 / 16, 1 / 4, 1]), rtol=1e-6)
+    values = np.linspace(0, 1, 21)[None]
+    for grey in (0, 128, 255):
+        under = np.full((1, 21, 3), grey, np.uint8)
+        seen, plain = color.rgb2lab(blended(under, values)), color.rgb2lab(under)
+        assert (np.diff(np.linalg.norm(seen - plain, axis=-1)[0]) > 0)[2:].all()
+
+
+def test_contour_lines_run_at_a_quarter_a_half_and_three_quarters():
+    ax = axes()
+    show_heatmap(ax, torch.linspace(0, 2, 5).repeat(5, 1), SIZE)
+    lines = [one for one in ax.collections if hasattr(one, "levels")]
+    assert [tuple(one.levels) for one in lines] == [LEVELS, LEVELS]
+    (middle,) = {round(path.vertices[:, 0].mean()) for path in lines[0].get_paths()[1:2]}
+    assert middle == SIZE / 2
+    for cells, raw in [(True, torch.rand(5, 5)), (False, torch.rand(FINE + 1, FINE + 1))]:
+        plain = axes()
+        show_heatmap(plain, raw, SIZE, cells)
+        assert not plain.collections
+
+
+def test_a_map_of_zeros_says_so():
+    ax = axes()
+    show_heatmap(ax, torch.zeros(5, 5), SIZE)
+    assert [text.get_text() for text in ax.texts] == ["this map is zero"] and not ax.images
+
+
+def test_the_map_s_own_cells_can_be_shown():
+    ax = axes()
+    show_heatmap(ax, torch.eye(4), SIZE, cells=True)
+    assert ax.images[-1].get_array().shape == (4, 4, 4)
+
+
+def test_a_map_of_single_points_is_cut_at_a_percentile_and_its_rule_is_said():
+    raw = torch.ones(FINE + 1, FINE + 1)
+    raw[0, 0] = 1000
+    assert top_of(raw.numpy()) == 1 and top_of(raw[:5, :5].numpy()) == 1000
+    assert "99th percentile" in how_shown(raw) and "percentile" not in how_shown(raw[:5, :5])
+    assert "5 x 5 cells and 33 x 33 cells" in how_shown(raw[:5, :5], raw)
+
+
+def test_the_border_of_a_region_has_two_sides():
+    inside, around = edge(np.array([[0, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0]], bool))
+    assert inside.astype(int).tolist() == [[0, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0]]
+    assert around.astype(int).tolist() == [[0, 1, 1, 0], [1, 0, 0, 1], [0, 1, 1, 0]]
+
+
+def test_a_loss_of_one_epoch_shares_a_panel_with_others():
+    longer = pd.DataFrame({"epoch": [1, 2], "train_loss": [3.0, 2.0], "valid_loss": [3.0, 2.5]})
+    figure = loss_curves({"A": longer, "B": longer[:1], "C": longer[1:]})
+    assert [ax.get_title() for ax in figure.axes] == ["A", "one epoch"]
+    assert [list(line.get_ydata()) for line in figure.axes[1].lines] == [[3.0, 2.0], [3.0, 2.5]]
+    assert [ax.get_title() for ax in loss_curves({"B": longer[:1]}).axes] == ["one epoch"]
 
 
 def test_pairs_of_readers_without_an_interval_are_left_out():
@@ -140,11 +206,18 @@ def test_a_row_per_case_and_a_column_per_method():
     corner[0, 0] = 5
     maps = {"plain": [corner, corner.flip(0)], "smooth": [corner, corner]}
     figure = method_grid(cohort, [("i", "A"), ("j", "B")], maps)
-    grid = [ax for ax in figure.axes if ax.images]
-    assert [ax.get_title() for ax in grid] == ["A", "plain", "smooth", "B", "", ""]
-    first, second = (grid[place].images[-1].get_array() for place in (1, 4))
-    assert first.max() == first[0, 0] == 1 and first[-1, 0] == 0
-    assert second.max() == second[-1, 0] == 1 and second[0, 0] == 0
+    grid = [ax for ax in figure.axes if ax.images and ax.get_label() != "<colorbar>"]
+    assert [ax.get_title() for ax in grid] == [
+        "A",
+        "plain\n4 x 4 cells",
+        "smooth\n4 x 4 cells",
+        "B",
+        "",
+        "",
+    ]
+    first, second = (grid[place].images[-1].get_array()[..., 3] for place in (1, 4))
+    assert first.max() == first[0, 0] == pytest.approx(OPACITY) and first[-1, 0] == 0
+    assert second.max() == second[-1, 0] == pytest.approx(OPACITY) and second[0, 0] == 0
     assert not method_grid(cohort, [], {}).axes
 
 
@@ -172,8 +245,11 @@ def test_figure_26_shows_the_fullest_studies_in_the_findings_after_the_first_two
     explanations = Explanations(pd.DataFrame(0.25, ["i", "j"], classes), torch.ones(2, 5, 4, 4), 8, "")
     panels = list(harder_panels(cohort, explanations))
     assert [letter for letter, _, _ in panels] == list("abcdef")
-    titles = [[ax.get_title() for ax in figure.axes if ax.images] for _, figure, _ in panels]
-    assert titles[0] == ["labelled C, D", "C\np = 0.250 (labelled)", "D\np = 0.250 (labelled)"]
+    titles = [
+        [ax.get_title() for ax in figure.axes if ax.images and ax.get_label() != "<colorbar>"]
+        for _, figure, _ in panels
+    ]
+    assert titles[0] == ["labelled C, D", "C\np = 0.250 (labelled)\n", "D\np = 0.250 (labelled)\n"]
     assert titles[1][0] == "labelled A, B" and titles[2:] == [[]] * 4
     assert panels[2][1].texts[0].get_text() == "This run has 2 such test radiographs: n = 2."
     assert panels[5][2].startswith("Test radiograph 6 of the six")

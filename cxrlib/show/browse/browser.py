@@ -19,11 +19,16 @@ from cxrlib.show.browse.own import OwnPanel
 from cxrlib.show.browse.panel import describe, heatmap_name, offer, row, sentence
 from cxrlib.show.browse.perturb import PerturbPanel
 from cxrlib.show.browse.saved_cases import Case, cases_page
+from cxrlib.show.browse.selection import clearest_case
 from cxrlib.show.browse.shown import Panels
 from cxrlib.show.browse.side_by_side import ComparePanel
 from cxrlib.show.browse.stamps import Stamp
 
 TABS = ["heatmap", "perturbation", "comparison", "own image"]
+
+
+SHARE = 0.05
+"""Share of the pixels that make the mask at first."""
 
 
 STEP = 0.01
@@ -43,6 +48,7 @@ class HeatmapBrowser(widgets.VBox):
         runs: folders of other runs to compare with, by name.
         files: the files behind all this as they were when they were read; once one has changed, nothing is shown.
         parameters: of the run's methods by their name, where they differ from the methods' defaults.
+        first: image id and class name of the view that is open at first; None takes the first study and class.
     """
 
     def __init__(
@@ -55,32 +61,39 @@ class HeatmapBrowser(widgets.VBox):
         runs: Mapping[str, Path] | None = None,
         files: Mapping[Path, Stamp] | None = None,
         parameters: Mapping[str, Mapping] | None = None,
+        first: tuple[str, str] | None = None,
     ) -> None:
         self.results = BrowsedRun(cohort, by_method(maps), network, files or {}, parameters or {})
         self.cases: list[Case] = []
         narrow = {"description_width": "auto"}
         self.class_name = widgets.Dropdown(description="class", options=self.results.classes, style=narrow)
+        self.class_name.value = first[1] if first else self.results.classes[0]
         self.method = widgets.Dropdown(description="method", options=self._methods(), style=narrow)
         self.layer = widgets.Dropdown(description="layer", style=narrow)
         self.compute = widgets.Button(layout={"width": "130px"})
+        self.reset = widgets.Button(description="reset", icon="undo", layout={"width": "85px"})
+        self.reset.tooltip = "top pixels, window, level and all controls of the look as they were at first"
         self.share = widgets.FloatSlider(
-            description="top pixels", min=0.01, max=0.5, step=STEP, value=0.05, readout_format=".0%", style=narrow
+            description="top pixels", min=0.01, max=0.5, step=STEP, value=SHARE, readout_format=".0%", style=narrow
         )
-        self.chooser = StudyChooser(self.results, self.class_name.value, self.refresh)
+        self.chooser = StudyChooser(self.results, self.class_name.value, SHARE, self.refresh)
         self.heatmap = HeatmapPanel(self.results, show_heatmap)
-        self.perturbation = PerturbPanel(self.results)
+        self.perturbation = PerturbPanel(self.results, lambda: self.heatmap.look)
         self.comparison = ComparePanel(
             self.results, dict(runs or {}), lambda: self.heatmap.look, lambda: self.chooser.chosen
         )
-        self.own = OwnPanel(self.results)
+        self.own = OwnPanel(self.results, lambda: self.heatmap.look)
         panels = [self.heatmap, self.perturbation, self.comparison, self.own]
         self.tab = widgets.ToggleButtons(options=TABS, value=tab, style={"button_width": "110px"})
         self.panels = Panels(panels, self.results, TABS.index(tab), self._offer_computing)
-        super().__init__([self.chooser, self._common_row(), self.tab, self.panels])
+        head = widgets.HTML(heading(cohort.rendered))
+        super().__init__([head, self.chooser, self._common_row(), self.tab, self.panels])
         self.add_class("cxr-browser")
         self._add_actions()
         self._following = False
         self._connect()
+        if first:
+            self.chooser.study.value = first[0]
         self.refresh()
 
     def __repr__(self) -> str:
@@ -108,6 +121,9 @@ class HeatmapBrowser(widgets.VBox):
                 self.results.on_demand.want_only(self.view.key)
             self.save.disabled = self.add.disabled = not self.image_id
             self.panels.selected_index = TABS.index(self.tab.value)
+            own = not self.panels.opened.needs_study
+            for control in (self.chooser, self.method):
+                control.layout.display = "none" if own else ""
             self.panels.show(self.view, self.chooser.missing)
             self._offer_computing()
         finally:
@@ -123,15 +139,24 @@ class HeatmapBrowser(widgets.VBox):
         probabilities = {name: f"{p:.3f}" for name, p in results.probabilities.loc[view.image_id].items()}
         return Case(captioned(picture, caption), caption, numbers | probabilities)
 
-    def _common_row(self) -> widgets.HBox:
+    def _common_row(self) -> widgets.VBox:
         for control, width in [(self.class_name, "220px"), (self.method, "300px"), (self.layer, "190px")]:
             control.layout.width = width
+        for control in (self.class_name, self.method, self.layer, self.share):
+            control.layout.max_width = "100%"
+            control.tooltip = control.description
+        self.share.tooltip = "share of the heatmap's pixels that make the mask and its boxes"
         self.share.layout.width = "320px"
-        # the button comes and goes: as the last one it moves no other control
-        return row(self.class_name, self.method, self.layer, self.share, self.compute, align_items="center")
+        for slider in (self.heatmap.window, self.heatmap.level):
+            slider.layout.width, slider.style = "260px", {"description_width": "auto"}
+        menus = row(self.class_name, self.method, self.layer, self.compute, align_items="center")
+        sliders = row(self.share, self.heatmap.window, self.heatmap.level, self.reset, align_items="center")
+        return widgets.VBox([menus, sliders])
 
     def _connect(self) -> None:
         self.class_name.observe(lambda change: self.chooser.use_class(change["new"]), names="value")
+        self.share.observe(lambda change: self.chooser.use_share(change["new"]), names="value")
+        self.reset.on_click(self._reset)
         own = [control for panel in self.panels.children for control in panel.controls]
         for control in (self.method, self.layer, self.share, self.tab, *own):
             control.observe(lambda _: self.refresh(), names="value")
@@ -147,7 +172,7 @@ class HeatmapBrowser(widgets.VBox):
         }
         if self.layer.options != tuple(layers.items()):
             offer(self.layer, layers, self.layer.value)
-        self.layer.layout.display = "" if len(layers) > 1 else "none"
+        self.layer.layout.visibility = "visible" if len(layers) > 1 and self.panels.opened.needs_study else "hidden"
 
     def _methods(self) -> list[tuple[str, str]]:
         return [(named_offer(name, self.results.is_stored(name)), name) for name in self.results.offered_methods]
@@ -157,10 +182,17 @@ class HeatmapBrowser(widgets.VBox):
         view, on_demand = self.view, self.results.on_demand
         busy = on_demand is not None and on_demand.awaited == view.key
         offered = self.panels.opened.needs_study and self.results.can_compute(view)
-        self.compute.layout.display = "" if offered else "none"
+        self.compute.layout.visibility = "visible" if offered else "hidden"
         self.compute.disabled = busy or not offered
         self.compute.description, self.compute.icon = ("computing", "hourglass") if busy else ("compute", "play")
         self.compute.tooltip = f"{heatmap_name(view)}: heatmaps of all classes of this study" if offered else ""
+
+    def _reset(self, _button: widgets.Button) -> None:
+        self._following = True
+        self.share.value = SHARE
+        self.heatmap.reset()
+        self._following = False
+        self.refresh()
 
     def _compute(self, _button: widgets.Button) -> None:
         if self.results.can_compute(self.view):
@@ -200,6 +232,24 @@ class HeatmapBrowser(widgets.VBox):
             self.heatmap.picture.download("cases.html", page.encode(), "text/html")
 
 
+def heading(rendered: bool) -> str:
+    """HTML above a browser: what the radiographs are, and help that unfolds."""
+    kind = "Rendered radiographs, real annotations: not a clinical result." if rendered else "Research use only."
+    keys = "With the picture in focus, left and right arrow change the study, up and down arrow the top pixels."
+    lines = [
+        "Choose a class and a study, by the menus, the small pictures or the buttons. Filters shorten the list.",
+        "Red is the map's maximum; white lines run at 25, 50 and 75 % of it. The map is smoothed between its cells: "
+        "the switch for the map's own cells shows how coarse it is.",
+        "Purple: the map's top pixels and the boxes around them. Green: the readers' boxes, a line style for each.",
+        keys,
+    ]
+    points = "".join(f"<li>{line}</li>" for line in lines)
+    return (
+        f"<div class=cxr-head><strong>{kind}</strong> Not for diagnosis."
+        f"<details><summary>Help</summary><ul>{points}</ul></details></div>"
+    )
+
+
 def named_offer(name: str, is_stored: bool) -> str:
     """What a menu says of a method or layer."""
     return name if is_stored else f"{name} (compute)"
@@ -213,5 +263,5 @@ def open_run(folder: str | Path) -> widgets.Widget:
     except Refusal as refusal:
         return widgets.HTML(sentence(str(refusal)))
     runs = {name: other for name, other in browsable_runs(folder.parent).items() if other != folder}
-    about = {"files": results.files, "parameters": results.parameters}
+    about = {"files": results.files, "parameters": results.parameters, "first": clearest_case(results)}
     return HeatmapBrowser(results.cohort, results.methods, results.network, runs=runs, **about)

@@ -13,7 +13,6 @@ from cxrlib.show.browse.selection import (
     LOW_IOU,
     ONLY,
     ORDERS,
-    SCORED_SHARE,
     SHOWN,
     disagreement,
     heatmap_iou,
@@ -21,6 +20,7 @@ from cxrlib.show.browse.selection import (
     study_frame,
 )
 from cxrlib.show.browse.shown import failure
+from cxrlib.show.browse.thumbnails import SHOWN_AT_ONCE, Thumbnails, thumbnail
 
 NARROW = {"description_width": "auto"}
 
@@ -31,6 +31,7 @@ class StudyChooser(widgets.VBox):
     Args:
         results: the run whose studies are chosen.
         class_name: the class by which studies are filtered and sorted.
+        share: fraction of the heatmap's pixels whose IoU filters and sorts.
         on_choice: called whenever another study, other studies or none are chosen.
 
     Attributes:
@@ -39,8 +40,8 @@ class StudyChooser(widgets.VBox):
         missing: why no study is chosen; empty where one is.
     """
 
-    def __init__(self, results: BrowsedRun, class_name: str, on_choice: Callable[[], None]) -> None:
-        self.results = results
+    def __init__(self, results: BrowsedRun, class_name: str, share: float, on_choice: Callable[[], None]) -> None:
+        self.results, self.share = results, share
         self.image_id, self.chosen, self.missing = "", [], ""
         self._frames, self._listing, self._last, self._on_choice = {}, False, "", lambda: None
         self.search = widgets.Text(description="search", placeholder="part of the study's id", style=NARROW)
@@ -48,7 +49,7 @@ class StudyChooser(widgets.VBox):
         self.only = widgets.Dropdown(description="only", options=[("any", ""), *((n, n) for n in ONLY if n)])
         self.only.tooltip = (
             f"readers disagree: mean IoU of two readers at most {1 - DISAGREE:g}; "
-            f"low IoU: the heatmap's top {SCORED_SHARE:.0%} meet the readers' boxes with less than {LOW_IOU:g}"
+            f"low IoU: the heatmap's top pixels meet the readers' boxes with less than {LOW_IOU:g}"
         )
         self.order = widgets.Dropdown(description="sort by", options=list(ORDERS), style=NARROW)
         self.descending = widgets.Checkbox(description="descending", indent=False)
@@ -56,15 +57,21 @@ class StudyChooser(widgets.VBox):
         self.previous = widgets.Button(description="previous", icon="arrow-left", tooltip="previous study")
         self.next = widgets.Button(description="next", icon="arrow-right", tooltip="next study")
         self.study = widgets.Dropdown(description="study", style=NARROW)
+        self.clear = widgets.Button(description="clear", icon="times", tooltip="show all studies in their stored order")
+        self.unfold = widgets.ToggleButton(description="filters", icon="filter", tooltip="show or hide the filters")
         self.count = widgets.HTML()
+        self.thumbnails = Thumbnails()
+        self._pictures = {}
         self._lay_out()
-        super().__init__([self._filters, self._steps])
+        super().__init__([self._filters, self._steps, self.thumbnails])
         self.class_name = class_name
         for control in (self.search, self.shown, self.only, self.order, self.descending):
-            control.observe(lambda _: self._list(), names="value")
+            control.observe(lambda _: self._listing or self._list(), names="value")
         self.study.observe(lambda _: self._listing or self._study_changed(), names="value")
         self.previous.on_click(lambda _: self.step(-1))
         self.next.on_click(lambda _: self.step(1))
+        self.clear.on_click(lambda _: self._clear())
+        self.thumbnails.on_click(self._clicked)
         self._list()
         self._on_choice = on_choice
 
@@ -78,6 +85,40 @@ class StudyChooser(widgets.VBox):
         """Filter and sort by another class; the same study stays chosen if it passes the filters."""
         self.class_name = class_name
         self._list()
+
+    def use_share(self, share: float) -> None:
+        """Filter and sort by the IoU of another share of the pixels."""
+        self.share = share
+        for name, frame in self._frames.items():
+            self._frames[name] = frame.drop(columns="iou", errors="ignore")
+        if "iou" in self._needed:
+            self._list()
+
+    def _clear(self) -> None:
+        """Take all filters away."""
+        self._listing = True
+        self.search.value, self.shown.value, self.only.value = "", SHOWN[0], ""
+        self.order.value, self.descending.value = next(iter(ORDERS)), False
+        self._listing = False
+        self._list()
+
+    def _unfold(self, change: dict) -> None:
+        """On a narrow page the filters are hidden until they are asked for."""
+        (self._filters.add_class if change["new"] else self._filters.remove_class)("cxr-opened")
+
+    def _clicked(self, image_id: str) -> None:
+        if image_id in self.chosen:
+            self.study.value = image_id
+
+    def _show_thumbnails(self) -> None:
+        """The studies beside the chosen one, in the order of the list."""
+        place = self.chosen.index(self.image_id) if self.image_id in self.chosen else 0
+        first = place // SHOWN_AT_ONCE * SHOWN_AT_ONCE
+        image_ids = self.chosen[first : first + SHOWN_AT_ONCE]
+        for image_id in image_ids:
+            if image_id not in self._pictures:
+                self._pictures[image_id] = thumbnail(self.results.cohort.images([image_id])[0])
+        self.thumbnails.show(image_ids, [self._pictures[image_id] for image_id in image_ids], self.image_id)
 
     @property
     def _needed(self) -> set[str | None]:
@@ -94,8 +135,7 @@ class StudyChooser(widgets.VBox):
         if "disagreement" in self._needed and "disagreement" not in frame:
             frame["disagreement"] = disagreement(results.cohort, name, frame.index)
         if "iou" in self._needed and "iou" not in frame:
-            self._choose([], "Comparing heatmaps with readers ...")
-            frame["iou"] = heatmap_iou(results, name)
+            frame["iou"] = heatmap_iou(results, name, self.share)
         return frame
 
     def _list(self) -> None:
@@ -122,12 +162,13 @@ class StudyChooser(widgets.VBox):
         self.image_id = self.study.value or ""
         self._last = self.image_id or self._last
         self.count.value = self._place() if self.image_id else escape(self.missing)
+        self._show_thumbnails()
         self._on_choice()
 
     def _place(self) -> str:
         """Which of the listed studies is chosen, how it is classified, and what it is filtered or sorted by."""
         row = self._frames[self.class_name].loc[self.image_id]
-        known = {"disagreement": "readers' disagreement", "iou": "IoU"}
+        known = {"disagreement": "readers' disagreement", "iou": f"IoU at {self.share:.0%}"}
         shown = {name: row[column] for column, name in known.items() if column in self._needed}
         extra = "".join(f", {name} {value:.2f}" for name, value in shown.items() if pd.notna(value))
         return f"{self.chosen.index(self.image_id) + 1} of {len(self.chosen)}: {row['outcome']}{extra}"
@@ -143,7 +184,16 @@ class StudyChooser(widgets.VBox):
             (self.study, "345px"),
             (self.previous, "100px"),
             (self.next, "100px"),
+            (self.clear, "85px"),
+            (self.unfold, "100px"),
+            (self.count, "350px"),
         ]:
-            control.layout.width = width
-        self._filters = widgets.HBox([self.search, self.shown, self.only, self.order, self.descending], layout=row)
-        self._steps = widgets.HBox([self.study, self.previous, self.next, self.count], layout=row)
+            control.layout.width, control.layout.max_width = width, "100%"
+            if not control.tooltip:
+                control.tooltip = control.description
+        filters = [self.search, self.shown, self.only, self.order, self.descending, self.clear]
+        self._filters = widgets.HBox(filters, layout=row)
+        self._filters.add_class("cxr-filters")
+        self.unfold.add_class("cxr-filters-switch")
+        self.unfold.observe(self._unfold, names="value")
+        self._steps = widgets.HBox([self.study, self.previous, self.next, self.count, self.unfold], layout=row)

@@ -1,13 +1,27 @@
 """The first tab: one heatmap over its radiograph, with its scores."""
 
+import base64
+
 import ipywidgets as widgets
 
 from cxrlib.show.browse.browsed import BrowsedRun, View
 from cxrlib.show.browse.numbers import localisation_table, localisation_text, probability_table
-from cxrlib.show.browse.overlay import COLOUR_MAPS, LINES, Look, readers_of, render
+from cxrlib.show.browse.overlay import COLOUR_MAPS, LINES, Look, bar, readers_of, render
 from cxrlib.show.browse.panel import SLIDER, column, describe, map_note, row, sentence
 from cxrlib.show.browse.picture import Picture
 from cxrlib.show.browse.shown import Content, Panel
+from cxrlib.show.figures.style import HEATMAP
+
+TOLD = {
+    "opacity": "opacity of the heatmap's maximum; lower values are more transparent",
+    "window": "width of the range of grey values that is shown",
+    "level": "middle of the range of grey values that is shown",
+}
+"""What a slider does."""
+
+
+NAMED = {HEATMAP: "yellow to red", "gray": "grey"}
+"""What the menu calls colour maps of which the name says little."""
 
 
 class HeatmapPanel(Panel):
@@ -24,22 +38,43 @@ class HeatmapPanel(Panel):
         self.opacity = _slider("opacity", widgets.FloatSlider, Look.opacity, 0.0, 1.0, 0.05, readout_format=".2f")
         self.window = _slider("window", widgets.IntSlider, 255, 1, 255, 1)
         self.level = _slider("level", widgets.IntSlider, 128, 0, 255, 1)
-        self.colours = widgets.Dropdown(description="colours", options=COLOUR_MAPS, style=SLIDER)
+        self.colours = widgets.Dropdown(
+            description="colours", options=[(NAMED.get(name, name), name) for name in COLOUR_MAPS], style=SLIDER
+        )
         self.colours.layout.width, self.colours.layout.max_width = "400px", "100%"
         self.heatmap, self.mask, self.predicted = map(_switch, ["heatmap", "mask", "predicted boxes"])
-        self.heatmap.value = show_heatmap
+        self.contours, self.cells = map(_switch, ["lines at 25, 50, 75 %", "the map's own cells"])
+        self._at_first = show_heatmap
         self.readers = [_switch("") for _ in LINES]
         self.numbers, self.probabilities, self.note = widgets.HTML(), widgets.HTML(), widgets.HTML()
-        sliders = (self.opacity, self.window, self.level, self.colours)
+        self.bar = widgets.HTML()
+        self.note.add_class("cxr-note")
         self.actions = row()
-        switches = row(self.heatmap, self.mask, self.predicted, *self.readers, grid_gap="0 12px", padding="0 0 0 8px")
-        numbers = column(*sliders, switches, self.note, self.probabilities, self.numbers, width="440px")
+        close = {"grid_gap": "0 12px", "padding": "0 0 0 8px"}
+        switches = row(self.heatmap, self.contours, self.cells, self.mask, self.predicted, **close)
+        readers = row(*self.readers, min_height="64px", align_content="flex-start", **close)
+        look = column(self.opacity, self.colours, self.bar, switches, readers, width="440px")
+        numbers = column(look, self.probabilities, self.numbers, width="440px")
         super().__init__(
-            [row(column(self.picture, self.actions), numbers)],
+            [row(column(self.picture, self.note, self.actions), numbers)],
             [self.picture],
-            {"numbers": self.numbers, "probabilities": self.probabilities, "note": self.note},
-            [*sliders, self.heatmap, self.mask, self.predicted, *self.readers],
+            {"numbers": self.numbers, "probabilities": self.probabilities, "note": self.note, "bar": self.bar},
+            [self.opacity, self.window, self.level, self.colours, *self._switches, *self.readers],
         )
+        self.reset()
+
+    @property
+    def _switches(self) -> list[widgets.Checkbox]:
+        return [self.heatmap, self.contours, self.cells, self.mask, self.predicted]
+
+    def reset(self) -> None:
+        """Give all controls of the look their first values."""
+        first = Look()
+        self.opacity.value, self.window.value, self.level.value = first.opacity, first.window, first.level
+        self.colours.value = first.colours
+        for switch in (*self._switches, *self.readers):
+            switch.value = True
+        self.heatmap.value, self.cells.value = self._at_first, False
 
     @property
     def look(self) -> Look:
@@ -53,6 +88,8 @@ class HeatmapPanel(Panel):
             mask=self.mask.value,
             predicted=self.predicted.value,
             readers=tuple(switch.value for switch in self.readers),
+            contours=self.contours.value,
+            cells=self.cells.value,
         )
 
     def choice(self, view: View) -> tuple[View, Look]:
@@ -74,6 +111,7 @@ class HeatmapPanel(Panel):
                 "numbers": localisation_table(texts),
                 "probabilities": probability_table(results.probabilities.loc[view.image_id], labels, view.class_name),
                 "note": sentence(note),
+                "bar": bar_html(look),
             },
             [str(rad_id) for rad_id, _ in readers_of(evidence)],
         )
@@ -83,15 +121,28 @@ class HeatmapPanel(Panel):
         super().put(content)
         for number, (switch, line) in enumerate(zip(self.readers, LINES, strict=True)):
             present = number < len(content.readers)
-            switch.layout.display = "" if present else "none"
+            switch.layout.visibility = "visible" if present else "hidden"
             switch.description = f"reader {content.readers[number]} ({line})" if present else ""
 
 
+def bar_html(look: Look) -> str:
+    """HTML of the colour bar of a look; nothing where it shows no heatmap."""
+    if not look.heatmap:
+        return ""
+    source = f"data:image/png;base64,{base64.b64encode(bar(look)).decode()}"
+    ticks = "".join(f"<span>{share} %</span>" for share in (0, 25, 50, 75, 100))
+    words = "share of the map's maximum, over black, grey and white"
+    return f"<div class=cxr-scale><img src='{source}' alt='Colour bar'><div>{ticks}</div><p>{words}</p></div>"
+
+
 def _slider(name: str, kind: type, value: float, low: float, high: float, step: float, **settings: str):
-    slider = kind(value=value, min=low, max=high, step=step, description=name, style=SLIDER, **settings)
+    slider = kind(
+        value=value, min=low, max=high, step=step, description=name, tooltip=TOLD[name], style=SLIDER, **settings
+    )
     slider.layout.width, slider.layout.max_width = "400px", "100%"
     return slider
 
 
 def _switch(name: str) -> widgets.Checkbox:
-    return widgets.Checkbox(value=True, description=name, indent=False, layout=widgets.Layout(width="auto"))
+    layout = widgets.Layout(width="auto")
+    return widgets.Checkbox(value=True, description=name, tooltip=name, indent=False, layout=layout)

@@ -41,8 +41,10 @@ def localisation_text(evidence: Evidence, size: int, class_name: str) -> dict[st
     if not len(evidence.readers):
         return {"": f"No reader boxed {class_name} on this study: there is nothing to compare the heatmap with."}
     scores = localisation_numbers(evidence, size)
+    if not evidence.mask.any():
+        return {"": f"The map is zero: it has no box to compare with the {len(evidence.readers)} by readers."}
     texts = {name: ("yes" if value else "no") if name == "hit" else f"{value:.3f}" for name, value in scores.items()}
-    predicted = f"{len(evidence.predicted)} predicted" if evidence.mask.any() else "none: the heatmap is zero"
+    predicted = f"{len(evidence.predicted)} predicted"
     return texts | {"boxes": f"{predicted}, {len(evidence.readers)} by readers"}
 
 

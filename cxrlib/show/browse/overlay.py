@@ -166,13 +166,14 @@ def bar(look: Look) -> bytes:
 
 
 def tint(picture: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int], opacity: float) -> None:
-    """Colour a picture where a mask is set, and draw the mask's outline into it: a line of the colour inside, a black
-    one outside. Their sizes may differ."""
+    """Colour a picture where a mask is set, and draw the mask's outline into it: a line of the colour inside,
+    two pixels wide, and a black one outside. Their sizes may differ."""
     inside = cv2.resize(mask.astype(np.uint8), picture.shape[:2], interpolation=cv2.INTER_NEAREST)
     tinted = picture[inside > 0] * (1 - opacity) + np.array(colour) * opacity
     picture[inside > 0] = np.rint(tinted)
     line, around = edge(inside > 0)
-    picture[line], picture[around] = colour, HALO
+    second, _ = edge((inside > 0) & ~line)
+    picture[line | second], picture[around] = colour, HALO
 
 
 def outline(

@@ -1,6 +1,7 @@
 """The fourth tab: predictions and maps of an image of one's own."""
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,12 +80,17 @@ def explain_own(network: nn.Module, pixels: np.ndarray, size: int, input_size: i
 
 
 class OwnPanel(Panel):
-    """Upload, picture and probabilities of an own image. Class and top pixels are chosen as in the other tabs."""
+    """Upload, picture and probabilities of an own image. Class and top pixels are chosen as in the other tabs.
+
+    Args:
+        results: the run whose network explains the image.
+        look: returns the look of the first tab.
+    """
 
     needs_study = False
 
-    def __init__(self, results: BrowsedRun) -> None:
-        self.results = results
+    def __init__(self, results: BrowsedRun, look: Callable[[], Look]) -> None:
+        self.results, self.look = results, look
         self.upload = widgets.FileUpload(accept=ACCEPTED, multiple=False, description="choose an image")
         self.upload.layout.width = "180px"
         self.picture, self.table, self.note = Picture(), widgets.HTML(), widgets.HTML()
@@ -99,19 +105,19 @@ class OwnPanel(Panel):
             [self.upload],
         )
 
-    def choice(self, view: View) -> tuple[dict | None, str, float]:
-        """The uploaded file, if there is one, the class and the share; the view's study is ignored."""
+    def choice(self, view: View) -> tuple[dict | None, str, float, Look]:
+        """The uploaded file, if there is one, the class, the share and the look; the view's study is ignored."""
         file = self.upload.value[0] if self.upload.value else None
-        return file, view.class_name, view.share
+        return file, view.class_name, view.share, self.look()
 
-    def wait_for(self, choice: tuple[dict | None, str, float]) -> str:
+    def wait_for(self, choice: tuple[dict | None, str, float, Look]) -> str:
         """A new file is read and explained in the background."""
         file = choice[0]
         return "" if self._missing(file) or self._explained[0] is file else f"{file['name']}: one forward pass ..."
 
-    def content(self, choice: tuple[dict | None, str, float]) -> Content:
+    def content(self, choice: tuple[dict | None, str, float, Look]) -> Content:
         """The image under its heatmap, and its probabilities."""
-        (file, class_name, share), results = choice, self.results
+        (file, class_name, share, look), results = choice, self.results
         if missing := self._missing(file):
             return told(missing)
         own = self.explained(file)
@@ -121,7 +127,7 @@ class OwnPanel(Panel):
         probabilities, note = pd.Series(own.probabilities, results.classes), zero_note(raw, class_name)
         caption = f"{file['name']}: {class_name}, p = {probabilities[class_name]:.3f}, top {share:.0%}"
         return Content(
-            [(render(own.pixels, evidence, Look()), caption, f"{caption}. {note} {NOTE}")],
+            [(render(own.pixels, evidence, look), caption, f"{caption}. {note} {NOTE}")],
             {"probabilities": probability_table(probabilities, None, class_name), "note": sentence(note)},
         )
 

@@ -21,7 +21,7 @@ def row(*children: widgets.Widget, **layout: str) -> widgets.HBox:
 
 def column(*children: widgets.Widget, width: str = "auto") -> widgets.VBox:
     """Widgets below each other."""
-    return widgets.VBox(children, layout=widgets.Layout(width=width, max_width="100%"))
+    return widgets.VBox(children, layout=widgets.Layout(width=width, max_width="100%", min_width="0"))
 
 
 def offer(menu: widgets.Dropdown, options: list[str] | dict[str, str], wanted: str | None = None) -> None:
@@ -81,4 +81,4 @@ def zero_note(raw: torch.Tensor, class_name: str) -> str:
     """A sentence for a raw map without a positive cell; empty for other maps."""
     if (raw > 0).any():
         return ""
-    return f"The heatmap of {class_name} is zero everywhere: there are no top pixels and no predicted boxes."
+    return f"This map is zero: nothing speaks for {class_name}. There are no top pixels and no predicted boxes."

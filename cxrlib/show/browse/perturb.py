@@ -1,5 +1,6 @@
 """The second tab: all probabilities before and after the heatmap's top pixels are replaced."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import ipywidgets as widgets
@@ -59,14 +60,19 @@ def replace_view(results: BrowsedRun, view: View, kernel: int) -> Replacement:
 
 
 class PerturbPanel(Panel):
-    """The network's input before and after, and all probabilities. Moving a control costs one forward pass."""
+    """The network's input before and after, and all probabilities. Moving a control costs one forward pass.
 
-    def __init__(self, results: BrowsedRun) -> None:
-        self.results = results
+    Args:
+        results: the run that is browsed.
+        look: returns the look of the first tab, of which window and level are taken.
+    """
+
+    def __init__(self, results: BrowsedRun, look: Callable[[], Look]) -> None:
+        self.results, self.look = results, look
         self.kernel = widgets.Dropdown(
             description="replace by", options=KERNELS, style={"description_width": "auto"}, layout={"width": "230px"}
         )
-        self.before, self.after = Picture("small", arrows=True), Picture("small")
+        self.before, self.after = Picture("pair", arrows=True), Picture("pair")
         self.table = widgets.HTML()
         super().__init__(
             [row(self.kernel), row(self.before, self.after, column(self.table))],
@@ -75,17 +81,18 @@ class PerturbPanel(Panel):
             [self.kernel],
         )
 
-    def choice(self, view: View) -> tuple[View, int]:
-        """The view and the side of the kernel."""
-        return view, self.kernel.value
+    def choice(self, view: View) -> tuple[View, int, Look]:
+        """The view, the side of the kernel, and the window and level."""
+        look = self.look()
+        return view, self.kernel.value, Look(window=look.window, level=look.level)
 
-    def wait_for(self, choice: tuple[View, int]) -> str:
+    def wait_for(self, choice: tuple[View, int, Look]) -> str:
         """A forward pass takes its time."""
         return "" if self._missing(choice[0]) else "one forward pass ..."
 
-    def content(self, choice: tuple[View, int]) -> Content:
+    def content(self, choice: tuple[View, int, Look]) -> Content:
         """The input before and after the replacement, and all probabilities."""
-        (view, kernel), results = choice, self.results
+        (view, kernel, look), results = choice, self.results
         if missing := self._missing(view):
             return told(missing)
         replaced = replace_view(results, view, kernel)
@@ -96,8 +103,12 @@ class PerturbPanel(Panel):
         what = next(name for name, side in KERNELS.items() if side == kernel)
         return Content(
             [
-                (input_jpeg(replaced.before), f"before: {caption}", f"The network's input: {caption}"),
-                (input_jpeg(replaced.after), f"after: {what}; {change}", f"The same after replacement: {change}"),
+                (input_jpeg(replaced.before, look=look), f"before: {caption}", f"The network's input: {caption}"),
+                (
+                    input_jpeg(replaced.after, look=look),
+                    f"after: {what}; {change}",
+                    f"The same after replacement: {change}",
+                ),
             ],
             {
                 "probabilities": probability_table(
@@ -112,7 +123,7 @@ class PerturbPanel(Panel):
         return map_note(self.results, view)
 
 
-def input_jpeg(image: torch.Tensor, side: int = 384) -> bytes:
+def input_jpeg(image: torch.Tensor, side: int = 384, look: Look = Look()) -> bytes:  # noqa: B008
     """A uint8 (1, h, w) network input as JPEG bytes."""
     nothing = Evidence(None, np.zeros((1, 1), bool), np.empty((0, 4)), pd.DataFrame({"rad_id": []}))
-    return to_jpeg(compose(image[0].cpu().numpy(), nothing, Look(), side))
+    return to_jpeg(compose(image[0].cpu().numpy(), nothing, look, side))

@@ -8,6 +8,7 @@ function makeAccessible(browser) {
   for (const control of all("select, input, button, .noUi-handle, .cxr-picture")) {
     control.dataset.lmSuppressShortcuts = "true";
   }
+  for (const nameless of all('[title="null"]')) nameless.removeAttribute("title");
   for (const slider of all(".widget-slider")) {
     const name = slider.querySelector(".widget-label")?.textContent;
     slider.querySelector(".noUi-handle")?.setAttribute("aria-label", name);

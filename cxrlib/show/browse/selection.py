@@ -3,8 +3,10 @@
 import numpy as np
 import pandas as pd
 
+from cxrlib.data.annotations import BOX_COLUMNS
 from cxrlib.data.cohort import Cohort
 from cxrlib.evaluate.boxes import all_pairs_iou
+from cxrlib.evaluate.localisation import hit
 from cxrlib.evaluate.readers import by_image, reader_agreement
 from cxrlib.show.browse.browsed import BrowsedRun
 
@@ -13,7 +15,15 @@ PREDICTED_FROM = 0.5
 
 
 SCORED_SHARE = 0.05
-"""Share of the heatmap's pixels whose IoU filters and sorts."""
+"""Share of the heatmap's pixels whose IoU chooses the first view."""
+
+
+MANY = 2
+"""So many readers who boxed a finding are many."""
+
+
+TRIED = 100
+"""So many of the surest cases compete to be the first view."""
 
 
 LOW_IOU = 0.1
@@ -113,11 +123,43 @@ def disagreement(cohort: Cohort, class_name: str, image_ids: pd.Index) -> pd.Ser
     return 1 - agreement * both / (both + one).where(both + one > 0)
 
 
-def heatmap_iou(results: BrowsedRun, class_name: str) -> pd.Series:
-    """IoU (all pairs) of the first method's top SCORED_SHARE with the readers' boxes; NaN without a reader's box."""
+def clearest_case(results: BrowsedRun) -> tuple[str, str] | None:
+    """The case with which a browser opens: image id and class name; None where no case fits.
+
+    The finding is predicted and boxed, by MANY readers where there is such a case, and the peak of the first method's
+    map lies in one of their boxes. Of the TRIED surest, that with the highest IoU at the top SCORED_SHARE is taken.
+    """
+    fitting = []
+    boxed = results.cohort.annotations.dropna(subset="x_min").groupby(["image_id", "class_name"])["rad_id"].nunique()
+    for (image_id, name), readers in boxed.items():
+        if image_id not in results.probabilities.index or name not in results.classes:
+            continue
+        p = results.probabilities.at[image_id, name]
+        raw = results.raw_map(results.first_view(image_id, name, SCORED_SHARE))
+        if p >= PREDICTED_FROM and raw is not None:
+            boxes = results.cohort.boxes(image_id, name)[BOX_COLUMNS].to_numpy()
+            if hit(raw, boxes, results.cohort.size):
+                fitting.append((readers, p, image_id, name))
+    most = max((case[0] for case in fitting), default=0)
+    surest = sorted((case for case in fitting if case[0] >= min(most, MANY)), key=lambda case: -case[1])[:TRIED]
+    scored = {}
+    for _, _, image_id, name in surest:
+        evidence = results.evidence(results.first_view(image_id, name, SCORED_SHARE))
+        scored[image_id, name] = all_pairs_iou(evidence.predicted, evidence.true)
+    return max(scored, key=scored.get) if scored else None
+
+
+def heatmap_iou(results: BrowsedRun, class_name: str, share: float) -> pd.Series:
+    """IoU (all pairs) of the first method's top pixels with the readers' boxes; NaN without a reader's box.
+
+    Args:
+        results: the run.
+        class_name: the finding.
+        share: fraction of the pixels that are the top ones.
+    """
     scores = {}
     for image_id in results.probabilities.index:
         if len(results.cohort.boxes(image_id, class_name)):
-            evidence = results.evidence(results.first_view(image_id, class_name, SCORED_SHARE))
+            evidence = results.evidence(results.first_view(image_id, class_name, share))
             scores[image_id] = all_pairs_iou(evidence.predicted, evidence.true)
     return pd.Series(scores, dtype=float).reindex(results.probabilities.index)

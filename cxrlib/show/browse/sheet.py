@@ -16,6 +16,7 @@ from cxrlib.show.browse.browsed import (
     BrowsedRun,
     Evidence,
     View,
+    by_method,
     files_of,
     method_parameters,
     parameters_of,
@@ -24,7 +25,8 @@ from cxrlib.show.browse.browser import TABS, HeatmapBrowser
 from cxrlib.show.browse.numbers import localisation_numbers
 from cxrlib.show.browse.overlay import Look, compose
 from cxrlib.show.browse.perturb import replace_view
-from cxrlib.show.cases import surest_cases
+from cxrlib.show.browse.selection import clearest_case
+from cxrlib.show.cases import Chosen, surest_cases
 from cxrlib.show.figures.panels import colour_bar, how_shown
 from cxrlib.show.figures.style import image_axes, sentence_figure
 from cxrlib.workflow.interactive import INTERACTIVE
@@ -64,8 +66,7 @@ def show_browser(
     run: Run,
     view: str = "heatmap",
     others: Mapping[str, Explanations] | None = None,
-    cases: list[tuple[str, str]] | None = None,
-    rule: str = SUREST,
+    chosen: Chosen | None = None,
 ) -> None:
     """Display a `HeatmapBrowser` of the run's Grad-CAM maps, and save and display its contact sheet, browser_NN.
 
@@ -74,9 +75,7 @@ def show_browser(
         view: what is open at first: one of the browser's TABS, or "boxes", the first tab with its heatmap switched off.
             The boxes come from the stored maps alone, so that the network is not loaded for them.
         others: the maps of further methods by the method's name, for the comparison with Grad-CAM.
-        cases: image id and class name of the views on the contact sheet; None takes the surest true study of every
-            finding.
-        rule: how the cases were chosen, as the beginning of the caption.
+        chosen: the cases on the contact sheet; None takes the surest true study of every finding.
 
     Raises:
         Refusal: the maps were made again after the notebook had read them.
@@ -91,7 +90,11 @@ def show_browser(
     tab = TABS[0] if boxes_only else view
     home = run.folder.parent if run.folder.name == INTERACTIVE else run.folder
     parameters = method_parameters(parameters_of(home))
-    browser = HeatmapBrowser(run.cohort, maps, network, tab, not boxes_only, files=files, parameters=parameters)
+    cases, rule = chosen or (None, SUREST)
+    opened = cases[0] if cases else clearest_case(BrowsedRun(run.cohort, by_method(maps)))
+    browser = HeatmapBrowser(
+        run.cohort, maps, network, tab, not boxes_only, files=files, parameters=parameters, first=opened
+    )
     display(browser)
     caption = f"{rule}: {CAPTIONS[view]}. {STATIC}{how_shown(*(one.maps for one in maps.values()))}"
     run.save_figure(f"browser_{run.notebook[:2]}", contact_sheet(browser, cases), caption)

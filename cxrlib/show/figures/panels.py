@@ -99,8 +99,8 @@ def box_legend(figure: Figure, cohort: Cohort, image_ids: list[str], columns: in
 def show_heatmap(ax: Axes, raw: torch.Tensor, size: int, cells: bool = False) -> None:
     """Lay a raw map (rows, columns) over an image of `size` pixels, in the colours of `colouring`.
 
-    Contour lines run at LEVELS of the maximum, except on maps of single points. A map without a positive value says
-    that it is zero.
+    Contour lines run at LEVELS of the maximum, except on maps of single points and on cells. A map without a positive
+    value says that it is zero.
 
     Args:
         cells: whether the map's own cells are shown; otherwise the colours run from cell to cell.
@@ -114,7 +114,7 @@ def show_heatmap(ax: Axes, raw: torch.Tensor, size: int, cells: bool = False) ->
     extent = (0, size, size, 0)
     shown = relative(values.numpy() if cells else upscale(values, MAP_SIZE).numpy(), top)
     ax.imshow(coloured(shown), extent=extent, interpolation="nearest" if cells else "antialiased")
-    if not is_fine(values.numpy()):
+    if not cells and not is_fine(values.numpy()):
         smooth = relative(upscale(values, MAP_SIZE).numpy(), top)
         centres = (np.arange(MAP_SIZE) + 0.5) * size / MAP_SIZE
         scale = min(1, ax.get_position().width * ax.figure.get_figwidth() / FULL_LINES)
