@@ -397,9 +397,9 @@ def test_the_page_of_its_own_asks_for_its_token(page, start, browsed_run):
     expect(silence).to_be_visible(timeout=30_000)
 
 
-PLACES = """browser => [...browser.querySelectorAll("button, select, .noUi-base, .cxr-large img, .cxr-large figcaption")]
+PLACES = """browser => [...browser.querySelectorAll("button, select, .noUi-base, .cxr-large img, figcaption")]
     .filter(one => one.checkVisibility({ visibilityProperty: true }) && !one.closest(".cxr-row"))
-    .map(one => [one.tagName + one.innerText.slice(0, 12) + one.className, one.getBoundingClientRect().top + scrollY])"""
+    .map(one => [one.tagName, one.getBoundingClientRect().top + scrollY])"""
 
 
 def stays_in_place(page: Page) -> None:

@@ -172,7 +172,8 @@ class HeatmapBrowser(widgets.VBox):
         }
         if self.layer.options != tuple(layers.items()):
             offer(self.layer, layers, self.layer.value)
-        self.layer.layout.visibility = "visible" if len(layers) > 1 and self.panels.opened.needs_study else "hidden"
+        own = self.tab.value == TABS[-1]
+        self.layer.layout.visibility = "visible" if len(layers) > 1 and not own else "hidden"
 
     def _methods(self) -> list[tuple[str, str]]:
         return [(named_offer(name, self.results.is_stored(name)), name) for name in self.results.offered_methods]

@@ -135,6 +135,7 @@ class StudyChooser(widgets.VBox):
         if "disagreement" in self._needed and "disagreement" not in frame:
             frame["disagreement"] = disagreement(results.cohort, name, frame.index)
         if "iou" in self._needed and "iou" not in frame:
+            self._choose([], "Comparing heatmaps with readers ...")
             frame["iou"] = heatmap_iou(results, name, self.share)
         return frame
 
