@@ -100,6 +100,24 @@ def test_the_least_change_of_a_linear_network_is_its_distance():
     assert found[2].isnan()
 
 
+class Parabola(nn.Module):
+    """1 - x^2 of the only pixel; its weight is there to say where the network lies."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def forward(self, inputs):
+        return 1 - self.weight * inputs.flatten(1) ** 2
+
+
+def test_the_way_back_is_halved_where_a_step_goes_too_far():
+    """From 0.1 the first step goes beyond 5; the threshold is crossed at 1."""
+    allowed = torch.ones(1, 1, 1, dtype=torch.bool)
+    found = least_change(Parabola(), torch.full((1, 1, 1, 1), 0.1), torch.tensor([0]), allowed, 0.0)
+    assert 0.9 < found.item() < 1.0
+
+
 def test_only_the_allowed_pixels_change_and_the_prediction_does(network):
     images, allowed = normalise(GREY), torch.rand(3, SIZE, SIZE, generator=torch.Generator().manual_seed(5)) > 0.3
     logits = network(images)[:, 2]

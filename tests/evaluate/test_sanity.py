@@ -128,6 +128,11 @@ def test_a_shift_that_is_taken_back_changes_only_methods_that_read_the_input(net
     assert bool((rank_correlation(before, after) > 0.99).all()) == agrees
 
 
+def test_a_verdict_needs_the_whole_interval():
+    rows = {"gain": [0.2, -0.2, 0.1, -0.1], "gain_low": [0.1, -0.3, -0.1, -0.3], "gain_high": [0.3, -0.1, 0.3, 0.1]}
+    assert with_verdicts(pd.DataFrame(rows).assign(n=9))["verdict"].tolist() == ["pass", "fail", "open", "open"]
+
+
 def test_verdicts_of_intervals_that_do_not_exist():
     rows = {"gain": [0.3, 0.3, -0.1, np.nan], "gain_low": np.nan, "gain_high": np.nan, "n": [9, 3, 9, 0]}
     assert with_verdicts(pd.DataFrame(rows))["verdict"].tolist() == ["pass", "open", "fail", "open"]
