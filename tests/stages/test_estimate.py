@@ -93,7 +93,7 @@ def test_data_that_cannot_be_read_are_refused_before_anything_runs(tmp_path, roo
 
 def test_the_trainings_of_notebook_11_are_those_of_its_list(tmp_path, monkeypatch):
     monkeypatch.setattr(estimate, "_look", lambda source, data: (15_000, "15,000 images", 0.8, 0))
-    assert estimate.CONTROLS == len(removal.CONTROLS)
+    assert len(removal.CONTROLS) == estimate.CONTROLS
     params = load_params("thesis")
     # five seeds of four whole ones, and of three controls and five methods in three modes at five shares
     assert estimate.trainings_again(params.roar) == 5 * (4 + 8 * 3 * 5) == 620
