@@ -20,11 +20,11 @@ from cxrlib.explain.maps import upscale
 IOU, ON_BOXES, ON_CAUSE = "IoU with the boxes", "average precision on the boxes", "average precision on the cause"
 
 
-RANDOMISED = "likeness to the randomised network's map"
+RANDOMISED = "likeness to the randomised map"
 
 
 MAP_SCORES = [IOU, ON_BOXES, ON_CAUSE, RANDOMISED]
-"""The last one is Spearman's correlation with the map after all weights are permuted: the lower, the better."""
+"""The last one is Spearman's correlation with the map after all weights are permuted: near 0 where they matter."""
 
 
 def map_cases(
