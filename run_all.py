@@ -11,9 +11,9 @@ from cxrlib.data.archive import ArchiveError, require_files
 from cxrlib.params import PROFILES, ParameterError, Params, load_params, profile_names
 from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import PROJECT_ROOT, from_root
-from cxrlib.show.answer import answer_of
 from cxrlib.show.browse.voila import serve
 from cxrlib.show.report.keep import keep_report
+from cxrlib.show.run_answer import answer_of
 from cxrlib.workflow import runner
 from cxrlib.workflow.command import Arguments, add_arguments, exit_code, read_arguments
 from cxrlib.workflow.manifest import Manifest, verify

@@ -69,7 +69,8 @@ def test_the_passes_of_every_notebook_are_counted():
     assert each["03"] == pytest.approx(100 * 0.001 * 1.5)
     assert each["05"] == pytest.approx(4 * 2 * ((2 + 2) * 0.001 + 2 * 0.004))
     assert each["06"] == pytest.approx(600 * 0.001)
-    assert each["07"] == pytest.approx(6 * 1.5 * 5 * 3 * 0.001)
+    controls = estimate._control_passes(load_params("smoke"), 100)
+    assert each["07"] == pytest.approx((6 * 1.5 * 5 * 3 + controls + 0.6 * 30) * 0.001)
     by_methods = 0.001 + 0.001 + (0.001 + 2 * 0.003) + 20 * 0.001  # gradcam, hirescam, gradient, RISE
     assert each["08"] == pytest.approx(10 * by_methods)
     assert each["09"] == pytest.approx(6 * 1.5 * 20 * 0.001) and each["12"] == 0 == each["01"]
