@@ -2,7 +2,8 @@
 
 A check is the mean gain of a score over its control, in pairs, with its 95 % interval over patients. Its light is green
 where the whole interval lies above zero, red where the whole interval lies below zero, and grey elsewhere. A light that
-rests on several checks is red where one of them is red, green where all are green, and grey elsewhere. Nothing sums the
+rests on several checks is red where one of them is red, green where all are green, and grey elsewhere. A gain that is the same in every case has no
+resampled interval; from FEWEST cases on its sign decides. Nothing sums the
 lights of a method up: a red light stays seen.
 """
 
@@ -165,9 +166,11 @@ def _judged(check: Check, tables: dict[str, pd.DataFrame], class_name: str, meth
     if rows.empty:
         return GREY, *nothing, 0, none
     row = rows.iloc[0]
-    low, high, n = row["gain_low"], row["gain_high"], int(row["n"])
+    gain, low, high, n = row["gain"], row["gain_low"], row["gain_high"], int(row["n"])
+    if math.isnan(low) and n >= FEWEST and gain != 0:  # the same in every case, so that no resample differs
+        low = high = gain
     colour = colour_of(low, high)
-    return colour, row["ours"], row["control_score"], low, high, n, _because(check, colour, row["gain"], low, high, n)
+    return colour, row["ours"], row["control_score"], low, high, n, _because(check, colour, gain, low, high, n)
 
 
 def _because(check: Check, colour: str, gain: float, low: float, high: float, n: int) -> str:
@@ -178,7 +181,7 @@ def _because(check: Check, colour: str, gain: float, low: float, high: float, n:
         return f"{check.words}: {n} {'case' if n == 1 else 'cases'}; an interval needs {FEWEST}"
     more = cases_to_decide(gain, low, high, n)
     if math.isnan(more):
-        return f"{check.words}: the same in every case, so there is no interval"
+        return f"{check.words}: no gain in any case, so there is no interval"
     beside = f"{check.words} may be above or below {check.against}"
     if more > MANY:
         return f"{beside}; more than {MANY:,} cases more would be needed to decide it"

@@ -80,8 +80,16 @@ def test_what_is_missing_is_grey_with_its_reason():
         assert np.isnan(row[["number", "control", "low", "high"]].to_numpy(float)).all()
     few = lights(tables | {"localisation": tables["localisation"].assign(gain_low=np.nan, gain_high=np.nan, n=3)})
     assert few.loc["points", "because"] == "energy: 3 cases; an interval needs 5"
-    same = lights(tables | {"localisation": tables["localisation"].assign(gain_low=np.nan, gain_high=np.nan)})
-    assert same.loc["points", "verdict"] == GREY and "the same in every case" in same.loc["points", "because"]
+    none = {"gain": 0.0, "gain_low": np.nan, "gain_high": np.nan}
+    same = lights(tables | {"localisation": tables["localisation"].assign(**none)})
+    assert same.loc["points", "verdict"] == GREY and "no gain in any case" in same.loc["points", "because"]
+
+
+@pytest.mark.parametrize(("gain", "n", "colour"), [(0.01, 20, GREEN), (-0.01, 20, RED), (0.01, 4, GREY)])
+def test_a_gain_that_is_the_same_in_every_case_is_decided_by_its_sign(gain, n, colour):
+    tables = results()
+    same = tables["localisation"].assign(gain=gain, gain_low=np.nan, gain_high=np.nan, n=n)
+    assert lights(tables | {"localisation": same}).loc["points", "verdict"] == colour
 
 
 def test_a_row_without_a_method_or_a_class_holds_for_all():
