@@ -24,6 +24,7 @@ from cxrlib.model.inference import inference_copy
 from cxrlib.model.networks import normalise
 from cxrlib.params import check_params, effective, load_params, require_consistent, with_absolute_paths
 from cxrlib.runtime.device import inference_dtype, use_device
+from cxrlib.runtime.errors import Missing
 from cxrlib.runtime.files import PROJECT_ROOT, fingerprint, from_root, read_json, write_json
 from cxrlib.runtime.fingerprints import code_fingerprints, imported_names
 from cxrlib.runtime.stored_tables import read_stored
@@ -116,14 +117,15 @@ class Run:
 
     def train(self) -> dict[str, pd.DataFrame]:
         """Train the model of every experiment, unless it is stored; its losses by epoch, by experiment."""
-        settings = (self.params.model, self.params.training, self.params.compute, self.path("models"))
         order = experiment_order(self.cohort)
+        settings = (self.params.model, self.params.training, self.params.compute, self.path("models"))
         return {experiment: train_experiment(self.cohort, experiment, *settings) for experiment in order}
 
     def explain(self) -> Explanations:
         """Probabilities and Grad-CAM maps of the explained model on the test split, unless they are stored."""
+        cohort = self.cohort  # before a path is made: without data no folder is left
         settings = (self.path("models"), self.params.gradcam, self.params.compute, self.path("maps", "test.npz"))
-        return explain_split(self.cohort, "test", *settings)
+        return explain_split(cohort, "test", *settings)
 
     def explain_by_methods(self) -> dict[str, BySplit]:
         """Maps of every compared method for the first boxed studies, by the method's title and by split."""
@@ -203,11 +205,12 @@ class Run:
 
     def probe(self) -> Explanations:
         """Maps of a linear probe of the explained layer on the test split, taught by boxes, unless they are stored."""
-        settings = (self.path("models"), self.params.compute, self.path("maps", "probe.npz"))
-        return probe_studies(self.cohort, self.explanations, *settings)
+        studies = (self.cohort, self.explanations)  # before a path is made: without data no folder is left
+        return probe_studies(*studies, self.path("models"), self.params.compute, self.path("maps", "probe.npz"))
 
     def explain_home_and_abroad(self) -> tuple[Tested, Tested]:
         """The test studies of the run that `transfer.run` names and those of this one, explained by its model."""
+        self._require_data()
         home = self.params.transfer.run
         settings = (self.params.gradcam, self.params.compute)
         return explain_home_and_abroad(self.folder if home is None else Path(home), self.folder, *settings)
@@ -219,6 +222,7 @@ class Run:
     @cached_property
     def cohort(self) -> Cohort:
         """What notebook 01 prepared."""
+        self._require_data()
         return load_cohort(self.folder / "data")
 
     @cached_property
@@ -245,6 +249,7 @@ class Run:
     @cached_property
     def explanations(self) -> Explanations:
         """Probabilities and Grad-CAM maps of the test split, as notebook 03 stored them."""
+        self._require_data()
         return load_explanations(self.folder / "maps" / "test.npz")
 
     def inputs(self, image_ids: list[str]) -> StoredInputs:
@@ -339,6 +344,16 @@ class Run:
         explanations = self.explanations.with_maps(maps, image_ids)
         save_explanations(explanations, self.path("maps", f"test-{method}.npz"))
         return explanations
+
+    def _require_data(self) -> None:
+        """Refuse a notebook that is opened before notebook 01 has run.
+
+        Raises:
+            Missing: in one line, what to run.
+        """
+        if RUN_ID not in os.environ and not (self.folder / "data" / "cohort.json").exists():
+            run, terminal = from_root(self.folder.parent), "python run_all.py smoke --only 01"
+            raise Missing(f"{run} holds no data yet; run notebook 01_data first, or in a terminal: {terminal}")
 
     @cached_property
     def _stored_model(self) -> tuple[nn.Module, Checkpoint]:

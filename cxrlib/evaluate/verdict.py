@@ -3,8 +3,8 @@
 A check is the mean gain of a score over its control, in pairs, with its 95 % interval over patients. Its light is green
 where the whole interval lies above zero, red where the whole interval lies below zero, and grey elsewhere. A gain that
 is the same in every case has no resampled interval; from FEWEST cases on its sign decides. A light that rests on
-several checks is red where one of them is red, green where all are green, and grey elsewhere. Nothing sums the lights of a
-method up: a red light stays seen.
+several checks is red where one of them is red, green where all are green, and grey elsewhere. Nothing sums
+the lights of a method up: a red light stays seen.
 """
 
 import math

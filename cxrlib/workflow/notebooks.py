@@ -16,9 +16,13 @@ NOTEBOOKS = PROJECT_ROOT / "notebooks"
 MAGIC = re.compile(r"(?m)^(\s*)[%!].*$")
 
 
+START = "00_start_here"
+"""A notebook that looks at finished runs and is part of none."""
+
+
 def find_notebooks(folder: Path = NOTEBOOKS) -> list[Path]:
-    """The numbered notebooks of `folder`, in order."""
-    return sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    """The numbered notebooks of `folder` that a run can execute, in order."""
+    return sorted(path for path in folder.glob("[0-9][0-9]_*.ipynb") if path.stem != START)
 
 
 def select_notebooks(

@@ -3,20 +3,18 @@
 from cxrlib.workflow.console import duration
 
 TYPICAL = {
-    "01_data": 36,
-    "02_training": 98,
-    "03_classification": 8,
-    "04_gradcam": 18,
-    "05_smoothgrad": 17,
-    "06_iou": 29,
-    "07_perturbation": 16,
-    "08_methods": 129,
-    "09_phantom": 35,
-    "10_randomisation": 30,
-    "12_shortcuts": 9,
-    "13_verdict": 10,
+    "01": 36,
+    "02": 98,
+    "03": 8,
+    "04": 18,
+    "05": 17,
+    "06": 29,
+    "07": 16,
+    "08": 129,
+    "09": 35,
+    "12": 9,
 }
-"""Seconds of the profile demo on two cores; only their ratios count."""
+"""Number of a notebook -> seconds in the profile demo on two cores; only their ratios count."""
 OTHERS = 20
 """The same of a notebook that is not among them."""
 CELLS = 10
@@ -42,7 +40,7 @@ class TimeLeft:
     """
 
     def __init__(self, names: list[str], before: dict[str, float]) -> None:
-        typical = {name: float(TYPICAL.get(name, OTHERS)) for name in names}
+        typical = {name: float(TYPICAL.get(name[:2], OTHERS)) for name in names}
         known = {name: before[name] for name in names if before.get(name)}
         scale = sum(known.values()) / sum(typical[name] for name in known) if known else 1.0
         self.in_seconds = bool(known)

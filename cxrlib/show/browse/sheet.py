@@ -80,7 +80,7 @@ def show_browser(
     Raises:
         Refusal: the maps were made again after the notebook had read them.
     """
-    path, others = run.path("maps", "test.npz"), dict(others or {})
+    path, others = run.folder / "maps" / "test.npz", dict(others or {})
     files = files_of(run.folder, others)
     if (identity_of(path) or "") != run.explanations.identity:
         raise Refusal(f"{path} was made again after this notebook had read it; run the notebook again from its start")
