@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from cxrlib.data.cohort import Cohort
+from cxrlib.evaluate.bootstrap import FEWEST
 from cxrlib.evaluate.controls import CASE_COLUMNS
 from cxrlib.evaluate.deletion import area_cases
 from cxrlib.evaluate.faithfulness import ONE_SHARE, CurveSettings, fall_cases, perturbation_curves
@@ -143,7 +144,7 @@ def fitness(table: pd.DataFrame, class_name: str) -> pd.Series:
     """Whether each measure can be trusted on the phantom.
 
     FIT: the true cause scores above every control, the whole interval of each gain above zero. UNFIT: its mean score is
-    not above that of a control. OPEN: it is above all, but an interval reaches zero, or there is none.
+    not above that of a control. OPEN: it is above all, but an interval reaches zero, or there are too few cases.
 
     Args:
         table: `beside_controls` of `truth_beside`.
@@ -152,11 +153,12 @@ def fitness(table: pd.DataFrame, class_name: str) -> pd.Series:
     Returns:
         By measure.
 
-    >>> about = {"measure": "energy", "class_name": "Mass", "gain": [0.2, 0.1], "gain_low": [0.1, -0.1]}
+    >>> about = {"measure": "energy", "class_name": "Mass", "gain": [0.2, 0.1], "gain_low": [0.1, -0.1], "n": 9}
     >>> fitness(pd.DataFrame(about), "Mass").to_dict()
     {'energy': 'open'}
     """
     rows = table[table["class_name"] == class_name].groupby("measure", sort=False)
-    least = rows[["gain", "gain_low"]].agg(lambda column: column.min(skipna=False))
-    found = np.where(least["gain_low"] > 0, FIT, np.where(least["gain"] <= 0, UNFIT, OPEN))
+    least = rows[["gain", "gain_low", "n"]].agg(lambda column: column.min(skipna=False))
+    not_above = (least["gain"] <= 0) & (least["n"] >= FEWEST)
+    found = np.where(least["gain_low"] > 0, FIT, np.where(not_above, UNFIT, OPEN))
     return pd.Series(found, least.index, name="trusted")

@@ -184,8 +184,8 @@ def _because(check: Check, colour: str, gain: float, low: float, high: float, n:
         return f"{check.words}: no gain in any case, so there is no interval"
     beside = f"{check.words} may be above or below {check.against}"
     if more > MANY:
-        return f"{beside}; more than {MANY:,} cases more would be needed to decide it"
-    return f"{beside}; about {more:.0f} cases more would decide it at this gain"
+        return f"{beside}; more than {MANY:,} more cases would be needed to decide it"
+    return f"{beside}; about {more:.0f} more {'case' if more == 1 else 'cases'} would decide it at this gain"
 
 
 def _deciding(found: list[tuple]) -> tuple:

@@ -111,7 +111,7 @@ def test_how_many_cases_would_decide():
     assert cases_to_decide(0.2, 0.0, 0.4, 25) == 1  # zero is the bound itself
     assert cases_to_decide(0.0, -0.1, 0.1, 25) == np.inf and np.isnan(cases_to_decide(0.1, np.nan, np.nan, 3))
     open_ = lights(results(energy=(-0.2, 0.6))).loc["points"]
-    assert open_["because"].endswith("about 60 cases more would decide it at this gain")
+    assert open_["because"].endswith("about 60 more cases would decide it at this gain")
     assert "more than 10,000" in lights(results(energy=(-0.2, 0.2))).loc["points", "because"]
 
 

@@ -109,7 +109,7 @@ def test_the_figure_draws_every_light_once(tables):
 def test_the_ladder_of_measures_draws_every_known_gain():
     rows = {"measure": ["energy", "energy", "hit"], "control": ["a", "b", "a"], "class_name": "all", "ours": 0.5}
     table = pd.DataFrame(
-        {**rows, "control_score": 0.25, "gain": [0.25, 0.1, np.nan], "gain_low": 0.05, "gain_high": 0.4}
+        {**rows, "control_score": 0.25, "gain": [0.25, 0.1, np.nan], "gain_low": 0.05, "gain_high": 0.4, "n": 9}
     )
     figure = truth_ladder(table, fitness(table, "all"), "all")
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["energy"]
