@@ -156,7 +156,10 @@ def drag(page: Page, name: str, fraction: float) -> float:
     page.mouse.down()
     page.mouse.move(way["x"] + fraction * way["width"], start["y"] + start["height"] / 2, steps=25)
     page.mouse.up()
-    text = widget.locator(".widget-readout").inner_text()
+    before, text = "", widget.locator(".widget-readout").inner_text()
+    while text != before:  # a busy page follows the mouse with a delay
+        page.wait_for_timeout(300)
+        before, text = text, widget.locator(".widget-readout").inner_text()
     return float(text.rstrip("%")) / (100 if text.endswith("%") else 1)
 
 
@@ -264,6 +267,7 @@ def check_on_demand(page: Page, expected: Expected) -> None:
     """A method and a layer that are not stored are computed, by mouse and by keyboard; a choice meanwhile wins."""
     method, layer = page.get_by_label("method"), page.get_by_label("layer")
     compute = page.get_by_role("button", name="compute")
+    expected.check(page)  # the tab is open
     expect(compute).to_be_hidden()
     method.select_option("LRP (compute)")
     expected.see(method="LRP").check(page)
