@@ -133,20 +133,20 @@ EDITS = {
     "the loss": (
         replaced(TRAINING, "BCEWithLogitsLoss", "MultiLabelSoftMarginLoss"),
         {"train"},
-        {"02", "08", "10", "12"},
-        NOTEBOOKS - {"02", "08", "10", "12"},
+        {"02", "08", "10", "11", "12"},
+        NOTEBOOKS - {"02", "08", "10", "11", "12"},
     ),
     "the rotation": (
         replaced("cxrlib/model/augmentation.py", "torch.deg2rad(degrees)", "torch.deg2rad(2 * degrees)"),
         {"train"},
-        {"02", "08", "10", "12"},
-        NOTEBOOKS - {"02", "08", "10", "12"},
+        {"02", "08", "10", "11", "12"},
+        NOTEBOOKS - {"02", "08", "10", "11", "12"},
     ),
     "the schedule of the stage": (
         replaced("cxrlib/stages/train.py", "recipe.learning_rate * recipe.end_factor", "recipe.learning_rate"),
         {"train"},
-        {"02", "08", "10", "12"},
-        NOTEBOOKS - {"02", "08", "10", "12"},
+        {"02", "08", "10", "11", "12"},
+        NOTEBOOKS - {"02", "08", "10", "11", "12"},
     ),
     "the sum over processes": (
         other_code("cxrlib/runtime/distributed.py"),
