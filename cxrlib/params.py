@@ -39,7 +39,7 @@ def _distinct(values: list) -> list:
 
 def _none_of_word(value: object) -> object:
     """None for the words that mean none in YAML and on the command line."""
-    return None if value in ("null", "~", "") else value
+    return None if isinstance(value, str) and value in ("null", "~", "") else value
 
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -72,6 +72,9 @@ def _two_digits(value: object) -> object:
 
 
 NotebookNumber = Annotated[str, BeforeValidator(_two_digits), Field(pattern=r"^\d\d$")]
+
+
+NotebookNumbers = Annotated[list[NotebookNumber], Field(min_length=1), AfterValidator(_distinct)]
 
 
 FileName = Annotated[str, Field(pattern=r"^\w[\w .+-]*$", max_length=100)]
@@ -404,7 +407,7 @@ class Transfer(Section):
 class Workflow(Section):
     """Which notebooks a run executes."""
 
-    notebooks: Annotated[list[NotebookNumber], Field(min_length=1), AfterValidator(_distinct)] | None = None
+    notebooks: Annotated[NotebookNumbers | None, BeforeValidator(_none_of_word)] = None
     """Numbers of notebooks, e.g. ["01", "02"]; None: all but 11_roar, which trains many networks. --only takes any."""
 
 
