@@ -74,6 +74,9 @@ def _two_digits(value: object) -> object:
 NotebookNumber = Annotated[str, BeforeValidator(_two_digits), Field(pattern=r"^\d\d$")]
 
 
+NotebookNumbers = Annotated[list[NotebookNumber], Field(min_length=1), AfterValidator(_distinct)]
+
+
 FileName = Annotated[str, Field(pattern=r"^\w[\w .+-]*$", max_length=100)]
 
 
@@ -485,10 +488,7 @@ class Transfer(Section):
 class Workflow(Section):
     """Which notebooks a run executes."""
 
-    notebooks: Annotated[
-        Annotated[list[NotebookNumber], Field(min_length=1), AfterValidator(_distinct)] | None,
-        BeforeValidator(_none_of_word),
-    ] = None
+    notebooks: Annotated[NotebookNumbers | None, BeforeValidator(_none_of_word)] = None
     """Numbers of notebooks, e.g. ["01", "02"]; None: all but 11_roar, which trains many networks. --only takes any."""
 
 

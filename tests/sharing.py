@@ -7,7 +7,7 @@ The groups of pytest-xdist (`--dist loadgroup`) are not used: pytest 9.2 ignores
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-FINISHED_RUN = ("test_reruns.py", "test_smoke.py", "test_report.py")
+FINISHED_RUN = ("test_reruns.py", "test_smoke.py", "test_report.py", "test_report_page.py")
 """Files whose tests look at the finished run, which is made once (`tests/test_habit.py` compares them)."""
 LONGEST = ("finished run", "notebooks")
 """Groups of several files, which begin first so that the workers end at about the same time."""

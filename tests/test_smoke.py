@@ -83,7 +83,8 @@ def test_executed_notebooks_have_no_errors_and_end_with_an_answer(smoke):
         notebook = nbformat.read(path, as_version=4)
         outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
         assert not [output for output in outputs if output.output_type == "error"]
-        assert notebook.cells[-2].source.startswith("## Answer") and notebook.cells[-1].outputs[0].text.strip()
+        assert notebook.cells[-2].source.startswith("## Answer")
+        assert any(output.get("text", "").strip() for output in notebook.cells[-1].outputs), path.name
 
 
 def test_one_notebook_alone_reads_what_the_others_left(smoke):

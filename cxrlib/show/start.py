@@ -9,9 +9,9 @@ from IPython.display import Image, Markdown, display
 from cxrlib.data.cohort import read_provenance
 from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import PROJECT_ROOT, from_root, read_json
-from cxrlib.show.answer import answer_of
 from cxrlib.show.report.coverage import coverage
 from cxrlib.show.report.summary import summary
+from cxrlib.show.run_answer import answer_of
 from cxrlib.workflow.manifest import DONE, Manifest
 
 PICTURES = ("verdict", "figure_24", "figure_ceiling", "figure_29")

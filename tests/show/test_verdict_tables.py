@@ -12,7 +12,8 @@ from cxrlib.evaluate.place_scores import PLACE_SCORES
 from cxrlib.evaluate.sanity import OTHER_IMAGES
 from cxrlib.evaluate.similarity import MEASURES
 from cxrlib.evaluate.verdict import GREEN, GREY, RED, verdict_table
-from cxrlib.show.figures.verdict_figures import truth_ladder, verdict_lights
+from cxrlib.show.figures.phantom_figures import truth_ladder
+from cxrlib.show.figures.verdict_figures import verdict_lights
 from cxrlib.show.verdict_tables import (
     CHANCE,
     FAIR_AUROC,

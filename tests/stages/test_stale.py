@@ -119,7 +119,7 @@ EDITS = {
     "a comment on Grad-CAM": (added(GRADCAM, "# a comment\n"), NONE, NONE, NOTEBOOKS),
     "a docstring of parameters": (other_docstring("cxrlib/params.py"), NONE, NONE, NOTEBOOKS),
     "a default of parameters": (other_code("cxrlib/params.py"), NONE, NONE, NOTEBOOKS),
-    "the progress bar": (replaced(PROGRESS, "mininterval=5", "mininterval=7"), NONE, NONE, NOTEBOOKS),
+    "the progress bar": (replaced(PROGRESS, '"mininterval": 5', '"mininterval": 7'), NONE, NONE, NOTEBOOKS),
     "the store": (other_code("cxrlib/runtime/store.py"), NONE, NONE, NOTEBOOKS),
     "the worker pool": (other_code("cxrlib/runtime/workers.py"), NONE, NONE, NOTEBOOKS),
     "the runner": (other_code("cxrlib/workflow/runner.py"), NONE, NONE, NOTEBOOKS),
@@ -176,8 +176,8 @@ EDITS = {
     "a method": (
         other_code("cxrlib/explain/occlusion.py"),
         NONE,
-        {"06", "07", "08", "09", "10", "12"},
-        NOTEBOOKS - {"06", "07", "08", "09", "10", "12"},
+        {"06", "07", "08", "09", "10", "11", "12"},
+        NOTEBOOKS - {"06", "07", "08", "09", "10", "11", "12"},
     ),
     "the faithfulness of maps": (
         other_code("cxrlib/evaluate/deletion.py"),
@@ -190,14 +190,14 @@ EDITS = {
     "the boxes on cells": (
         other_code("cxrlib/evaluate/cells.py"),
         {"probe"},
-        {"06", "07", "08", "09", "10", "12"},
-        NOTEBOOKS - {"06", "07", "08", "09", "10", "12"},
+        {"06", "07", "08", "09", "10", "11", "12"},
+        NOTEBOOKS - {"06", "07", "08", "09", "10", "11", "12"},
     ),
     "a rendered vessel": (
         other_code("cxrlib/data/render/vessels.py"),
         {"render"},
-        {"01", "07", "09", "12"},
-        NOTEBOOKS - {"01", "07", "09", "12"},
+        {"01", "07", "09", "11", "12"},
+        NOTEBOOKS - {"01", "07", "09", "11", "12"},
     ),
 }
 

@@ -61,9 +61,22 @@ def test_an_interrupted_run_says_that_it_goes_on(tmp_path, write_notebook):
     assert not list((tmp_path / "out").rglob(".*.cxr-*"))
 
 
-def test_an_interrupted_command_with_workers_prints_no_traceback(tmp_path):
-    command = ["-m", "cxrlib", "twins", str(tmp_path / "twins"), "--studies", "300", "--size", "64", "--workers", "2"]
-    stopped = interrupted(command, tmp_path / "twins" / "twins")
-    assert stopped.returncode == 130, stopped.stderr
-    assert "Traceback" not in stopped.stderr
-    assert stopped.stderr.endswith("\nInterrupted; the same command goes on here\n")
+POOL = """\
+import pathlib, sys, time
+from cxrlib.runtime.workers import worker_pool
+from cxrlib.workflow.command import exit_code
+
+def work():
+    with worker_pool(2) as pool:
+        for _ in pool.map(time.sleep, eval(sys.argv[2])):
+            pathlib.Path(sys.argv[1]).touch()
+
+sys.exit(exit_code("name", work))
+"""
+
+
+@pytest.mark.parametrize("seconds", ["[0.1] * 2000", "[0.1, 0.1, 2]"], ids=["all at work", "one waits for work"])
+def test_workers_print_no_traceback_and_drop_what_waits(tmp_path, seconds):
+    stopped = interrupted(["-c", POOL, str(tmp_path / "begun"), seconds], tmp_path / "begun")
+    assert stopped.returncode == 130
+    assert stopped.stderr == "\nInterrupted; the same command goes on here\n"

@@ -5,11 +5,15 @@ import pandas as pd
 import torch
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from cxrlib.evaluate.known_truth import FIT, OPEN, UNFIT
 from cxrlib.evaluate.phantom import AGAINST, BOXES, CAUSE, TWIN, TwinCases
+from cxrlib.evaluate.verdict import GREEN, GREY, RED
 from cxrlib.show.figures.panels import colour_bar, show_heatmap
 from cxrlib.show.figures.style import OURS, PAGE_WIDTH, THESIS, image_axes, sentence_figure
+from cxrlib.show.figures.verdict_figures import MARKS
 
 COLOURS = {CAUSE: OURS, BOXES: "#E69F00"}
 
@@ -145,4 +149,48 @@ def not_needed_grid(twins: TwinCases, wrong: pd.DataFrame) -> Figure:
         right.imshow(twins.twins[position, 0], vmin=0, vmax=255)
         left.set_title(f"with\n{row['class_name']}\np = {row['p_with']:.2f}", fontsize=6)
         right.set_title(f"without\n\np = {row['p_without']:.2f}", fontsize=6)
+    return figure
+
+
+def truth_ladder(table: pd.DataFrame, trusted: pd.Series, class_name: str) -> Figure:
+    """A row per measure: how far it scores the true cause above each control, as a fraction of the larger score.
+
+    Args:
+        table: `beside_controls` of `truth_beside`.
+        trusted: from `fitness`.
+        class_name: the finding, or the mean of findings, that is drawn.
+    """
+    own = table[table["class_name"] == class_name].dropna(subset="gain")
+    if own.empty:
+        return sentence_figure("No study of this run has a twin with a cause: n = 0.")
+    measures, controls = own["measure"].unique().tolist(), own["control"].unique().tolist()
+    figure, axes = plt.subplots(
+        1, len(controls), figsize=(PAGE_WIDTH, 0.9 + 0.19 * len(measures)), sharey=True, squeeze=False
+    )
+    colours = {FIT: MARKS[GREEN], UNFIT: MARKS[RED], OPEN: MARKS[GREY]}
+    for ax, control in zip(axes[0], controls, strict=True):
+        for _, row in own[own["control"] == control].iterrows():
+            scale = max(abs(row["ours"]), abs(row["control_score"])) or 1.0
+            low, gain, high = (row[name] / scale for name in ("gain_low", "gain", "gain_high"))
+            reach = np.abs(np.array([[gain - low], [high - gain]]))
+            mark = colours[trusted[row["measure"]]]
+            place = measures.index(row["measure"])
+            ax.errorbar(
+                [gain],
+                [place],
+                xerr=reach,
+                ms=4.5,
+                lw=1,
+                fmt=mark["marker"],
+                color=mark["color"],
+                mfc=mark.get("markerfacecolor"),
+            )
+        ax.axvline(0, color="#000000", lw=0.6)
+        ax.set_title(f"over the {control}", fontsize=7)
+        ax.set_xlabel("gain of the true cause, fraction of the larger score", fontsize=6)
+        ax.tick_params(labelsize=6)
+        ax.grid(axis="y", lw=0.3, color="#dddddd")
+    axes[0, 0].set(yticks=range(len(measures)), yticklabels=measures, ylim=(len(measures) - 0.5, -0.5))
+    handles = [Line2D([], [], ls="", ms=4.5, label=word, **mark) for word, mark in colours.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
     return figure
