@@ -37,6 +37,7 @@ from cxrlib.runtime.files import file_fingerprint, fingerprint, whole_file
 from cxrlib.runtime.fingerprints import code_fingerprint
 from cxrlib.runtime.progress import progress
 from cxrlib.runtime.store import is_kept, keep
+from cxrlib.runtime.stored_tables import read_stored
 from cxrlib.stages import compared
 from cxrlib.stages.inputs import network_inputs
 
@@ -124,8 +125,8 @@ def sanity_checks(
                 with whole_file(target) as temporary:
                     frame.to_csv(temporary, index=False)
             keep(path, identity, [over_layers.name])
-        cases.append(pd.read_csv(path, dtype={"image_id": str}, keep_default_na=False, na_values=[""]))
-        layers.append(pd.read_csv(over_layers, keep_default_na=False, na_values=[""]))
+        cases.append(read_stored(path))
+        layers.append(read_stored(over_layers))
     return SanityChecks(pd.concat(cases, ignore_index=True), pd.concat(layers, ignore_index=True), checked)
 
 

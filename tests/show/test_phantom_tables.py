@@ -91,7 +91,7 @@ def test_figures_show_what_there_is_and_say_what_there_is_not(effects, estimates
     images = torch.randint(0, 256, (10, 1, 12, 12), dtype=torch.uint8)
     twins = TwinCases(effects[["image_id", "class_name"]], images, images // 2)
     figure = twin_grid(twins, [0, 7], [torch.rand(3, 3), torch.rand(3, 3)])
-    assert [ax.get_title() for ax in figure.axes[::4]] == ["ILD", "Mass"]
+    assert [ax.get_title() for ax in figure.axes[:8:4]] == ["ILD", "Mass"]  # a colour bar follows
     panels = effect_curves(effects_table(effects, estimates, ["ILD", "Mass"], WEIGHTS))
     assert [ax.get_title() for ax in panels.axes[:3]] == ["ILD\nn = 5", "Mass\nn = 5", f"{ALL}\nn = 10"]
     assert not_needed_grid(twins, effects.iloc[[3]]).axes[0].get_title().startswith("with\nILD\np = 0.90")
