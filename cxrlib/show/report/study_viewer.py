@@ -12,6 +12,7 @@ from cxrlib.explain.explanations import Explanations
 from cxrlib.show.browse.browsed import BrowsedRun, View
 from cxrlib.show.browse.numbers import EXPLAINED
 from cxrlib.show.browse.overlay import LINES, SIDE, Look, overlay, rgb
+from cxrlib.show.figures import colouring
 from cxrlib.show.figures.iou_figures import PREDICTED, TRUE
 from cxrlib.show.figures.style import HEATMAP
 
@@ -59,6 +60,7 @@ def viewer_data(run: BrowsedRun, first: View | None, names: dict[str, str], budg
         "input": run.explanations.input_size,
         "side": SIDE,
         "opacity": Look.opacity,
+        "contours": list(colouring.LEVELS),
         "share": view.share,
         "colours": _text(measured_colours()),
         "predicted": rgb(PREDICTED),

@@ -65,6 +65,18 @@ function onEdge(outside, at, side) {
   return outside[at - 1] || outside[at + 1] || outside[at - side] || outside[at + side];
 }
 
+// The two sides of a region's border: its own pixels beside others, and those around it. The picture's border is none.
+function edgeOf(inside, side) {
+  const sides = [[], []];
+  for (let at = 0; at < inside.length; at++) {
+    const x = at % side;
+    const beside = [x > 0 ? at - 1 : at, x < side - 1 ? at + 1 : at, at >= side ? at - side : at];
+    beside.push(at < side * (side - 1) ? at + side : at);
+    if (beside.some((other) => inside[other] !== inside[at])) sides[inside[at] ? 0 : 1].push(at);
+  }
+  return sides;
+}
+
 // Boxes around the parts of a mask in the frame of the readers' boxes; a part inside a hole of another has none.
 function boxesOf(mask, input, size) {
   const touched = resized(mask, input, input, size, size).map((value) => (value * 255 >= 0.5 ? 1 : 0));
@@ -186,6 +198,12 @@ function startViewer(root, data) {
         picture.data[4 * at + band] = Math.round(before * (1 - weight) + strength * colours[row + band]);
       }
     }
+    for (const level of largest > 0 ? data.contours : []) {
+      const [line, around] = edgeOf(whole.map((value) => (value / largest >= level ? 1 : 0)), data.side);
+      for (const [pixels, grey] of [[line, 255], [around, 0]]) {
+        for (const at of pixels) picture.data.fill(grey, 4 * at, 4 * at + 3);
+      }
+    }
     context.putImageData(picture, 0, 0);
   }
 
@@ -196,11 +214,14 @@ function startViewer(root, data) {
       const y = (at - x) / data.side;
       return mask[Math.floor(y * scale) * data.input + Math.floor(x * scale)];
     });
-    const outside = outsideOf(large, data.side);
-    context.fillStyle = css(data.predicted);
-    large.forEach((inside, at) => {
-      if (inside && onEdge(outside, at, data.side)) context.fillRect(at % data.side, Math.floor(at / data.side), 1, 1);
-    });
+    const [line, around] = edgeOf(large, data.side);
+    const within = large.slice();
+    line.forEach((at) => (within[at] = 0));
+    const second = edgeOf(within, data.side)[0];
+    for (const [pixels, colour] of [[line, css(data.predicted)], [second, css(data.predicted)], [around, "#000"]]) {
+      context.fillStyle = colour;
+      for (const at of pixels) context.fillRect(at % data.side, Math.floor(at / data.side), 1, 1);
+    }
   }
 
   function write(one, raw, predicted, readers, ids) {
