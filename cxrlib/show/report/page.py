@@ -5,7 +5,6 @@ from pathlib import Path
 
 import cv2
 import pandas as pd
-from markupsafe import Markup
 
 from cxrlib.data.cohort import read_provenance
 from cxrlib.data.provenance import Provenance
@@ -90,7 +89,7 @@ def _html(folder: Path, run: dict, provenance: Provenance, made: dict[str, pd.Da
         ceiling=next((item for part in shown for item in part.figures if item.artefact == "figure_ceiling"), None),
         hit=_first(browsed, hit, names) if hit else None,
         viewer=viewer,
-        viewer_json=Markup(json.dumps(viewer, separators=(",", ":")).replace("<", "\\u003c")),
+        viewer_json=json.dumps(viewer, separators=(",", ":")).replace("<", "\\u003c"),
         misses=_misses(browsed, names) if browsed else [],
         limitations=limitations(folder, provenance),
         methods=methods,
