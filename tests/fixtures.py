@@ -5,6 +5,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -64,6 +65,31 @@ def small_cohort(
         experiments={"all": classes},
         experiment="all",
     )
+
+
+def noisy_cohort(
+    folder: Path, sizes: tuple[int, int, int], classes: list[str], annotations: pd.DataFrame | None = None
+) -> Cohort:
+    """A stored cohort of noise with as many training, validation and test studies; every second has the first class.
+
+    Args:
+        folder: of the run; it receives data/pixels.npy.
+        sizes: studies of each split.
+        classes: a finding and its absence.
+        annotations: None gives each finding a reader's box.
+    """
+    image_ids = [f"image{number:02}" for number in range(sum(sizes))]
+    labels = pd.DataFrame(0, pd.Index(image_ids, name="image_id"), classes, dtype="uint8")
+    labels.iloc[::2, 0] = labels.iloc[1::2, 1] = 1
+    pixels = np.random.default_rng(0).integers(0, 200, (len(image_ids), 64, 64), np.uint8)
+    (folder / "data").mkdir()
+    np.save(folder / "data" / "pixels.npy", pixels)
+    splits = np.repeat(["train", "valid", "test"], sizes)
+    boxed = annotation_rows(*[(image_id, classes[0], "R1", 10, 20, 30, 40) for image_id in image_ids[::2]])
+    studies = pd.DataFrame({"patient_id": image_ids, "split": splits}, image_ids)
+    drawn = {"source": "drawn", "rendered": True, "data": "first"}
+    cohort = small_cohort(classes, boxed if annotations is None else annotations, labels, studies, pixels, **drawn)
+    return replace(cohort, folder=folder / "data", experiments={"main": classes}, experiment="main")
 
 
 def write_dicom(path: Path, stored: np.ndarray, photometric: str = "MONOCHROME2", **tags: object) -> Path:

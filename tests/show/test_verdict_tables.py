@@ -113,5 +113,5 @@ def test_the_ladder_of_measures_draws_every_known_gain():
         {**rows, "control_score": 0.25, "gain": [0.25, 0.1, np.nan], "gain_low": 0.05, "gain_high": 0.4, "n": 9}
     )
     figure = truth_ladder(table, fitness(table, "all"), "all")
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["energy"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["energy inside"]
     assert "n = 0" in truth_ladder(table.iloc[2:], fitness(table, "all"), "all").texts[0].get_text()

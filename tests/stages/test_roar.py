@@ -3,13 +3,10 @@
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from fixtures import SmallNet, annotation_rows
+from fixtures import SmallNet, annotation_rows, noisy_cohort
 
-from cxrlib.data.cohort import Cohort
-from cxrlib.data.provenance import Provenance
 from cxrlib.evaluate.bootstrap import study_weights
 from cxrlib.evaluate.removal import CONTROLS
 from cxrlib.evaluate.retrained import WHOLE, retrained_table
@@ -42,26 +39,10 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def cohort(folder):
     """Forty studies; every second has the finding, boxed by two readers."""
-    image_ids = [f"image{number:02}" for number in range(40)]
-    labels = pd.DataFrame(0, pd.Index(image_ids, name="image_id"), CLASSES, dtype="uint8")
-    labels.iloc[::2, 0] = labels.iloc[1::2, 1] = 1
-    (folder / "data").mkdir()
-    pixels = np.random.default_rng(0).integers(0, 200, (40, 64, 64), np.uint8)
-    np.save(folder / "data" / "pixels.npy", pixels)
-    boxes = [(image_id, CLASSES[0], reader, 10, 20, 30, 40) for image_id in image_ids[::2] for reader in ("R1", "R2")]
-    healthy = [(image_id, CLASSES[1], reader) for image_id in image_ids[1::2] for reader in ("R1", "R2")]
-    return Cohort(
-        studies=pd.DataFrame(
-            {"patient_id": image_ids, "split": ["train"] * 12 + ["valid"] * 8 + ["test"] * 20}, image_ids
-        ),
-        annotations=annotation_rows(*boxes, *healthy),
-        labels=labels,
-        pixels=pixels,
-        folder=folder / "data",
-        provenance=Provenance(source="drawn", rendered=True, data="first"),
-        experiments={"main": CLASSES},
-        experiment="main",
-    )
+    names = [f"image{number:02}" for number in range(40)]
+    boxes = [(name, CLASSES[0], reader, 10, 20, 30, 40) for name in names[::2] for reader in ("R1", "R2")]
+    healthy = [(name, CLASSES[1], reader) for name in names[1::2] for reader in ("R1", "R2")]
+    return noisy_cohort(folder, (12, 8, 20), CLASSES, annotation_rows(*boxes, *healthy))
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,10 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 import pytest
-from fixtures import annotation_rows
+from fixtures import noisy_cohort
 
-from cxrlib.data.cohort import Cohort
-from cxrlib.data.provenance import Provenance
 from cxrlib.evaluate.bootstrap import study_weights
 from cxrlib.evaluate.controls import CASE_COLUMNS, beside_controls
 from cxrlib.evaluate.sanity import with_verdicts, without_score
@@ -38,23 +35,7 @@ CLASSES = ["Cardiomegaly", "No finding"]
 def run(tmp_path_factory):
     """A cohort of forty noisy studies, every second with the finding, its network and its maps."""
     folder = tmp_path_factory.mktemp("run")
-    image_ids = [f"image{number:02}" for number in range(40)]
-    labels = pd.DataFrame(0, image_ids, CLASSES, dtype="uint8")
-    labels.iloc[::2, 0] = labels.iloc[1::2, 1] = 1
-    splits = ["train"] * 24 + ["valid"] * 8 + ["test"] * 8
-    (folder / "data").mkdir()
-    pixels = np.random.default_rng(0).integers(0, 200, (40, 64, 64), np.uint8)
-    np.save(folder / "data" / "pixels.npy", pixels)
-    cohort = Cohort(
-        studies=pd.DataFrame({"patient_id": image_ids, "split": splits}, image_ids),
-        annotations=annotation_rows(*[(image_id, CLASSES[0], "R1", 10, 20, 30, 40) for image_id in image_ids[::2]]),
-        labels=labels,
-        pixels=pixels,
-        folder=folder / "data",
-        provenance=Provenance(source="drawn", rendered=True, data="first"),
-        experiments={"main": CLASSES},
-        experiment="main",
-    )
+    cohort = noisy_cohort(folder, (24, 8, 8), CLASSES)
     train_experiment(cohort, "main", MODEL, RECIPE, SMOKE.compute, folder / "models")
     maps = explain_split(cohort, "test", folder / "models", SMOKE.gradcam, SMOKE.compute, folder / "maps" / "test.npz")
     return cohort, explain_by_methods(cohort, maps, METHODS, SMOKE.gradcam, SMOKE.compute, folder), folder

@@ -3,13 +3,10 @@
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from fixtures import annotation_rows
+from fixtures import noisy_cohort
 
-from cxrlib.data.cohort import Cohort
-from cxrlib.data.provenance import Provenance
 from cxrlib.evaluate.bootstrap import study_weights
 from cxrlib.evaluate.shortcut import NO_PLACE, NOTHING, UNKNOWN
 from cxrlib.model.networks import to_input
@@ -36,23 +33,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def cohort(folder):
     """Forty studies; every second has the finding."""
-    image_ids = [f"image{number:02}" for number in range(40)]
-    labels = pd.DataFrame(0, image_ids, CLASSES, dtype="uint8")
-    labels.iloc[::2, 0] = labels.iloc[1::2, 1] = 1
-    splits = ["train"] * 24 + ["valid"] * 8 + ["test"] * 8
-    (folder / "data").mkdir()
-    pixels = np.random.default_rng(0).integers(0, 200, (40, 64, 64), np.uint8)
-    np.save(folder / "data" / "pixels.npy", pixels)
-    return Cohort(
-        studies=pd.DataFrame({"patient_id": image_ids, "split": splits}, image_ids),
-        annotations=annotation_rows(*[(image_id, CLASSES[0], "R1", 10, 20, 30, 40) for image_id in image_ids[::2]]),
-        labels=labels,
-        pixels=pixels,
-        folder=folder / "data",
-        provenance=Provenance(source="drawn", rendered=True, data="first"),
-        experiments={"main": CLASSES},
-        experiment="main",
-    )
+    return noisy_cohort(folder, (24, 8, 8), CLASSES)
 
 
 def phantom(**values) -> Phantom:

@@ -24,6 +24,10 @@ REPLACEMENT_COLOURS = ["#D55E00", "#E69F00", "#CC79A7", "#56B4E9"]
 TITLES = {"hit": "hit rate", "energy": "energy inside", "average_precision": "average precision", "iou": "IoU"}
 
 
+MEASURES = TITLES | {"iou": "IoU of boxes", "otsu_iou": "IoU of Otsu's mask"}
+"""Names of measures of place for people; the others have their own words."""
+
+
 NONE = "No compared study of this run carries a boxed finding: n = 0."
 
 
@@ -186,11 +190,12 @@ def truth_ladder(table: pd.DataFrame, trusted: pd.Series, class_name: str) -> Fi
                 mfc=mark.get("markerfacecolor"),
             )
         ax.axvline(0, color="#000000", lw=0.6)
-        ax.set_title(f"over the {control}", fontsize=7)
+        ax.set_title(f"over the {control} (n up to {own['n'].max():.0f})", fontsize=7)
         ax.set_xlabel("gain of the true cause, fraction of the larger score", fontsize=6)
         ax.tick_params(labelsize=6)
         ax.grid(axis="y", lw=0.3, color="#dddddd")
-    axes[0, 0].set(yticks=range(len(measures)), yticklabels=measures, ylim=(len(measures) - 0.5, -0.5))
+    names = [MEASURES.get(measure, measure) for measure in measures]
+    axes[0, 0].set(yticks=range(len(measures)), yticklabels=names, ylim=(len(measures) - 0.5, -0.5))
     handles = [Line2D([], [], ls="", ms=4.5, label=word, **mark) for word, mark in colours.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
     return figure

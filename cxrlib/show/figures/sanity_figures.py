@@ -66,7 +66,7 @@ def cascade_panels(layers: pd.DataFrame, form: str) -> Figure:
 
 
 def verdict_matrix(table: pd.DataFrame, class_name: str = ALL) -> Figure:
-    """Methods by checks: pass, fail or open, with the gain over the control and its interval.
+    """Methods by checks: pass, fail or open, with the gain over the control.
 
     Args:
         table: from `cxrlib.evaluate.sanity.with_verdicts`.
@@ -84,7 +84,7 @@ def verdict_matrix(table: pd.DataFrame, class_name: str = ALL) -> Figure:
                 continue
             cell = cells.loc[(method, check)]
             ax.add_patch(plt.Rectangle((column - 0.5, row - 0.5), 1, 1, fc=VERDICTS[cell["verdict"]], ec="white", lw=1))
-            text = "" if np.isnan(cell["gain"]) else f"{cell['gain']:+.2f}"
+            text = "" if np.isnan(cell["gain"]) else f"{cell['gain']:+z.2f}"
             ax.text(column, row, text, ha="center", va="center", fontsize=6)
     ax.set(xlim=(-0.5, len(checks) - 0.5), ylim=(len(methods) - 0.5, -0.5))
     ax.set_yticks(range(len(methods)), methods, fontsize=6.5)
