@@ -90,7 +90,7 @@ def score_panels(table: pd.DataFrame, class_name: str, controls: set[str], same:
             ax.axvline(scores["ours"].iloc[0], color=OURS, lw=0.6, ls=":", zorder=0)
         ax.set_title(METRICS[metric], fontsize=7)
         ax.tick_params(labelsize=6)
-        ax.xaxis.set_major_locator(MaxNLocator(3))
+        ax.xaxis.set_major_locator(MaxNLocator(2 if len(metrics) > 6 else 3))
         ax.grid(axis="y", lw=0.3, color="#dddddd")
     axes[0][0].set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
     return figure

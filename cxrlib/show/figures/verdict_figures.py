@@ -1,5 +1,7 @@
 """Figure of notebook 13: the lights of every finding and method."""
 
+from textwrap import wrap
+
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
@@ -27,6 +29,10 @@ AT_MOST = 5
 """Methods beside each other; more go into a further row of panels."""
 
 
+LINE = 16
+"""Letters of a method's title in a line."""
+
+
 def verdict_lights(table: pd.DataFrame) -> Figure:
     """A row per finding, a group of columns per method, a column per light.
 
@@ -47,9 +53,8 @@ def verdict_lights(table: pd.DataFrame) -> Figure:
                 rows = own[own["verdict"] == colour]
                 x = [number * step + lights.index(light) for light in rows["light"]]
                 ax.plot(x, [findings.index(name) for name in rows["class_name"]], ls="", ms=5.5, mew=1.1, **mark)
-            ax.text(
-                number * step + (len(lights) - 1) / 2, -2.5, method, ha="center", va="bottom", fontsize=7, weight="bold"
-            )
+            middle, title = number * step + (len(lights) - 1) / 2, "\n".join(wrap(method, LINE))
+            ax.text(middle, -2.5, title, ha="center", va="bottom", fontsize=7, weight="bold")
         places = [number * step + place for number in range(len(band)) for place in range(len(lights))]
         ax.set(xticks=places, yticks=range(len(findings)), xlim=(-0.8, AT_MOST * step - 1.2))
         ax.set_xticklabels(lights * len(band), rotation=90, fontsize=6)
