@@ -8,6 +8,7 @@ import argparse
 import importlib
 import os
 import platform
+import runpy
 import sys
 import warnings
 from importlib.metadata import version
@@ -55,19 +56,26 @@ PARTS = {
     "growth": "time and memory by classes, samples, shares and images, with a figure",
 }
 """What can be measured alone; each part is a module of this package."""
+COMMANDS = ("browser", "conversion", "full_scale", "gpu", "rehearsal", "twins")
+"""Measured alone, each with arguments of its own; `python -m benchmarks NAME` is `python -m benchmarks.NAME`."""
 OUTPUTS = PROJECT_ROOT / "outputs"
 PACKAGES = ["torch", "torchvision", "captum", "grad-cam", "quantus", "pydicom", "opencv-python-headless", "pillow"]
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print and write; return 0 if every goal is met, 1 if not, 2 for an unknown part or a missing peer."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments and arguments[0] in COMMANDS:
+        sys.argv[1:] = arguments[1:]
+        runpy.run_module(f"benchmarks.{arguments[0]}", run_name="__main__", alter_sys=True)
+        return 0
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,
         epilog="parts:\n"
         + "\n".join(f"  {name:14}{what}" for name, what in PARTS.items())
-        + "\n\nMeasured by commands of their own, see python -m benchmarks.NAME --help:\n"
-        + "  browser, conversion, full_scale, gpu, rehearsal, twins\n\n"
+        + "\n\nMeasured alone, see python -m benchmarks NAME --help:\n"
+        + f"  {', '.join(COMMANDS)}\n\n"
         + "Exit codes: 0 every goal is met, 1 one is not, 2 wrong usage or a missing peer.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -7,10 +7,13 @@ from pathlib import Path
 import matplotlib
 import nbformat
 import pytest
+import torch
 from fixtures import SLOW_FIXTURES, run_all
 from hypothesis import settings
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from sharing import ByGroup, in_order
+
+from cxrlib.runtime.device import use_device
 
 os.environ.pop("MPLBACKEND", None)
 if "PYTEST_XDIST_WORKER" in os.environ:  # several workers: the commands and kernels that tests start take one core each
@@ -42,6 +45,14 @@ def pytest_collection_modifyitems(config, items):
 def pytest_xdist_make_scheduler(config, log):
     config.option.loadscopereorder = False  # the groups keep their order
     return ByGroup(config, log)
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
+def device(request):
+    """Where a test computes what it compares with the processor, in float32."""
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device here")
+    return use_device(request.param)
 
 
 @pytest.fixture

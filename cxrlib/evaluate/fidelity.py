@@ -108,12 +108,13 @@ def ceval_cases(
     chosen = (probabilities >= threshold).nonzero().flatten()
     cases = places.cases.iloc[chosen.tolist()]
     device, limit = device_of(network), torch.logit(torch.tensor(threshold)).item()
-    inputs = normalise(images[:].to(device))[places.rows[chosen]] if len(chosen) else torch.zeros(0, 3, 1, 1)
+    none = torch.zeros(0, 3, 1, 1, device=device)
+    inputs = normalise(images[:].to(device))[places.rows[chosen]] if len(chosen) else none
     columns = places.columns[chosen].to(device)
 
     def change_without(maps: torch.Tensor) -> torch.Tensor:
         kept = [top_pixels(upscale(one, first.input_size), KEPT) for one in maps]
-        free = ~torch.stack(kept).to(device) if kept else torch.zeros(0, 1, 1, dtype=torch.bool)
+        free = ~torch.stack(kept).to(device) if kept else torch.zeros(0, 1, 1, dtype=torch.bool, device=device)
         return least_change(network, inputs, columns, free, limit, batch_size).cpu()
 
     control = change_without(random_maps((len(chosen), first.input_size, first.input_size), seed))

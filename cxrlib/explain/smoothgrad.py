@@ -70,11 +70,11 @@ def noisy_copies(
     The noise of each copy depends on the seed and its number, not on the batch size.
 
     Args:
-        image: x, float32 (3, h, w), on the device on which the noise is drawn.
+        image: x, of a floating dtype, (3, h, w), on the device on which the noise is drawn in float32.
         noise_level, samples, seed, batch_size: as in `smoothgrad`.
 
     Yields:
-        float32 (at most batch_size, 3, h, w).
+        (at most batch_size, 3, h, w) of the image's dtype.
 
     >>> [len(batch) for batch in noisy_copies(torch.rand(3, 4, 4), 0.1, samples=5, seed=0, batch_size=2)]
     [2, 2, 1]
@@ -84,4 +84,4 @@ def noisy_copies(
     for start in range(0, samples, batch_size):
         count = min(batch_size, samples - start)
         noise = [torch.randn(image.shape, generator=generator, device=image.device) for _ in range(count)]
-        yield torch.stack(noise).mul_(sigma).add_(image)
+        yield torch.stack(noise).to(image.dtype).mul_(sigma).add_(image)

@@ -48,7 +48,8 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
 def pick_device(name: str = "auto") -> torch.device:
     """Return the device called "cpu", "cuda" or "mps"; "auto" takes the fastest one present.
 
-    Under torchrun, each process of a machine gets the CUDA device of its own number.
+    Under torchrun, each process of a machine gets the CUDA device of its own number; where there are more processes
+    than devices, they share them by turns.
 
     Raises:
         Refusal: the device asked for is not present.
@@ -60,7 +61,9 @@ def pick_device(name: str = "auto") -> torch.device:
         raise Refusal(f"compute.device: unknown device {name!r}; choose auto, cpu, cuda or mps")
     if not present[name]:
         raise Refusal(f"compute.device: {name} is not available here; choose auto or cpu")
-    return torch.device(name, int(os.environ.get("LOCAL_RANK", 0))) if name == "cuda" else torch.device(name)
+    if name != "cuda":
+        return torch.device(name)
+    return torch.device(name, int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
 
 
 def seed_everything(seed: int) -> None:

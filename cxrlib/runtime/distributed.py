@@ -28,14 +28,20 @@ def _together() -> bool:
 
 
 def join_processes(device: torch.device) -> None:
-    """Join the group of the processes that torchrun started: over NCCL on CUDA, over Gloo on other devices.
+    """Join the group of the processes that torchrun started.
 
-    A single process does nothing.
+    Over NCCL where every process has a CUDA device of its own, over Gloo elsewhere. A single process does nothing.
     """
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         if device.type == "cuda":
             torch.cuda.set_device(device)
-        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        distributed.init_process_group(backend_for(device))
+
+
+def backend_for(device: torch.device) -> str:
+    """ "nccl" where every process of this machine has a CUDA device of its own, else "gloo": NCCL refuses to share."""
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    return "nccl" if device.type == "cuda" and here <= torch.cuda.device_count() else "gloo"
 
 
 def leave_processes() -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ENVIRONMENT = {
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # with agg, figures vanish from executed notebooks
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # silences the debugger's warning about frozen modules
+    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",  # looking for a GPU does not start CUDA, which would not survive a fork
 }
 
 

@@ -1,4 +1,4 @@
-"""One process and two that torchrun starts, over Gloo on the CPU, must train and explain alike."""
+"""One process and two that torchrun starts must train and explain alike: over Gloo on the CPU, or sharing one GPU."""
 
 import subprocess
 import sys
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from browsable import STUDIES, browsable_run
 
 from cxrlib.explain.explanations import load_explanations
@@ -17,12 +18,14 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
+@pytest.fixture(scope="module", params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
+def run(request, tmp_path_factory):
     """A run's folder after one process and two have written 1.json, 2.json, maps/1.npz and maps/2.npz there."""
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device here")
     folder = browsable_run(tmp_path_factory.mktemp("processes") / "run")
     for command in ([sys.executable], TORCHRUN):
-        done = subprocess.run([*command, SCRIPT, folder], capture_output=True, text=True, timeout=300)
+        done = subprocess.run([*command, SCRIPT, folder, request.param], capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
     return folder
 
@@ -80,3 +83,23 @@ def test_a_process_alone_is_the_first_of_one(monkeypatch):
         assert (runtime.rank(), runtime.world_size()) == (0, 1)
         runtime.wait_for_all()
     assert (runtime.rank(), runtime.world_size()) == (1, 2)
+
+
+@pytest.mark.parametrize(("cards", "processes", "backend"), [(2, 2, "nccl"), (1, 2, "gloo"), (4, 1, "nccl")])
+def test_processes_that_share_a_card_talk_over_gloo(monkeypatch, cards, processes, backend):
+    from cxrlib.runtime.distributed import backend_for
+
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: cards)
+    assert backend_for(torch.device("cuda", 0)) == backend
+    assert backend_for(torch.device("cpu")) == "gloo"
+
+
+def test_processes_take_the_cards_by_turns(monkeypatch):
+    from cxrlib.runtime.device import pick_device
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for number, card in enumerate([0, 1, 0, 1]):
+        monkeypatch.setenv("LOCAL_RANK", str(number))
+        assert pick_device("cuda") == torch.device("cuda", card)

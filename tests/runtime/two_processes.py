@@ -1,4 +1,4 @@
-"""Trains a small ResNet and explains the run in the folder argv[1]; run by python or by torchrun.
+"""Trains a small ResNet and explains the run in the folder argv[1] on the device argv[2]; run by python or by torchrun.
 
 Writes <processes>.json and maps/<processes>.npz there. Trains in double precision: in single precision, an untrained
 ResNet amplifies the rounding of sums that are split differently.
@@ -14,6 +14,7 @@ from cxrlib.data.cohort import load_cohort
 from cxrlib.model.networks import build_network
 from cxrlib.model.training import Recipe, train
 from cxrlib.params import load_params
+from cxrlib.runtime.device import use_device
 from cxrlib.runtime.distributed import join_processes, leave_processes, rank, world_size
 from cxrlib.runtime.files import write_json
 from cxrlib.stages import explain as experiments
@@ -32,11 +33,12 @@ class InDouble(nn.Module):
 
 def main() -> None:
     torch.set_num_threads(1)
-    join_processes(torch.device("cpu"))
+    device = use_device(sys.argv[2])
+    join_processes(device)
     torch.manual_seed(0)
     images = torch.randint(0, 256, (45, 1, 32, 32), dtype=torch.uint8)
     targets = torch.randint(0, 2, (45, 3)).double()
-    network = InDouble()
+    network = InDouble().to(device)
     # batches of 7 and a last one of 3: the processes' parts are never alike
     recipe = Recipe(epochs=3, batch_size=7)
     labelled = (images[:31], targets[:31]), (images[31:], targets[31:])
@@ -44,7 +46,7 @@ def main() -> None:
     run = Path(sys.argv[1])
     if rank() == 0:
         write_json(run / f"{world_size()}.json", history.to_dict("list"))
-    smoke, store = load_params("smoke"), run / "maps" / f"{world_size()}.npz"
+    smoke, store = load_params("smoke", [f"compute.device={device.type}"]), run / "maps" / f"{world_size()}.npz"
     experiments.SHARD = 5
     cohort = load_cohort(run / "data")
     experiments.explain_split(cohort, "test", run / "models", smoke.gradcam, smoke.compute, store)
