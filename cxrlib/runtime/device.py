@@ -15,7 +15,10 @@ NOTE = "cxrlib.note"
 
 
 def use_device(name: str = "auto", threads: int = 0, precision: str = "float32") -> torch.device:
-    """Set this process's threads and number format; return the device to work on.
+    """Set this process's threads, number format and deterministic kernels; return the device to work on.
+
+    Without deterministic kernels, a GPU adds gradients up in another order each time: maps would differ in their last
+    bits from run to run.
 
     Args:
         name: as in `pick_device`.
@@ -29,9 +32,14 @@ def use_device(name: str = "auto", threads: int = 0, precision: str = "float32")
         torch.set_num_threads(threads)
     allow_tf32 = precision == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allow_tf32
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # it would fill what is overwritten at once
     device = pick_device(name)
     model = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    sys.audit(NOTE, {"device": model, "threads": torch.get_num_threads(), "precision": precision})
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    found = {"threads": torch.get_num_threads(), "precision": precision, "deterministic": deterministic}
+    sys.audit(NOTE, {"device": model} | found)
     return device
 
 
@@ -67,10 +75,8 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def seed_everything(seed: int) -> None:
-    """Seed Python, NumPy and torch, and switch on torch's deterministic kernels."""
+    """Seed Python, NumPy and torch."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    sys.audit(NOTE, {"seed": seed, "deterministic": torch.are_deterministic_algorithms_enabled()})
+    sys.audit(NOTE, {"seed": seed})

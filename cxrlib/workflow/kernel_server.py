@@ -1,8 +1,9 @@
 """A process that imports the notebooks' libraries once and forks a kernel for each of them.
 
 Reads requests from standard input, one JSON object per line, and answers each with the process id of a kernel. Between
-requests it imports what later notebooks will need. It computes nothing and starts no thread, so that a fork behaves
-like a new interpreter. When its input ends the server exits; its kernels watch it and exit too.
+requests it imports what later notebooks will need. It computes nothing, so that a fork behaves like a new interpreter:
+the only threads are the idle ones that linear algebra libraries keep, which these start again after a fork. When its
+input ends the server exits; its kernels watch it and exit too.
 """
 
 import contextlib
@@ -13,12 +14,14 @@ import os
 import select
 import signal
 import sys
+import warnings
 
 
 def serve(waiting: list[str]) -> None:
     """Answer requests until the input ends; `waiting` are names of modules to import meanwhile."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # kernels that ended leave no zombie processes
     gc.disable()  # importing makes a million objects that stay; to look through them again and again takes seconds
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)  # Python 3.12, see above
     requests = os.fdopen(0, "rb", buffering=0)  # a buffer would hide further requests from select
     while True:
         if waiting and not select.select([requests], [], [], 0)[0]:
