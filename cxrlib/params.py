@@ -448,6 +448,8 @@ class Roar(Section):
         "lrp": {},
     }
     """Methods whose maps choose the pixels (docs/library.md) -> their parameters; three controls join them."""
+    maps_of: Literal["all classes", "labels"] = "all classes"
+    """A picture's one map is the mean of these classes' maps. Where its labels choose, the mask's place tells them."""
     modes: Annotated[list[Literal["remove", "keep", "mask"]], Field(min_length=1), AfterValidator(_distinct)] = [
         "remove",
         "keep",

@@ -19,27 +19,27 @@ BLURRED_CELLS = 5
 """Rows and columns of the blurred random map."""
 
 
-def label_map(maps: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """One map of an image with several labels: the mean of the maps of its labels, each divided by its maximum.
+def joint_map(maps: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    """One map of an image: the mean of the maps of some classes, each divided by its maximum.
 
-        m = 1/|C| sum_(c in C) max(L_c, 0) / max L_c,  C the image's labels, "No finding" included
+        m = 1/|C| sum_(c in C) max(L_c, 0) / max L_c,  C the classes, "No finding" included
 
-    Each label counts alike, and the network's probabilities play no part. A value that is no number counts as 0.
+    Each class counts alike, and the network's probabilities play no part. A value that is no number counts as 0.
 
     Args:
         maps: L, raw maps, float32 (n, classes, rows, columns); of signed maps the positive part counts.
-        labels: boolean (n, classes).
+        classes: C of each image, boolean (n, classes): all, or the image's labels.
 
     Returns:
-        float32 (n, rows, columns) in 0..1; zeros for an image without a label.
+        float32 (n, rows, columns) in 0..1; zeros for an image without a class.
 
     >>> maps = torch.tensor([[[[4.0, 2.0]], [[0.0, 3.0]], [[9.0, 9.0]]]])
-    >>> label_map(maps, torch.tensor([[True, True, False]])).tolist()
+    >>> joint_map(maps, torch.tensor([[True, True, False]])).tolist()
     [[[0.5, 0.75]]]
     """
     shares = normalise_maps(maps.nan_to_num(0, 0, 0).clamp(min=0))
-    count = labels.sum(1).clamp(min=1).view(-1, 1, 1)
-    return (shares * labels[:, :, None, None]).sum(1) / count
+    count = classes.sum(1).clamp(min=1).view(-1, 1, 1)
+    return (shares * classes[:, :, None, None]).sum(1) / count
 
 
 def control_map(control: str, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -30,6 +30,7 @@ from cxrlib.explain.gradcam import frozen
 from cxrlib.explain.lrp_graph import CONVOLUTIONS, NORMS, Recording, RuleError, no_rule, operations, target_of
 from cxrlib.explain.lrp_rules import Rule
 from cxrlib.explain.method import Method, Passes
+from cxrlib.runtime.device import full_float32
 
 RULES = ["composite", "epsilon", "gamma", "alpha1beta0"]
 """What the parameter `rule` can be: for layers with weights."""
@@ -73,6 +74,7 @@ PRODUCTS = {operator.mul, torch.mul, "mul"}
 QUOTIENTS = {operator.truediv, torch.div, "div"}
 
 
+@full_float32()
 def lrp_maps(
     network: nn.Module,
     images: torch.Tensor,
@@ -91,7 +93,8 @@ def lrp_maps(
     Without ReLU6, epsilon alone comes close to input x gradient as epsilon goes to 0 (Ancona et al. 2018,
     arXiv:1711.06104); the others do not.
 
-    All classes share the forward pass, also those with changed weights.
+    All classes share the forward pass, also those with changed weights. A GPU computes in float32 here, also where the
+    precision is tf32.
 
     Args:
         network: logits (n, classes) from operations that have a rule, see the module's docstring.

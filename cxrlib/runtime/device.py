@@ -4,6 +4,7 @@ import contextlib
 import os
 import random
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -41,6 +42,21 @@ def use_device(name: str = "auto", threads: int = 0, precision: str = "float32")
     found = {"threads": torch.get_num_threads(), "precision": precision, "deterministic": deterministic}
     sys.audit(NOTE, {"device": model} | found)
     return device
+
+
+@contextlib.contextmanager
+def full_float32() -> Iterator[None]:
+    """Within, float32 products are computed in float32 on a GPU, also where the precision is "tf32".
+
+    For methods whose rules hold only where two ways to compute the same numbers agree. It decorates functions, too.
+    """
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    matmul.allow_tf32 = cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before
 
 
 def inference_dtype(precision: str) -> torch.dtype:

@@ -22,7 +22,7 @@ from cxrlib.runtime.device import use_device
 from cxrlib.runtime.errors import Missing
 from cxrlib.stages.explain import explain_studies, require_feature_map
 from cxrlib.stages.guided_training import GuidedModel, guided_piece, load_guided
-from cxrlib.stages.label_maps import label_maps
+from cxrlib.stages.joint_maps import joint_maps
 from cxrlib.stages.removed_pixels import removed_piece
 from cxrlib.stages.retraining import Lesson, lesson
 from cxrlib.stages.work_list import Piece, array_task, one_task_at_a_time, work_through
@@ -153,7 +153,7 @@ def _maps(given: Lesson, roar: Roar, gradcam: Gradcam, model_path: Path, folder:
     )
     settings = (given.cohort, plain, model_path, given.compute)
     return {
-        find(name).title: label_maps(name, parameters, *settings, folder / f"{find(name).title}.npz")
+        find(name).title: joint_maps(name, parameters, roar.maps_of, *settings, folder / f"{find(name).title}.npz")
         for name, parameters in roar.methods.items()
     }
 

@@ -15,7 +15,7 @@ from cxrlib.evaluate.removal import (
     RANDOM,
     REMOVE,
     control_map,
-    label_map,
+    joint_map,
     taken_out,
     top_of_each,
 )
@@ -31,7 +31,7 @@ def seeded(seed=0):
 def test_the_map_of_several_labels_is_the_mean_of_their_normalised_positive_parts():
     maps = torch.tensor([[[[4.0, -2.0, 1.0]], [[0.0, 0.0, 0.0]], [[1.0, 5.0, float("nan")]]]]).expand(3, -1, -1, -1)
     labels = torch.tensor([[True, False, True], [False, True, False], [False, False, False]])
-    assert label_map(maps, labels)[:, 0].tolist() == [[0.6000000238418579, 0.5, 0.125], [0, 0, 0], [0, 0, 0]]
+    assert joint_map(maps, labels)[:, 0].tolist() == [[0.6000000238418579, 0.5, 0.125], [0, 0, 0], [0, 0, 0]]
 
 
 def test_exactly_as_many_pixels_whatever_the_map_and_the_highest_of_them():

@@ -18,6 +18,7 @@ from cxrlib.explain.lrp import RULES, lrp_maps, propagated, rules_of
 from cxrlib.explain.lrp_graph import Recording, RuleError, operations
 from cxrlib.explain.lrp_rules import alpha1beta0, gamma, step_of
 from cxrlib.explain.methods import find
+from cxrlib.runtime.device import use_device
 
 
 def seeded(make):
@@ -470,3 +471,15 @@ def test_the_cost_is_said():
     assert method.passes(7, (64, 64), rule="epsilon") == (1, 7)
     assert method.passes(7, (64, 64), rule="gamma") == (3, 14)
     assert "2 forward and 11 backward passes" in method.info(classes=7)
+
+
+def test_a_gpu_computes_in_float32_although_tf32_is_asked_for():
+    seen, network = [], SmallNet().eval()
+    network.first.register_forward_hook(lambda *_: seen.append(torch.backends.cudnn.allow_tf32))
+    use_device("cpu", precision="tf32")
+    try:
+        network(IMAGES)
+        lrp_maps(network, IMAGES)
+        assert seen[0] and len(seen) > 1 and not any(seen[1:]) and torch.backends.cuda.matmul.allow_tf32
+    finally:
+        use_device("cpu")

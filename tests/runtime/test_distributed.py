@@ -43,7 +43,11 @@ def test_the_command_fills_the_store_that_notebooks_read(run):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--set", "compute.device=cuda"], "compute.device: cuda is not available here"),
+        pytest.param(
+            ["--set", "compute.device=cuda"],
+            "compute.device: cuda is not available here",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device"),
+        ),
         (["--set", "gradcam.layer=layer9"], "gradcam.layer: the network has no module 'layer9'"),
         (["--out", __file__], "File exists"),
     ],

@@ -13,6 +13,7 @@ from cxrlib.evaluate.retrained import WHOLE, retrained_table
 from cxrlib.evaluate.trade_off import IOU, MAP_SCORES, map_cases, penalty_table, readers_ceiling
 from cxrlib.explain.explanations import load_explanations
 from cxrlib.explain.maps import normalise_maps
+from cxrlib.model.checkpoint import checkpoint_path
 from cxrlib.model.networks import build_network
 from cxrlib.params import Model, Roar, load_params
 from cxrlib.runtime.errors import Missing, Refusal
@@ -20,6 +21,7 @@ from cxrlib.show.figures import roar_figures as figures
 from cxrlib.stages import retraining
 from cxrlib.stages import work_list as lists
 from cxrlib.stages.guided_training import penalty, permute_weights
+from cxrlib.stages.joint_maps import joint_maps
 from cxrlib.stages.removed_pixels import removed_pictures
 from cxrlib.stages.roar import has_closed_form, work_list
 from cxrlib.stages.train import train_experiment
@@ -69,12 +71,16 @@ def test_the_list_holds_every_method_and_control_and_whole_pictures_come_first(t
     assert todo.estimate().startswith("7 trainings, 7 of them to do, each of 12 images") and "about" in todo.estimate()
 
 
-def test_the_map_of_a_study_is_that_of_its_label(todo, folder):
+def test_the_map_of_a_study_is_that_of_all_classes_or_of_its_label(todo, cohort, folder, tmp_path):
     every = load_explanations(folder / "roar" / "maps" / "all classes.npz")
     own = todo.maps["Grad-CAM"]
     assert own.probabilities.index.tolist() == todo.given.image_ids and own.maps.shape[1] == 1
+    torch.testing.assert_close(own.maps[:, 0], normalise_maps(every.maps).mean(1))
+    model_path = checkpoint_path(folder / "models", cohort.experiment)
+    labelled = joint_maps("gradcam", {}, "labels", cohort, every, model_path, SMOKE.compute, tmp_path / "labels.npz")
+    assert labelled.identity != own.identity
     for row, column in ((0, 0), (1, 1)):
-        torch.testing.assert_close(own.maps[row, 0], normalise_maps(every.maps[row, column]))
+        torch.testing.assert_close(labelled.maps[row, 0], normalise_maps(every.maps[row, column]))
 
 
 def test_each_picture_loses_its_share_of_pixels_to_its_own_mean(todo, tmp_path):

@@ -1,13 +1,14 @@
-"""One map of each study by a method, of its labels together, made and stored a few studies at a time."""
+"""One map of each study by a method, of several classes together, made and stored a few studies at a time."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 
 from cxrlib.data.cohort import Cohort
-from cxrlib.evaluate.removal import label_map
+from cxrlib.evaluate.removal import joint_map
 from cxrlib.explain.explanations import Explanations
 from cxrlib.explain.methods import find
 from cxrlib.model.checkpoint import load_checkpoint
@@ -25,23 +26,29 @@ CODE = code_fingerprint("cxrlib.evaluate.removal")
 """What makes one map of several; taken on loading."""
 
 
+MapsOf = Literal["all classes", "labels"]
+"""The classes whose maps are one: the same for every study, or the study's own labels."""
+
+
 SHARD = 32
 """Studies that are explained and stored at once."""
 
 
-def label_maps(
+def joint_maps(
     name: str,
     parameters: dict[str, MethodValue],
+    maps_of: MapsOf,
     cohort: Cohort,
     gradcam: Explanations,
     model_path: Path,
     compute: Compute,
     path: Path,
 ) -> Explanations:
-    """The `label_map` of each study by a method, stored at `path`; the maps of the single classes are not kept.
+    """The `joint_map` of each study by a method, stored at `path`; the maps of the single classes are not kept.
 
     Args:
         name, parameters: of the method.
+        maps_of: which classes' maps.
         cohort: labels and pictures.
         gradcam: Grad-CAM's maps of the studies by the model at `model_path`.
         model_path, compute, path: as in `cxrlib.stages.compared.explain_by`.
@@ -50,11 +57,15 @@ def label_maps(
         Maps float32 (n, 1, rows, columns) of the studies of `gradcam`, and its probabilities.
     """
     image_ids = gradcam.probabilities.index.tolist()
-    identity = fingerprint([gradcam.identity, image_ids, name, parameters, compute.precision, METHOD_CODE[name], CODE])
-    labels = torch.tensor(cohort.labels.loc[image_ids, gradcam.classes].to_numpy() > 0)
+    identity = fingerprint(
+        [gradcam.identity, image_ids, name, parameters, maps_of, compute.precision, METHOD_CODE[name], CODE]
+    )
+    classes = torch.ones(len(image_ids), len(gradcam.classes), dtype=torch.bool)
+    if maps_of == "labels":
+        classes = torch.tensor(cohort.labels.loc[image_ids, gradcam.classes].to_numpy() > 0)
 
     def reduced(rows: slice, maps: torch.Tensor) -> Explanations:
-        one = gradcam.with_maps(label_map(maps, labels[rows])[:, None], image_ids[rows])
+        one = gradcam.with_maps(joint_map(maps, classes[rows])[:, None], image_ids[rows])
         return replace(one, identity=identity, beside=gradcam.identity)
 
     def begin() -> Callable[[slice], Explanations]:
