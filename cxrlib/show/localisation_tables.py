@@ -9,7 +9,7 @@ from cxrlib.data.cohort import Cohort
 from cxrlib.evaluate.bootstrap import interval
 from cxrlib.evaluate.boxes import Union, with_union
 from cxrlib.evaluate.controls import beside_controls
-from cxrlib.evaluate.froc import HITS, LEAST, RATES, marks_and_targets, sensitivity_samples
+from cxrlib.evaluate.froc import ALL_FINDINGS, HITS, LEAST, RATES, marks_and_targets, sensitivity_samples
 from cxrlib.evaluate.grid_ceiling import fraction_samples
 from cxrlib.evaluate.iou_regression import FEATURES, box_features, regress
 from cxrlib.evaluate.localisation import boxed_cases
@@ -24,9 +24,6 @@ THESIS_GRID = 7
 
 POOLED, WITHIN = "all findings", "within findings"
 """Regressions: all cases with one intercept (cheXlocalize's), and with an intercept for each finding."""
-
-
-ALL_FINDINGS = "all findings"
 
 
 def localisation_table(
