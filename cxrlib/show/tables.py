@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from IPython.display import Code
 
 from cxrlib.data.cohort import Cohort
 from cxrlib.data.split import SPLITS, split_sizes
@@ -26,6 +27,11 @@ FEWEST_IMAGES = 20
 def source_table(function: Callable) -> pd.DataFrame:
     """The source text of a function, a line per row: column code."""
     return pd.DataFrame({"code": inspect.getsource(function).splitlines()})
+
+
+def as_code(source: pd.DataFrame) -> Code:
+    """The lines of `source_table` as a notebook shows Python code: in colours, and as typed."""
+    return Code("\n".join(source["code"]), language="python")
 
 
 def split_counts(

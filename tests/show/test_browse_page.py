@@ -608,7 +608,7 @@ def test_the_game_is_played_to_its_end(page, start, own_run, tmp_path, kind):
         write_template(tmp_path / "DATA")
         log = start("-m", "voila", str(notebook), "--token", "--Voila.ip=127.0.0.1", "--template=cxr", "--no-browser")
         page.goto(address_in(log, r"http://127\.0\.0\.1:\d+/\?token=\w+"), wait_until="commit")
-    expect(page.get_by_text("Rendered, not clinical.")).to_be_visible()
+    expect(page.get_by_text("Rendered, not clinical.")).to_be_visible(timeout=60_000)
     results = load_results(own_run, with_network=False)
     score, following = page.get_by_role("button", name="score my box"), page.get_by_role("button", name="next case")
     for number in range(1, 5):
@@ -620,6 +620,7 @@ def test_the_game_is_played_to_its_end(page, start, own_run, tmp_path, kind):
         page.locator(".cxr-draw-surface").scroll_into_view_if_needed()
         (touch_box if number == 2 else drag_box)(page, (0.25, 0.25), (0.75, 0.5))
         score.click() if number < 3 else page.keyboard.press("Enter")
+        expect(page.locator(".cxr-numbers caption")).to_contain_text(f"boxes, {number} case")
         evidence = results.evidence(results.first_view(image_id, name, 0.05))
         readers = {reader: rows[BOX_COLUMNS].to_numpy(float) for reader, rows in readers_of(evidence)}
         drawn = np.array([0.25, 0.25, 0.75, 0.5]) * results.cohort.size
