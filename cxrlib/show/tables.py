@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-from IPython.display import Code
+from IPython.display import Markdown
 
 from cxrlib.data.cohort import Cohort
 from cxrlib.data.split import SPLITS, split_sizes
@@ -29,9 +29,9 @@ def source_table(function: Callable) -> pd.DataFrame:
     return pd.DataFrame({"code": inspect.getsource(function).splitlines()})
 
 
-def as_code(source: pd.DataFrame) -> Code:
-    """The lines of `source_table` as a notebook shows Python code: in colours, and as typed."""
-    return Code("\n".join(source["code"]), language="python")
+def as_code(source: pd.DataFrame) -> Markdown:
+    """The lines of `source_table` as a notebook shows Python code: as typed, in colours."""
+    return Markdown("\n".join(["```python", *source["code"], "```"]))
 
 
 def split_counts(

@@ -620,7 +620,7 @@ def test_the_game_is_played_to_its_end(page, start, own_run, tmp_path, kind):
         page.locator(".cxr-draw-surface").scroll_into_view_if_needed()
         (touch_box if number == 2 else drag_box)(page, (0.25, 0.25), (0.75, 0.5))
         score.click() if number < 3 else page.keyboard.press("Enter")
-        expect(page.locator(".cxr-numbers caption")).to_contain_text(f"boxes, {number} case")
+        expect(page.locator(".cxr-numbers caption")).to_contain_text(f"IoU with radiologists, {number} case")
         evidence = results.evidence(results.first_view(image_id, name, 0.05))
         readers = {reader: rows[BOX_COLUMNS].to_numpy(float) for reader, rows in readers_of(evidence)}
         drawn = np.array([0.25, 0.25, 0.75, 0.5]) * results.cohort.size

@@ -47,7 +47,7 @@ def score_table(scores: list[dict[str, float]]) -> str:
         said = f"<th scope=row>{escape(NAMES.get(name, name))}</th>"
         rows.append(f"<tr{own}>{said}<td>{last[name]:.2f}</td><td>{means[name]:.2f}</td></tr>")
     heads = "".join(f"<th scope=col>{text}</th>" for text in ("", "this case", "so far"))
-    caption = f"IoU with the radiologists' boxes, {counted(len(scores))}"
+    caption = f"IoU with radiologists, {counted(len(scores))}"
     return f"<table class=cxr-numbers><caption>{caption}</caption><tr>{heads}</tr>{''.join(rows)}</table>"
 
 
