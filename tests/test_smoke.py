@@ -83,6 +83,8 @@ def test_executed_notebooks_have_no_errors_and_end_with_an_answer(smoke):
         notebook = nbformat.read(path, as_version=4)
         outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
         assert not [output for output in outputs if output.output_type == "error"]
+        red = [output.text for output in outputs if output.get("name") == "stderr"]  # a notebook draws it on red
+        assert red == [], path.name
         assert notebook.cells[-2].source.startswith("## Answer")
         assert any(output.get("text", "").strip() for output in notebook.cells[-1].outputs), path.name
 

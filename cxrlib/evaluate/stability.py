@@ -39,8 +39,15 @@ def map_agreement(
         strong_a, strong_b = top_pixels(large_a, share), top_pixels(large_b, share)
         kept = (strong_a & strong_b).sum() / strong_a.sum().clamp(min=1)
         outside = (lit_pixels(large_b) & ~lit_pixels(large_a)).float().mean()
-        rows.append((image, column, spearmanr(a.flatten(), b.flatten()).statistic, kept.item(), outside.item()))
+        rows.append((image, column, _rank_correlation(a, b), kept.item(), outside.item()))
     return pd.DataFrame(rows, columns=["image", "column", "rank_correlation", "kept", "outside"])
+
+
+def _rank_correlation(a: torch.Tensor, b: torch.Tensor) -> float:
+    """Spearman's, over the cells of two maps; NaN where a map has one value alone, as a map of zeros has."""
+    if a.min() == a.max() or b.min() == b.max():
+        return float("nan")
+    return float(spearmanr(a.flatten(), b.flatten()).statistic)
 
 
 def smoothing_agreement(plain: Explanations, smooth: dict[float, Explanations], threshold: float) -> pd.DataFrame:

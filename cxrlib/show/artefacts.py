@@ -35,7 +35,7 @@ def write_figure(path: Path, figure: Figure, mark: str, rendered: bool) -> str:
     """
     figure.set_dpi(FIGURE_DPI)  # letters have other widths at other resolutions: laid out as it is drawn
     missing = use_fonts_with_all_letters(figure)
-    if layout := figure.get_layout_engine():
+    if figure.axes and (layout := figure.get_layout_engine()):  # a sentence has nothing to lay out
         layout.execute(figure)
     for legend in figure.legends:  # otherwise they would move with the crop below
         legend.set_bbox_to_anchor((0, 0, 1, 1), figure.transFigure)

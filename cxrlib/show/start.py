@@ -1,4 +1,4 @@
-"""What notebook 00 shows: the runs that exist, what the last one answers, and what to open next."""
+"""What notebook 00 shows: the runs that exist, what the last one answers, a game, and what to open next."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +9,7 @@ from IPython.display import Image, Markdown, display
 from cxrlib.data.cohort import read_provenance
 from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import PROJECT_ROOT, from_root, read_json
+from cxrlib.show.browse.game import open_game
 from cxrlib.show.report.coverage import coverage
 from cxrlib.show.report.summary import summary
 from cxrlib.show.run_answer import answer_of
@@ -24,6 +25,7 @@ NO_RUN = """**No run yet** below `{outputs}`. Next, one of:
   notebook again;
 - open `01_data.ipynb` and run its cells, then the next notebook.
 """
+NO_GAME = "No run has heatmaps yet to play against; one has them once its notebook 03 is done."
 
 
 def found_runs(outputs: str) -> pd.DataFrame:
@@ -64,6 +66,16 @@ def show_last_run(runs: pd.DataFrame, outputs: str) -> None:
         caption = read_json(pictures[0].with_suffix(".json"))["caption"]
         display(Image(filename=pictures[0], width=WIDTH, alt=caption), Markdown(caption))
     display(Markdown(_next_steps(folder, profile)))
+
+
+def play_last_run(runs: pd.DataFrame) -> None:
+    """Display the game on the test studies of the last run that has heatmaps; a sentence where there is none.
+
+    Args:
+        runs: from `found_runs`.
+    """
+    playable = [run for run in runs["run"] if (PROJECT_ROOT / run / "maps" / "test.npz").exists()]
+    display(open_game(playable[0]) if playable else Markdown(NO_GAME))
 
 
 def _said_of(folder: Path) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from IPython.display import Markdown
 
 from cxrlib.data.cohort import Cohort
 from cxrlib.data.split import SPLITS, split_sizes
@@ -26,6 +27,11 @@ FEWEST_IMAGES = 20
 def source_table(function: Callable) -> pd.DataFrame:
     """The source text of a function, a line per row: column code."""
     return pd.DataFrame({"code": inspect.getsource(function).splitlines()})
+
+
+def as_code(source: pd.DataFrame) -> Markdown:
+    """The lines of `source_table` as a notebook shows Python code: as typed, in colours."""
+    return Markdown("\n".join(["```python", *source["code"], "```"]))
 
 
 def split_counts(

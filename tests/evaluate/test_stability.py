@@ -43,3 +43,10 @@ def test_means_are_taken_per_level_and_class():
     assert means.index.tolist() == [(0.1, "A"), (0.2, "B")]
     assert means.loc[(0.1, "A")].tolist() == pytest.approx([0.5, 0.4, 0.1, 2])
     assert means.loc[(0.2, "B"), "n"] == 1
+
+
+def test_a_map_of_zeros_has_no_rank_correlation_and_warns_of_nothing(plain, recwarn):
+    zeros = torch.zeros_like(plain.maps)
+    found = map_agreement(plain.maps, zeros, torch.tensor([[True, False]] * 3), size=8)
+    assert found["rank_correlation"].isna().all() and (found["kept"] == 0).all()
+    assert [str(warning.message) for warning in recwarn] == []  # a notebook would show it on red

@@ -5,7 +5,7 @@ from matplotlib import pyplot as plt
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from cxrlib.show.artefacts import write_figure
-from cxrlib.show.figures.style import set_style
+from cxrlib.show.figures.style import sentence_figure, set_style
 
 
 @pytest.mark.parametrize("rendered", [True, False])
@@ -20,3 +20,11 @@ def test_a_figure_is_laid_out_once_for_both_files(rendered, tmp_path, monkeypatc
         write_figure(tmp_path / "figure.png", figure, "a run", rendered)
     assert laid_out == [figure] and len(places) == 2 and len({*places}) == 1
     assert {path.name for path in tmp_path.iterdir()} == {"figure.png", "figure.pdf"}
+
+
+def test_a_sentence_instead_of_a_figure_is_written_without_a_warning(tmp_path, recwarn):
+    with plt.rc_context():
+        set_style()
+        write_figure(tmp_path / "figure.png", sentence_figure("There is nothing to draw."), "a run", rendered=True)
+    assert [str(warning.message) for warning in recwarn] == []  # a notebook would show it on red
+    assert (tmp_path / "figure.png").stat().st_size > 0

@@ -1,4 +1,4 @@
-"""The heatmap browser in a real browser: mouse and keyboard in JupyterLab and in Voila, pixels from the library."""
+"""The heatmap browser and the game in a real browser: JupyterLab and Voila, pixels and scores from the library."""
 
 import base64
 import os
@@ -21,13 +21,15 @@ import torch
 from browsable import CLASSES
 from playwright.sync_api import Page, expect, sync_playwright
 
+from cxrlib.data.annotations import BOX_COLUMNS
+from cxrlib.evaluate.drawn_box import score_drawn
 from cxrlib.runtime.files import PROJECT_ROOT
 from cxrlib.show.browse.browsed import load_results
 from cxrlib.show.browse.numbers import localisation_text
-from cxrlib.show.browse.overlay import LINES, Look, render
+from cxrlib.show.browse.overlay import LINES, Look, readers_of, render
 from cxrlib.show.browse.perturb import input_jpeg, replace_and_predict
 from cxrlib.show.browse.picture import FOLDER
-from cxrlib.show.browse.voila import write_page
+from cxrlib.show.browse.voila import write_page, write_template
 from cxrlib.stages.inputs import network_inputs
 
 CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
@@ -438,6 +440,8 @@ MODEL = """
 class Model {
     constructor(values) { Object.assign(this, { values, hears: [], sent: [] }); }
     get(name) { return this.values[name]; }
+    set(name, value) { this.change({ [name]: value }); }
+    save_changes() {}
     on(names, hear) { for (const name of names.split(" ")) this.hears.push([name, hear]); }
     send(content) { this.sent.push(content); }
     change(values) {
@@ -446,25 +450,41 @@ class Model {
     }
     answer(content) { for (const [name, hear] of this.hears) if (name === "msg:custom") hear(content, []); }
 }
-window.start = async (source, bytes) => {
+window.start = async (source, bytes, values) => {
     const { default: widget } = await import(`data:text/javascript,${encodeURIComponent(source)}`);
     window.bytes = new DataView(Uint8Array.from(atob(bytes), (one) => one.charCodeAt(0)).buffer);
-    window.model = new Model({ image: window.bytes, caption: "first", alt: "first", arrows: false });
+    window.model = new Model({ image: window.bytes, caption: "first", alt: "first", ...values });
     widget.render({ model: window.model, el: document.querySelector("#place") });
 };
 """
 
 
-@pytest.fixture
-def alone(page):
-    """A picture outside of Jupyter, in a page of its own with one button."""
+def put_alone(page: Page, name: str, **values: object) -> Page:
+    """A widget outside of Jupyter, in a page of its own with one button."""
     page.set_content("<div class=cxr-browser><button>move</button><div id=place></div></div>")
     page.add_script_tag(content=MODEL)
-    page.add_style_tag(content=(FOLDER / "picture.css").read_text())
-    source = (FOLDER / "picture.js").read_text()
-    page.evaluate("([source, bytes]) => start(source, bytes)", [source, base64.b64encode(CHEST).decode()])
+    for style in ("picture.css", "draw_box.css"):
+        page.add_style_tag(content=(FOLDER / style).read_text())
+    source = (FOLDER / name).read_text()
+    page.evaluate("([source, bytes, values]) => start(source, bytes, values)", [source, as_text(CHEST), values])
     expect(page.locator("figcaption")).to_have_text("first")
     return page
+
+
+def as_text(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+@pytest.fixture
+def alone(page):
+    return put_alone(page, "picture.js", arrows=False)
+
+
+@pytest.fixture
+def drawing(page):
+    """The picture of the game, in a frame of 1,000 pixels."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    return put_alone(page, "draw_box.js", side=1000, box=[], locked=False)
 
 
 def test_a_picture_that_cannot_be_decoded_leaves_no_other(alone):
@@ -506,3 +526,122 @@ def test_a_kernel_that_does_not_answer_is_told_as_soon_as_a_control_is_used(alon
     alone.evaluate("model.sent.forEach(({ question }) => model.answer({ answer: question }))")
     alone.wait_for_timeout(5500)
     expect(silence).to_be_hidden()
+
+
+def at(page: Page, x: float, y: float) -> tuple[float, float]:
+    """A place on the page by its shares of the picture's sides."""
+    frame = page.locator(".cxr-draw-surface img").bounding_box()
+    return frame["x"] + x * frame["width"], frame["y"] + y * frame["height"]
+
+
+def drag_box(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Draw a box by mouse, from a corner to the opposite one."""
+    page.mouse.move(*at(page, *start))
+    page.mouse.down()
+    page.mouse.move(*at(page, *end), steps=8)
+    page.mouse.up()
+
+
+def touch_box(page: Page, start: tuple[float, float], end: tuple[float, float], last: str = "touchEnd") -> None:
+    """Draw a box with a finger; "touchCancel" for `last` is a gesture that the system takes over."""
+    send = page.context.new_cdp_session(page).send
+    for share in (0, 0.25, 0.5, 0.75, 1):
+        x, y = at(page, *(a + share * (b - a) for a, b in zip(start, end, strict=True)))
+        kind = "touchMove" if share else "touchStart"
+        send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+    send("Input.dispatchTouchEvent", {"type": last, "touchPoints": []})
+
+
+def test_a_box_is_drawn_by_mouse_finger_and_keys(drawing):
+    def box() -> list[float]:
+        return drawing.evaluate("model.get('box')")
+
+    surface = drawing.locator(".cxr-draw-surface")
+    expect(drawing.locator(".cxr-drawn")).to_be_hidden()
+    drag_box(drawing, (0.8, 0.7), (0.2, 0.3))  # from the lower right to the upper left
+    assert box() == pytest.approx([200, 300, 800, 700], abs=4)
+    shown, frame = (drawing.locator(place).bounding_box() for place in (".cxr-drawn", ".cxr-draw-surface img"))
+    assert (shown["width"] / frame["width"], shown["height"] / frame["height"]) == pytest.approx((0.6, 0.4), abs=0.01)
+    drag_box(drawing, (0.5, 0.5), (1.4, -0.2))  # a box ends with the picture
+    assert box() == pytest.approx([500, 0, 1000, 500], abs=4)
+    drag_box(drawing, (0.1, 0.1), (0.103, 0.4))  # a tap or a line is no box and takes none away
+    assert box() == pytest.approx([500, 0, 1000, 500], abs=4)
+
+    touch_box(drawing, (0.1, 0.2), (0.4, 0.6))
+    assert box() == pytest.approx([100, 200, 400, 600], abs=4)
+    touch_box(drawing, (0.6, 0.6), (0.9, 0.9), last="touchCancel")
+    assert box() == pytest.approx([100, 200, 400, 600], abs=4)
+    assert drawing.evaluate("scrollY") == 0
+
+    drawing.evaluate("model.set('box', [])")
+    surface.focus()
+    drawing.keyboard.press("ArrowRight")  # the first stroke draws a box in the middle
+    assert box() == [375, 375, 625, 625]
+    for key in ["ArrowRight", "ArrowUp", "Shift+ArrowRight", "Shift+ArrowDown", "Shift+ArrowDown"]:
+        drawing.keyboard.press(key)
+    assert box() == pytest.approx([395, 355, 665, 645])
+    assert "to 67 % from the left" in surface.get_attribute("aria-label")
+    for _ in range(40):
+        drawing.keyboard.press("ArrowLeft")
+    assert box() == pytest.approx([0, 355, 270, 645])  # stays in the picture, and as wide
+    drawing.keyboard.press("Enter")
+    assert drawing.evaluate("model.sent.at(-1)") == {"entered": True}
+
+    drawing.evaluate("model.set('locked', true)")
+    drag_box(drawing, (0.1, 0.1), (0.9, 0.9))
+    drawing.keyboard.press("ArrowRight")
+    assert box() == pytest.approx([0, 355, 270, 645])
+    assert drawing.complaints == []
+
+
+@pytest.mark.parametrize("kind", ["lab", "voila"])
+def test_the_game_is_played_to_its_end(page, start, own_run, tmp_path, kind):
+    page.kind = kind
+    notebook = write_page(own_run)
+    notebook.write_text(notebook.read_text().replace("open_run", "open_game"))
+    if kind == "lab":
+        log = start(
+            *("-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", "--ServerApp.port=0"),
+            *(f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={own_run}"),
+        )
+        page.goto(f"{address_in(log, 'http://127.0.0.1:[0-9]+/lab')}/tree/browse.ipynb?token={TOKEN}")
+        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+        choose(page, "Run", "Run All Cells")
+    else:
+        write_template(tmp_path / "DATA")
+        log = start("-m", "voila", str(notebook), "--token", "--Voila.ip=127.0.0.1", "--template=cxr", "--no-browser")
+        page.goto(address_in(log, r"http://127\.0\.0\.1:\d+/\?token=\w+"), wait_until="commit")
+    expect(page.get_by_text("Rendered, not clinical.")).to_be_visible(timeout=60_000)
+    results = load_results(own_run, with_network=False)
+    score, following = page.get_by_role("button", name="score my box"), page.get_by_role("button", name="next case")
+    for number in range(1, 5):
+        task = page.get_by_text(f"Case {number} of 4: draw a box around")
+        expect(task).to_be_visible()
+        expect(score).to_be_disabled()
+        name = task.inner_text().partition("around ")[2].rstrip(".")
+        image_id = re.search(r"study\d\d", page.locator(".cxr-draw figcaption").inner_text()).group()
+        page.locator(".cxr-draw-surface").scroll_into_view_if_needed()
+        (touch_box if number == 2 else drag_box)(page, (0.25, 0.25), (0.75, 0.5))
+        score.click() if number < 3 else page.keyboard.press("Enter")
+        expect(page.locator(".cxr-numbers caption")).to_contain_text(f"IoU with radiologists, {number} case")
+        evidence = results.evidence(results.first_view(image_id, name, 0.05))
+        readers = {reader: rows[BOX_COLUMNS].to_numpy(float) for reader, rows in readers_of(evidence)}
+        drawn = np.array([0.25, 0.25, 0.75, 0.5]) * results.cohort.size
+        expected = score_drawn(drawn, readers, {"Grad-CAM": evidence.predicted}, results.cohort.size)
+        for who, iou in [("you", expected["you"]), *((reader, expected[reader]) for reader in readers)]:
+            row = page.locator(".cxr-numbers tr").filter(has=page.get_by_text(who, exact=True))
+            expect(row).to_be_visible()
+            assert float(row.locator("td").first.inner_text()) == pytest.approx(iou, abs=0.02), who
+        expect(page.locator(".cxr-draw figcaption")).to_contain_text("Yellow: you.")
+        screenshot(page, f"{kind}-game-{number}")
+        if number < 4:
+            following.click() if number != 3 else page.keyboard.press("Enter")
+    expect(page.locator(".cxr-closing")).to_contain_text("After 4 cases you share")
+    narrow(page, f"{kind}-game-narrow")
+    assert nameless(page) == []
+    assert page.complaints == []
+    local = ("http://127.0.0.1", "ws://127.0.0.1", "blob:", "data:")
+    assert [url for url in page.asked if not url.startswith(local)] == []
+    page.get_by_role("button", name="new game").click()
+    expect(page.get_by_text("Case 1 of 4")).to_be_visible()
+    expect(page.locator(".cxr-drawn")).to_be_hidden()

@@ -9,7 +9,7 @@ from matplotlib import pyplot as plt
 from cxrlib.params import load_params
 from cxrlib.runtime.files import write_json
 from cxrlib.show import start
-from cxrlib.show.start import found_runs, show_last_run
+from cxrlib.show.start import found_runs, play_last_run, show_last_run
 from cxrlib.workflow.notebooks import NOTEBOOKS, START, find_notebooks
 
 VERDICT = "class_name,method,light,verdict\nMass,Other,points,red\nILD,Other,points,grey\n"
@@ -72,6 +72,20 @@ def test_the_answer_and_the_best_picture_come_from_the_verdict(tmp_path, shown):
         "/run/report.html` in a browser" in following
         and f'`04_gradcam.ipynb` with `run_folder = "{folder}"`' in following
     )
+
+
+def test_the_game_is_that_of_the_last_run_with_heatmaps(tmp_path, shown, monkeypatch):
+    monkeypatch.setattr(start, "open_game", lambda folder: f"game of {folder}")
+    play_last_run(found_runs(str(tmp_path)))
+    write_run(tmp_path / "old", "demo", 100)
+    write_run(tmp_path / "new", "smoke", 200)
+    play_last_run(found_runs(str(tmp_path)))
+    assert shown == [start.NO_GAME] * 2
+    for name in ("old", "new"):
+        (tmp_path / name / "maps").mkdir()
+        (tmp_path / name / "maps" / "test.npz").touch()
+        play_last_run(found_runs(str(tmp_path)))
+    assert shown[2:] == [f"game of {tmp_path / name}" for name in ("old", "new")]
 
 
 def test_it_belongs_to_no_run():

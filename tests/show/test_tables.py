@@ -11,6 +11,7 @@ from cxrlib.evaluate.bootstrap import in_words, interval, mean_samples, study_we
 from cxrlib.evaluate.localisation import SCORES
 from cxrlib.evaluate.readers import AGREEMENT
 from cxrlib.show.tables import (
+    as_code,
     auroc_table,
     best_of_each_finding,
     best_shares,
@@ -177,6 +178,7 @@ def test_too_few_findings_and_none_settle_nothing(weights):
 def test_a_function_s_source_is_a_table_of_its_lines():
     lines = source_table(best_shares)["code"].tolist()
     assert lines[0].startswith("def best_shares(") and lines[-1].startswith("    return ")
+    assert as_code(source_table(best_shares)).data.splitlines() == ["```python", *lines, "```"]
 
 
 def test_no_case_at_all_gives_n_0_everywhere(weights):

@@ -6,11 +6,13 @@ import re
 import nbformat
 import pytest
 
-from cxrlib.params import ParameterError, load_params
+from cxrlib.explain.methods import find
+from cxrlib.params import ParameterError, check_params, load_params
 from cxrlib.runtime.fingerprints import code_files
-from cxrlib.workflow.notebooks import code_of, declared_parameters, find_notebooks, sections_of, title_of
+from cxrlib.workflow.notebooks import START, code_of, declared_parameters, find_notebooks, sections_of, title_of
 
 NOTEBOOKS = find_notebooks()
+START_HERE = NOTEBOOKS[0].with_name(f"{START}.ipynb")
 CHECKED = "NBVAL_CHECK_OUTPUT"
 MOST_CODE_LINES, MOST_IN_A_CELL, MOST_IMPORTS = 80, 15, 6
 
@@ -136,13 +138,46 @@ def test_no_notebook_builds_a_path(path):
     assert not re.search(r"\.path\(|PROJECT_ROOT|pathlib|open\(", code_of(path))
 
 
-@each_notebook
-def test_after_each_figure_stands_what_to_see_in_it(path):
+@pytest.mark.parametrize("path", [START_HERE, *NOTEBOOKS], ids=lambda path: path.stem)
+def test_after_each_figure_stands_what_to_see_what_to_try_and_a_question(path):
     cells = nbformat.read(path, as_version=4).cells
-    for cell, following in zip(cells, cells[1:], strict=False):
-        if cell.cell_type == "code" and ("save_figure(" in cell.source or "show_browser(" in cell.source):
-            words = following.source.split("\n\n")[0] if following.cell_type == "markdown" else ""
-            assert words.rstrip().endswith(".") and not words.startswith("#"), cell.source
+    for cell, following in zip(cells, [*cells[1:], None], strict=True):
+        if cell.cell_type == "code" and re.search(r"save_figure\(|show_browser\(|play_last_run\(", cell.source):
+            assert following is not None and following.cell_type == "markdown", cell.source
+            seen, tried, *question = following.source.split("\n\n")
+            assert re.fullmatch(r"\*\*What you see\.\*\* [A-Z](?s:.)*\.", seen), seen
+            assert re.fullmatch(r"\*\*Try this\.\*\* (?s:.)*\.", tried), tried
+            assert question and question[0].startswith("<details><summary>Question: "), following.source
+
+
+@pytest.mark.parametrize("path", [START_HERE, *NOTEBOOKS], ids=lambda path: path.stem)
+def test_every_answer_is_folded_below_its_question(path):
+    """Markdown in the fold is drawn only where blank lines part it from the tags."""
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "markdown":
+            folds = re.findall(
+                r"(?s)<details><summary>Question: [^<>]+\?</summary>\n\n[^<>]+\.\n\n</details>", cell.source
+            )
+            tags = re.findall(r"</?(?:details|summary)>", cell.source)
+            assert len(tags) == 4 * len(folds), cell.source
+
+
+@each_notebook
+def test_every_parameter_to_try_is_one_that_the_notebook_takes(path):
+    """`"name": value` in the parameters cell, `section: dict = {...}`, or a method to compare."""
+    smoke = load_params("smoke").model_dump()
+    for cell in nbformat.read(path, as_version=4).cells:
+        tried = cell.source.partition("**Try this.**")[2].partition("<details>")[0]
+        for snippet in re.findall(r"`([^`]+)`", tried):
+            if section := re.fullmatch(r"(?s)(\w+): dict = (\{.+\})", snippet):
+                assert section[1] in sections_of(path), snippet
+                check_params({section[1]: smoke[section[1]] | ast.literal_eval(section[2])}, path.stem)
+            elif re.match(r'"\w+": ', snippet):
+                values = ast.literal_eval(f"{{{snippet}}}")
+                sections = [name for name in sections_of(path) if values.keys() <= smoke[name].keys()]
+                assert sections or find(*values), snippet
+                for name in sections:
+                    check_params({name: smoke[name] | values}, path.stem)
 
 
 @each_notebook

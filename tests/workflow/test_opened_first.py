@@ -5,7 +5,7 @@ import json
 import matplotlib
 import pytest
 
-from cxrlib.runtime.errors import Missing
+from cxrlib.runtime.errors import RENDERED, Missing
 from cxrlib.workflow.filelog import RUN_ID
 from cxrlib.workflow.notebooks import cells_of, find_notebooks, source_of
 
@@ -30,6 +30,7 @@ def test_a_notebook_opened_before_the_first_says_what_to_run(path, tmp_path, mon
                 exec(source, names)
             except Missing as missing:
                 assert stopped or not folder.exists()  # where "Run all" ends
+                assert missing._render_traceback_() == [f"{RENDERED}{missing}"]  # what the notebook shows: one line
                 stopped.append(str(missing))
             except NameError:  # of what an earlier cell would have made
                 assert stopped

@@ -23,6 +23,10 @@ PANELS = "abcdefg"
 """Letters of the thesis's Figure 32, one per label of the explained model."""
 
 
+SMALL = 0.05
+"""A smaller change of a probability is none to speak of."""
+
+
 def replaced_grid(original: torch.Tensor, variants: dict[str, torch.Tensor], class_name: str, note: str = "") -> Figure:
     """Figure 31: the network's input and its replaced versions, uint8 (1, h, w) each; `note` follows the class."""
     figure, axes = image_axes(1, 1 + len(variants), title_lines=3)
@@ -145,3 +149,40 @@ def pipeline(
     for ax in (axes[0], axes[2], axes[3]):
         ax.set_axis_off()
     return figure
+
+
+def fall_in_words(
+    drops: pd.DataFrame, probabilities: pd.DataFrame, image_id: str, class_name: str, share: float
+) -> str:
+    """How far a class's probability falls when its heatmap's top pixels become the mean grey, and what that says.
+
+    Args:
+        drops: from `cxrlib.evaluate.perturbation.perturb_studies`.
+        probabilities: of the unchanged images, image_id by class.
+        image_id, class_name: the case.
+        share: fraction of the pixels; the nearest one that was replaced is taken.
+
+    Returns:
+        One sentence; empty where the case was not looked at.
+
+    >>> row = {"image_id": "a", "heatmap_class": "Mass", "transform": "mean", "share": 0.5, "Mass": 0.8}
+    >>> drops = pd.DataFrame([row])
+    >>> fall_in_words(drops, pd.DataFrame({"Mass": [0.9]}, ["a"]), "a", "Mass", 0.5)
+    'Replacing the top 50 % by the mean grey takes p from 0.90 to 0.10: these pixels matter.'
+    """
+    own = (drops["image_id"] == image_id) & (drops["heatmap_class"] == class_name) & (drops["transform"] == "mean")
+    if not own.any():
+        return ""
+    row = drops.loc[(drops.loc[own, "share"] - share).abs().idxmin()]
+    before = probabilities.at[image_id, class_name]
+    after = before - row[class_name]
+    said = f"Replacing the top {100 * row['share']:.0f} % by the mean grey takes p from {before:.2f} to {after:.2f}"
+    return f"{said}: {_what_it_says(before, after)}."
+
+
+def _what_it_says(before: float, after: float) -> str:
+    if after <= before / 2:
+        return "these pixels matter"
+    if before - after > SMALL:
+        return "these pixels matter, but not alone"
+    return "the network does without these pixels" if after - before <= SMALL else "the network is surer without them"
