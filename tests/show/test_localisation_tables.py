@@ -115,12 +115,12 @@ def test_tables_of_a_method_beside_its_controls(cohort):
     assert np.isnan(located.loc[("energy", "random map", "ILD"), "share"])
     assert located.loc[("iou", "random map", "Mass"), "n"] == 0
     method = tables["froc"]["method"].iloc[0]
-    panels = froc_panels(tables["froc"], method, dict.fromkeys(tables["froc"]["class_name"], "#56B4E9")).axes
+    panels = froc_panels(tables["froc"], method, tables["froc"]["class_name"].unique().tolist()).axes
     drawn = [{line.get_label(): line.get_ydata() for line in ax.lines} for ax in panels]
     assert len(drawn) == 2 and all(lines["network trained with boxes"] == [VINDR] for lines in drawn)
     froc = tables["froc"].set_index(["hit", "class_name", "false_boxes"])
     assert drawn[0]["all findings (12)"].tolist() == froc["ours"].loc["iou"].loc[ALL_FINDINGS].tolist()
-    assert "n = 0" in froc_panels(tables["froc"], "another method", {}).texts[0].get_text()
+    assert "n = 0" in froc_panels(tables["froc"], "another method", []).texts[0].get_text()
     assert froc.loc[("iou", "ILD", 0.5), "ours"] == 1 and froc.loc[("iou", "ILD", 0.5), "reached"] == 0
     assert froc.loc[("iou", ALL_FINDINGS, 1.0), ["n", "images"]].tolist() == [12, 12]
     assert np.isnan(froc.loc[("iou", "Mass", 1.0), "ours"])

@@ -11,7 +11,7 @@ from cxrlib.evaluate.froc import ALL_FINDINGS, HITS, LEAST, RATES
 from cxrlib.evaluate.iou_regression import UNITS
 from cxrlib.evaluate.place_controls import CENTRE, RANDOM_MAP, SWAPPED, USUAL_MAP, USUAL_PLACE
 from cxrlib.evaluate.place_scores import PLACE_SCORES
-from cxrlib.show.figures.style import OURS, PAGE_WIDTH, RANDOM, outlined, sentence_figure
+from cxrlib.show.figures.style import OURS, PAGE_WIDTH, RANDOM, class_colours, outlined, sentence_figure
 
 MARKS = {
     RANDOM_MAP: ("^", RANDOM),
@@ -116,7 +116,7 @@ def coefficient_plot(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def froc_panels(table: pd.DataFrame, method: str, colours: dict[str, str]) -> Figure:
+def froc_panels(table: pd.DataFrame, method: str, classes: list[str]) -> Figure:
     """A panel per rule of what a hit is: readers' boxes found at each number of false boxes an image.
 
     All findings together are black, with their interval; their random maps are grey; the cross is VINDR.
@@ -124,8 +124,9 @@ def froc_panels(table: pd.DataFrame, method: str, colours: dict[str, str]) -> Fi
     Args:
         table: from `froc_table`.
         method: that is drawn.
-        colours: of each finding.
+        classes: of the explained experiment, in its order.
     """
+    colours = class_colours(classes)
     own = table[(table["method"] == method) & (table["n"] > 0)]
     if own.empty:
         return sentence_figure(NONE)
