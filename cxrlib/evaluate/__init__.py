@@ -13,7 +13,6 @@ __getattr__, __dir__, __all__ = attach(
         "invariance": ["Shifted"],
         "ladder": ["climb", "difficulty", "fails_first"],
         "localisation": ["boxed_cases", "no_finding_places", "score_boxed"],
-        "measure_fitness": ["fitness"],
         "method_scores": ["method_agreement", "same_maps", "score_methods", "with_controls", "with_falls"],
         "perturbation": ["gaussian_sigma", "mean_drops", "perturb_studies", "replaced_versions"],
         "phantom": [

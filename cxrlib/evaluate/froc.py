@@ -26,10 +26,6 @@ RATES = (0.5, 1.0, 2.0)
 """False boxes an image."""
 
 
-ALL_FINDINGS = "all findings"
-"""The boxes of all findings together."""
-
-
 def heights(heatmap: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """The highest value of a heatmap in every box, float64 (n,).
 

@@ -3,9 +3,8 @@
 A check is the mean gain of a score over its control, in pairs, with its 95 % interval over patients. Its light is green
 where the whole interval lies above zero, red where the whole interval lies below zero, and grey elsewhere. A gain that
 is the same in every case has no resampled interval; from FEWEST cases on its sign decides. A light that rests on
-several checks is red where one of them is red, green where all are green, and grey elsewhere. A check whose measure is
-unfit on the phantom is grey whatever its gain: the measure does not tell the known cause from the map that the light
-asks about. Nothing sums the lights of a method up: a red light stays seen.
+several checks is red where one of them is red, green where all are green, and grey elsewhere. Nothing sums
+the lights of a method up: a red light stays seen.
 """
 
 import math
@@ -14,12 +13,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from cxrlib.evaluate.bootstrap import FEWEST
-from cxrlib.evaluate.measure_fitness import UNFIT
 
 GREEN, RED, GREY = "green", "red", "grey"
 
 
-COLUMNS = ["class_name", "method", "light", "verdict", "number", "control", "low", "high", "n", "on_truth", "because"]
+COLUMNS = ["class_name", "method", "light", "verdict", "number", "control", "low", "high", "n", "because"]
 
 
 MANY = 10_000
@@ -36,8 +34,6 @@ class Check:
         measure, control: which rows of it.
         words: what the number is, for the sentence of the verdict, e.g. "average precision".
         against: what the control is, e.g. "that of a random map".
-        ranked: the map above which the measure must rank the phantom's known cause to decide anything, e.g.
-            "random map"; empty where the phantom does not try the measure.
     """
 
     light: str
@@ -46,15 +42,10 @@ class Check:
     control: str
     words: str
     against: str
-    ranked: str = ""
 
 
 def verdict_table(
-    rule: list[Check],
-    tables: dict[str, pd.DataFrame],
-    classes: list[str],
-    methods: list[str],
-    on_truth: dict[tuple[str, str], str] | None = None,
+    rule: list[Check], tables: dict[str, pd.DataFrame], classes: list[str], methods: list[str]
 ) -> pd.DataFrame:
     """A row for every finding, method and light: its colour, the number behind it, and why.
 
@@ -63,12 +54,11 @@ def verdict_table(
         tables: name -> table of `beside_controls`. One that is absent or has no row for a finding or method gives grey
             lights. A row whose class_name or method is missing holds for all of them.
         classes, methods: findings and methods, in the order of the result.
-        on_truth: (measure, map that knows less) -> "fit", "open" or "unfit", where a phantom has tried the measure.
 
     Returns:
         COLUMNS. number and control are the score and its control's, low and high the interval of their difference;
         where several checks stand behind a light, those of the check that decides it: the red one, else the grey one,
-        else the one with the least lower bound. on_truth is empty where no phantom has tried the measure.
+        else the one with the least lower bound.
 
     >>> rule = [Check("points", "localisation", "energy", "random", "the energy inside", "a random map's")]
     >>> row = {"method": "CAM", "measure": "energy", "control": "random", "class_name": "Mass", "ours": 0.5}
@@ -82,7 +72,7 @@ def verdict_table(
         for method in methods:
             for light in dict.fromkeys(check.light for check in rule):
                 checks = [check for check in rule if check.light == light]
-                found = [_judged(check, tables, class_name, method, on_truth or {}) for check in checks]
+                found = [_judged(check, tables, class_name, method) for check in checks]
                 rows.append((class_name, method, light, *_deciding(found)))
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -164,38 +154,29 @@ def headline(table: pd.DataFrame, method: str) -> str:
     )
 
 
-def _judged(
-    check: Check, tables: dict[str, pd.DataFrame], class_name: str, method: str, on_truth: dict[tuple[str, str], str]
-) -> tuple:
-    """verdict, number, control, low, high, n, on_truth and because of one check."""
+def _judged(check: Check, tables: dict[str, pd.DataFrame], class_name: str, method: str) -> tuple:
+    """verdict, number, control, low, high, n and because of one check."""
     nothing, none = (math.nan,) * 4, f"{check.words}: not measured here"
-    fitness = on_truth.get((check.measure, check.ranked), "")
     table = tables.get(check.table)
     if table is None:
-        return GREY, *nothing, 0, fitness, none
+        return GREY, *nothing, 0, none
     rows = table[(table["measure"] == check.measure) & (table["control"] == check.control)]
     for column, wanted in (("class_name", class_name), ("method", method)):
         rows = rows[(rows[column] == wanted) | rows[column].isna()]
     if rows.empty:
-        return GREY, *nothing, 0, fitness, none
+        return GREY, *nothing, 0, none
     row = rows.iloc[0]
     gain, low, high, n = row["gain"], row["gain_low"], row["gain_high"], int(row["n"])
     if math.isnan(low) and n >= FEWEST and gain != 0:  # the same in every case, so that no resample differs
         low = high = gain
     colour = colour_of(low, high)
-    because = _because(check, colour, gain, low, high, n)
-    if fitness == UNFIT and colour != GREY:
-        colour = GREY
-        because += f", but it decides nothing: on the phantom the known cause does not score above a {check.ranked}"
-    return colour, row["ours"], row["control_score"], low, high, n, fitness, because
+    return colour, row["ours"], row["control_score"], low, high, n, _because(check, colour, gain, low, high, n)
 
 
 def _because(check: Check, colour: str, gain: float, low: float, high: float, n: int) -> str:
     """Why a check has its colour; for grey, what would decide it."""
     if colour != GREY:
         return f"{check.words} is {'above' if colour == GREEN else 'below'} {check.against}"
-    if n == 0:
-        return f"{check.words}: no case has a number, as where maps are constant or cannot be made"
     if n < FEWEST:
         return f"{check.words}: {n} {'case' if n == 1 else 'cases'}; an interval needs {FEWEST}"
     more = cases_to_decide(gain, low, high, n)

@@ -27,6 +27,6 @@ __getattr__, __dir__, __all__ = attach(
         "phantom_tables": ["effects_table", "not_needed_table", "phantom_table"],
         "shortcut_tables": ["cue_tests_table", "shortcut_table", "verdicts"],
         "tables": ["auroc_table", "f1_table", "own_drops", "split_counts"],
-        "verdict_tables": ["fitness_by_control", "rule_table", "verdict_evidence", "with_ceilings"],
+        "verdict_tables": ["rule_table", "verdict_evidence", "with_ceilings"],
     },
 )

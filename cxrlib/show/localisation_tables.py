@@ -9,14 +9,14 @@ from cxrlib.data.cohort import Cohort
 from cxrlib.evaluate.bootstrap import interval
 from cxrlib.evaluate.boxes import Union, with_union
 from cxrlib.evaluate.controls import beside_controls
-from cxrlib.evaluate.froc import ALL_FINDINGS, HITS, LEAST, RATES, marks_and_targets, sensitivity_samples
+from cxrlib.evaluate.froc import HITS, LEAST, RATES, marks_and_targets, sensitivity_samples
 from cxrlib.evaluate.grid_ceiling import fraction_samples
 from cxrlib.evaluate.iou_regression import FEATURES, box_features, regress
 from cxrlib.evaluate.localisation import boxed_cases
 from cxrlib.evaluate.method_scores import BySplit
 from cxrlib.evaluate.place_scores import validation_shares
 from cxrlib.evaluate.readers import by_image, label_outcomes
-from cxrlib.show.tables import best_shares, by_class, protocol_table, reader_f1, reader_pairs, reader_table
+from cxrlib.show.tables import by_class, reader_f1, reader_pairs, reader_table
 
 THESIS_GRID = 7
 """Cells along each side of the thesis's maps: ResNet50's last layer at 224 pixels."""
@@ -24,6 +24,9 @@ THESIS_GRID = 7
 
 POOLED, WITHIN = "all findings", "within findings"
 """Regressions: all cases with one intercept (cheXlocalize's), and with an intercept for each finding."""
+
+
+ALL_FINDINGS = "all findings"
 
 
 def localisation_table(
@@ -221,21 +224,6 @@ def regression_table(scores: pd.Series, features: pd.DataFrame, weights: pd.Data
         parts.append(part.assign(model=model, r_squared=fit, n=len(y)))
     table = pd.concat(parts, ignore_index=True)
     return table[["model", *table.columns.drop("model")]]
-
-
-def protocol_tables(
-    scores: pd.DataFrame, findings: list[str], weights: pd.DataFrame
-) -> dict[str, tuple[pd.DataFrame, str]]:
-    """Every protocol at every share of pixels, and at its best: name of each table -> the table and its caption.
-
-    Args:
-        scores, findings, weights: as in `protocol_table`.
-    """
-    table = protocol_table(scores, findings, weights)
-    return {
-        "table_06_protocols": (table, "Every protocol at every share of pixels, 95 % intervals; n: findings."),
-        "table_06_best": (best_shares(table), "Every protocol at its best share on the scored cases."),
-    }
 
 
 def reader_tables(

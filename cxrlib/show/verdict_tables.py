@@ -2,8 +2,6 @@
 
 import pandas as pd
 
-from cxrlib.evaluate.bootstrap import ALL
-from cxrlib.evaluate.measure_fitness import fitness
 from cxrlib.evaluate.verdict import Check
 
 FAIR_AUROC = 0.7
@@ -24,15 +22,7 @@ an edit of a method leaves the verdict fresh until its tables change."""
 
 RULE = [
     Check("predicts", "auroc", "AUROC", FAIR, "the AUROC", f"{FAIR_AUROC}, the least that counts as acceptable"),
-    Check(
-        "points",
-        "localisation",
-        "iou",
-        "usual heatmap",
-        "the IoU with the readers' boxes",
-        "the usual heatmap's",
-        ranked="usual heatmap",
-    ),
+    Check("points", "localisation", "iou", "usual heatmap", "the IoU with the readers' boxes", "the usual heatmap's"),
     Check(
         "matters",
         "faithfulness",
@@ -40,7 +30,6 @@ RULE = [
         "random region",
         "the fall of p when the map's top 10 % become grey",
         "that of a random region",
-        ranked="random map",
     ),
     Check(
         "stable", "stability", "max-sensitivity", OTHERS, "the steadiness under noise", "that of maps of other images"
@@ -93,29 +82,13 @@ QUESTIONS = {
 
 
 def rule_table(rule: list[Check]) -> pd.DataFrame:
-    """The rule as a table: light, question, score, control, table, and what the known cause must beat by that score.
+    """The rule as a table: light, question, score, control, table.
 
     >>> rule_table(RULE[:1])["question"].tolist()
     ['Can the network tell the finding?']
     """
-    rows = [(one.light, QUESTIONS[one.light], one.measure, one.control, one.table, one.ranked) for one in rule]
-    return pd.DataFrame(rows, columns=["light", "question", "score", "control", "table", "truth_must_beat"])
-
-
-def fitness_by_control(measures: pd.DataFrame | None) -> dict[tuple[str, str], str]:
-    """Of each measure and each map that knows less: whether the phantom's known cause ranks above it.
-
-    Args:
-        measures: the table measures_on_truth of notebook 09; None, as on real data, gives nothing.
-
-    >>> row = {"measure": "iou", "control": "random map", "class_name": "mean of findings", "gain": 0.2}
-    >>> fitness_by_control(pd.DataFrame([row | {"gain_low": 0.1, "n": 20}]))
-    {('iou', 'random map'): 'fit'}
-    """
-    if measures is None:
-        return {}
-    parts = {control: fitness(rows, ALL) for control, rows in measures.groupby("control")}
-    return {(measure, control): one for control, part in parts.items() for measure, one in part.items()}
+    rows = [(one.light, QUESTIONS[one.light], one.measure, one.control, one.table) for one in rule]
+    return pd.DataFrame(rows, columns=["light", "question", "score", "control", "table"])
 
 
 def with_ceilings(verdict: pd.DataFrame, table_06: pd.DataFrame | None, readers: pd.DataFrame | None) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import pytest
 
 from cxrlib.evaluate.faithfulness import RANDOM_REGION
 from cxrlib.evaluate.invariance import LIMIT
-from cxrlib.evaluate.measure_fitness import fitness
+from cxrlib.evaluate.known_truth import fitness
 from cxrlib.evaluate.place_controls import RANDOM_MAP, USUAL_MAP
 from cxrlib.evaluate.place_scores import PLACE_SCORES
 from cxrlib.evaluate.sanity import OTHER_IMAGES
@@ -22,7 +22,6 @@ from cxrlib.show.verdict_tables import (
     RULE,
     TABLES,
     auroc_evidence,
-    fitness_by_control,
     phantom_evidence,
     rule_table,
     verdict_evidence,
@@ -56,15 +55,6 @@ def test_the_rule_asks_for_what_the_notebooks_measure():
         == list(dict.fromkeys(check.light for check in RULE))
         == rule_table(RULE)["light"].unique().tolist()
     )
-
-
-def test_what_the_phantom_tries_is_what_the_rule_asks_for():
-    asked = {(check.measure, check.ranked) for check in RULE if check.ranked}
-    rows = [(measure, control, "mean of findings", 0.2, low, 20) for low, (measure, control) in enumerate(asked)]
-    columns = ["measure", "control", "class_name", "gain", "gain_low", "n"]
-    tried = fitness_by_control(pd.DataFrame(rows, columns=columns))
-    assert set(tried) == asked and sorted(tried.values()) == ["fit", "open"] and fitness_by_control(None) == {}
-    assert {control for _, control in asked} <= {RANDOM_MAP, USUAL_MAP}
 
 
 @pytest.fixture

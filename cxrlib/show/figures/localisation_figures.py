@@ -5,13 +5,12 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
-from cxrlib.evaluate.froc import ALL_FINDINGS, HITS, LEAST, RATES
 from cxrlib.evaluate.iou_regression import UNITS
 from cxrlib.evaluate.place_controls import CENTRE, RANDOM_MAP, SWAPPED, USUAL_MAP, USUAL_PLACE
 from cxrlib.evaluate.place_scores import PLACE_SCORES
-from cxrlib.show.figures.style import OURS, PAGE_WIDTH, RANDOM, class_colours, outlined, sentence_figure
+from cxrlib.show.figures.style import OURS, PAGE_WIDTH, RANDOM, sentence_figure
 
 MARKS = {
     RANDOM_MAP: ("^", RANDOM),
@@ -30,15 +29,6 @@ TITLES = {
     "hit": "hit within tolerance",
     "otsu_iou": "IoU, mask by Otsu",
 }
-
-
-RULES = {"iou": "IoU", "iobb": "overlap over own box"}
-"""What each rule of HITS compares, in a few words."""
-
-
-VINDR = 0.802
-"""Lesions found at one false box an image by VinDr's detector, which is trained with boxes (Nguyen et al. 2022,
-arXiv:2208.03545)."""
 
 
 NONE = "No finding of the compared studies is boxed: n = 0."
@@ -113,40 +103,4 @@ def coefficient_plot(table: pd.DataFrame) -> Figure:
     ax.set(yticks=range(len(features)), yticklabels=names, xlabel="change of IoU for one standard deviation")
     ax.set_ylim(len(features) - 0.5, -0.5)
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
-    return figure
-
-
-def froc_panels(table: pd.DataFrame, method: str, classes: list[str]) -> Figure:
-    """A panel per rule of what a hit is: readers' boxes found at each number of false boxes an image.
-
-    All findings together are black, with their interval; their random maps are grey; the cross is VINDR.
-
-    Args:
-        table: from `froc_table`.
-        method: that is drawn.
-        classes: of the explained experiment, in its order.
-    """
-    colours = class_colours(classes)
-    own = table[(table["method"] == method) & (table["n"] > 0)]
-    if own.empty:
-        return sentence_figure(NONE)
-    figure, axes = plt.subplots(1, len(HITS), figsize=(PAGE_WIDTH, 2.9), sharey=True)
-    for ax, (rule, words) in zip(axes, RULES.items(), strict=True):
-        lines = []
-        for name, rows in own[own["hit"] == rule].groupby("class_name", sort=False):
-            together = name == ALL_FINDINGS
-            style = {"color": "#000000", "lw": 1.6} if together else {"color": colours[name], "lw": 1.2}
-            style["path_effects"] = None if together else outlined(1.2)
-            label = f"{name} ({rows['n'].iloc[0]})"
-            lines += ax.plot(rows["false_boxes"], rows["ours"], "o-", ms=3.5, label=label, **style)
-            if together:
-                ax.fill_between(rows["false_boxes"], rows["low"], rows["high"], color="#000000", alpha=0.12, lw=0)
-                lines += ax.plot(rows["false_boxes"], rows["random"], "^--", ms=3.5, color=RANDOM, label="random maps")
-        lines += ax.plot(
-            [1], [VINDR], "x", ms=6, mew=1.6, color=OURS, label="network trained with boxes", clip_on=False
-        )
-        ax.set(title=f"a hit: {words} ≥ {LEAST}", xlabel="false boxes an image", xticks=RATES, ylim=(0, 1))
-    axes[0].set_ylabel("readers' boxes found")
-    axes[0].yaxis.set_major_formatter(PercentFormatter(1))
-    figure.legend(handles=lines, title="boxes of (n)", loc="outside right upper", frameon=False)
     return figure

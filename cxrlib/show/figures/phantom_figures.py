@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from cxrlib.evaluate.measure_fitness import FIT, OPEN, UNFIT
+from cxrlib.evaluate.known_truth import FIT, OPEN, UNFIT
 from cxrlib.evaluate.phantom import AGAINST, BOXES, CAUSE, TWIN, TwinCases
 from cxrlib.evaluate.verdict import GREEN, GREY, RED
 from cxrlib.show.figures.panels import colour_bar, show_heatmap
