@@ -13,6 +13,10 @@ CASE_COLUMNS = ["image_id", "class_name", "method", "measure", "score", "control
 """The study and its finding, what was scored, its score, and the score of the same case's control."""
 
 
+CONSTANT = "a constant map, or no other one to compare"
+"""Why a case has no score where nothing else is said."""
+
+
 KEYS = ["method", "measure", "control"]
 
 
@@ -57,3 +61,18 @@ def beside_controls(cases: pd.DataFrame, classes: list[str], weights: pd.DataFra
         table |= {"gain_low": gain_low, "gain_high": gain_high, "n": [*counts, count]}
         parts.append(pd.DataFrame(dict(zip(KEYS, about, strict=True)) | table))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*KEYS, *COLUMNS])
+
+
+def without_number(cases: pd.DataFrame) -> pd.Series:
+    """Why each case has no score or no control's score; "" where it has both.
+
+    Args:
+        cases: score, control_score and, where it is known, because.
+
+    >>> cases = pd.DataFrame({"score": [0.5, None, None], "control_score": 0.4, "because": ["", "no rule", None]})
+    >>> without_number(cases).tolist()
+    ['', 'no rule', 'a constant map, or no other one to compare']
+    """
+    because = cases["because"].astype(object) if "because" in cases else pd.Series("", cases.index)
+    because = because.fillna("").where(lambda text: text != "", CONSTANT)
+    return because.where(cases["score"].isna() | cases["control_score"].isna(), "")

@@ -71,8 +71,8 @@ def trained_again_cases(
         cases: columns image_id and class_name.
 
     Returns:
-        CASE_COLUMNS, with the measures of `likeness_cases`; each score is the mean over the further networks.
-        No row without one.
+        CASE_COLUMNS and because, with the measures of `likeness_cases`; each score is the mean over the further
+        networks. No row without one.
 
     >>> maps = Explanations(pd.DataFrame({"Mass": [0.9, 0.8]}, ["a", "b"]), torch.rand(2, 1, 3, 3), 48, "")
     >>> cases = pd.DataFrame({"image_id": ["a"], "class_name": ["Mass"]})
@@ -81,12 +81,12 @@ def trained_again_cases(
     ('seeds (ssim)', 1.0, True)
     """
     if not others:
-        return pd.DataFrame(columns=CASE_COLUMNS)
+        return pd.DataFrame(columns=[*CASE_COLUMNS, "because"])
     places, size = places_of(cases, own.probabilities.index.tolist(), own.classes), own.input_size
     maps = places.of(own.maps)
     found = _mean([similarities(maps, places.of(one.maps), size) for one in others])
     beside = _mean([beside_other_images(maps, one.maps, places, size) for one in others])
-    return likeness_cases(check, places, found, beside, alike=True).assign(method=method)[CASE_COLUMNS]
+    return likeness_cases(check, places, found, beside, alike=True).assign(method=method)[[*CASE_COLUMNS, "because"]]
 
 
 def agreements(networks: dict[str, Explanations], cases: pd.DataFrame) -> dict[str, pd.DataFrame]:

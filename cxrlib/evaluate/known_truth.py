@@ -4,27 +4,23 @@ On the phantom the cause of a finding is known. A measure of explanations that d
 random map, and above the class's mean heatmap, cannot judge other maps there.
 """
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from cxrlib.data.cohort import Cohort
-from cxrlib.evaluate.bootstrap import FEWEST
 from cxrlib.evaluate.controls import CASE_COLUMNS
 from cxrlib.evaluate.deletion import area_cases
 from cxrlib.evaluate.faithfulness import ONE_SHARE, CurveSettings, fall_cases, perturbation_curves
-from cxrlib.evaluate.phantom import TwinCases
-from cxrlib.evaluate.place_controls import RANDOM_MAP, USUAL_MAP, usual_heatmap
+from cxrlib.evaluate.method_scores import RANDOM, BySplit
+from cxrlib.evaluate.phantom import TwinCases, score_on_truth
+from cxrlib.evaluate.place_controls import RANDOM_MAP, USUAL_MAP, usual_heatmap, usual_maps
 from cxrlib.evaluate.place_scores import cases_with_boxes, score_place
 from cxrlib.explain.explanations import Explanations
 from cxrlib.model.batches import StoredInputs
 
 TRUTH = "true cause"
-
-
-FIT, UNFIT, OPEN = "fit", "unfit", "open"
 
 
 def true_maps(twins: TwinCases, explanations: Explanations) -> Explanations:
@@ -77,6 +73,25 @@ def maps_to_rank(
     truth = true_maps(twins, explanations)
     usual = usual_heatmap(learned, labels).expand(truth.maps.shape)
     return {TRUTH: truth, RANDOM_MAP: truth.with_random_maps(seed), USUAL_MAP: truth.with_maps(usual)}
+
+
+def score_usual(
+    cohort: Cohort, twins: TwinCases, methods: dict[str, BySplit], learned: dict[str, Explanations]
+) -> dict[str, pd.DataFrame]:
+    """Every method's mean heatmap of the class, scored against the cause like the method's own maps.
+
+    Args:
+        cohort: the run's.
+        twins: the cases, of the test studies.
+        methods: title -> maps by split; random maps, and maps without the validation split, are left out.
+        learned: as in `usual_maps`.
+
+    Returns:
+        Title -> cases, from `score_on_truth`.
+    """
+    known = {title: maps for title, maps in methods.items() if "valid" in maps and not title.startswith(RANDOM)}
+    usual = usual_maps(known, learned, cohort.labels)
+    return {title: score_on_truth(cohort, twins, maps) for title, maps in usual.items()}
 
 
 def truth_beside(scored: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -138,27 +153,3 @@ def score_by_all(
         own = falls[falls["method"] == name].pivot(index=key, columns="measure", values="score")
         found[name] = places.join(own.reindex(columns=list(dict.fromkeys(falls["measure"]))), on=key)
     return found
-
-
-def fitness(table: pd.DataFrame, class_name: str) -> pd.Series:
-    """Whether each measure can be trusted on the phantom.
-
-    FIT: the true cause scores above every control, the whole interval of each gain above zero. UNFIT: its mean score is
-    not above that of a control. OPEN: it is above all, but an interval reaches zero, or there are too few cases.
-
-    Args:
-        table: `beside_controls` of `truth_beside`.
-        class_name: the finding, or the mean of findings, that decides.
-
-    Returns:
-        By measure.
-
-    >>> about = {"measure": "energy", "class_name": "Mass", "gain": [0.2, 0.1], "gain_low": [0.1, -0.1], "n": 9}
-    >>> fitness(pd.DataFrame(about), "Mass").to_dict()
-    {'energy': 'open'}
-    """
-    rows = table[table["class_name"] == class_name].groupby("measure", sort=False)
-    least = rows[["gain", "gain_low", "n"]].agg(lambda column: column.min(skipna=False))
-    not_above = (least["gain"] <= 0) & (least["n"] >= FEWEST)
-    found = np.where(least["gain_low"] > 0, FIT, np.where(not_above, UNFIT, OPEN))
-    return pd.Series(found, least.index, name="trusted")

@@ -64,6 +64,28 @@ def usual_heatmap(learned: Explanations, labels: pd.DataFrame) -> torch.Tensor:
     return torch.einsum("nc,nchw->chw", has, maps) / has.sum(0).clamp(min=1)[:, None, None]
 
 
+def usual_maps(
+    methods: dict[str, BySplit], learned: dict[str, Explanations], labels: pd.DataFrame
+) -> dict[str, Explanations]:
+    """Each method's mean heatmap of the class in place of its maps of the test studies.
+
+    Args:
+        methods: title -> maps by split: "valid" and "test".
+        learned: title -> maps of training studies; a method without takes those of the validation split.
+        labels: 0/1, image_id by class.
+
+    >>> maps = Explanations(pd.DataFrame({"Mass": [0.9]}, ["a"]), torch.tensor([[[[2.0, 1.0]]]]), 2, identity="")
+    >>> found = usual_maps({"CAM": {"valid": maps, "test": maps}}, {}, pd.DataFrame({"Mass": [1]}, ["a"]))
+    >>> found["CAM"].maps.tolist()
+    [[[[1.0, 0.5]]]]
+    """
+    found = {}
+    for title, maps in methods.items():
+        usual = usual_heatmap(learned.get(title, maps["valid"]), labels)
+        found[title] = maps["test"].with_maps(usual.expand(maps["test"].maps.shape))
+    return found
+
+
 def swapped(explanations: Explanations, labels: pd.DataFrame, findings: list[str]) -> Explanations:
     """Every finding's map is that of another on the same image: of the next finding that the image does not have.
 

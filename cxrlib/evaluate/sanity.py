@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from cxrlib.evaluate.bootstrap import FEWEST
+from cxrlib.evaluate.controls import CONSTANT, without_number
 from cxrlib.evaluate.randomisation import exchanged
 from cxrlib.evaluate.similarity import MEASURES, similarities
 
@@ -130,7 +131,9 @@ def beside_other_images(maps: torch.Tensor, others: torch.Tensor, places: Places
     return {measure: torch.stack([one[measure] for one in found]).nanmean(0) for measure in MEASURES}
 
 
-def likeness_cases(check: str, places: Places, found: dict, beside: dict, alike: bool) -> pd.DataFrame:
+def likeness_cases(
+    check: str, places: Places, found: dict, beside: dict, alike: bool, other: str = "the other network's map"
+) -> pd.DataFrame:
     """Cases of a check by every similarity, in the form of `cxrlib.evaluate.controls` without the method.
 
     Args:
@@ -139,9 +142,10 @@ def likeness_cases(check: str, places: Places, found: dict, beside: dict, alike:
         found: similarity of each case's map with what is compared, from `similarities`.
         beside: the same with maps of other images.
         alike: whether maps should be alike; otherwise the scores are the negatives.
+        other: what is compared, for the reason of a case without a score.
 
     Returns:
-        image_id, class_name, measure, score, control, control_score.
+        image_id, class_name, measure, score, control, control_score and because, which says why one of them is missing.
 
     >>> places = places_of(pd.DataFrame({"image_id": ["a"], "class_name": ["Mass"]}), ["a"], ["Mass"])
     >>> found = {measure: torch.tensor([0.25]) for measure in MEASURES}
@@ -153,8 +157,14 @@ def likeness_cases(check: str, places: Places, found: dict, beside: dict, alike:
         name = f"{check} ({similarity}{', absolute' if form == 'absolute' else ''})"
         scores = {"score": found[similarity, form], "control_score": beside[similarity, form]}
         scores = {column: sign * values.numpy() for column, values in scores.items()}
-        parts.append(places.cases.assign(measure=name, control=OTHER_IMAGES, **scores))
-    columns = ["image_id", "class_name", "measure", "score", "control", "control_score"]
+        unknown, alone = (np.isnan(scores[column]) for column in scores)
+        because = np.select(
+            [unknown & alone, unknown, alone],
+            [CONSTANT, f"{other} is constant", "maps of other images are constant, or there is none"],
+            "",
+        )
+        parts.append(places.cases.assign(measure=name, control=OTHER_IMAGES, **scores, because=because))
+    columns = ["image_id", "class_name", "measure", "score", "control", "control_score", "because"]
     return pd.concat(parts, ignore_index=True)[columns]
 
 
@@ -240,8 +250,7 @@ def without_score(cases: pd.DataFrame) -> pd.DataFrame:
     >>> without_score(cases).to_dict("records")
     [{'method': 'CAM', 'measure': 'shift', 'because': 'a constant map, or no other one to compare', 'n': 1}]
     """
-    missing = cases[cases["score"].isna() | cases["control_score"].isna()]
-    because = missing["because"] if "because" in missing else pd.Series("", missing.index)
-    because = because.fillna("").where(lambda text: text != "", "a constant map, or no other one to compare")
-    groups = missing.assign(because=because).groupby(["method", "measure", "because"], sort=False)
+    because = without_number(cases)
+    missing = cases.assign(because=because)[because != ""]
+    groups = missing.groupby(["method", "measure", "because"], sort=False)
     return groups.size().rename("n").reset_index()

@@ -5,6 +5,9 @@ where the whole interval lies above zero, red where the whole interval lies belo
 is the same in every case has no resampled interval; from FEWEST cases on its sign decides. A light that rests on
 several checks is red where one of them is red, green where all are green, and grey elsewhere. Nothing sums
 the lights of a method up: a red light stays seen.
+
+Where the cause is known, the measures themselves are tried. One that is unfit there turns no light green. It turns one
+red only where the known cause is above what stands for the check's control: elsewhere the truth would be red too.
 """
 
 import math
@@ -12,12 +15,18 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from cxrlib.evaluate.bootstrap import FEWEST
+from cxrlib.evaluate.bootstrap import ALL, FEWEST
+from cxrlib.evaluate.trusted_measures import UNFIT, fitness, not_surpassed
 
 GREEN, RED, GREY = "green", "red", "grey"
 
 
-COLUMNS = ["class_name", "method", "light", "verdict", "number", "control", "low", "high", "n", "because"]
+COLUMNS = ["class_name", "method", "light", "verdict", "number", "control", "low", "high", "n"]
+COLUMNS += ["measure_on_truth", "because"]
+
+
+NOT_TRIED = "not tried"
+"""Of a check that has no measure of maps, or of a run in which the cause is not known."""
 
 
 MANY = 10_000
@@ -34,6 +43,10 @@ class Check:
         measure, control: which rows of it.
         words: what the number is, for the sentence of the verdict, e.g. "average precision".
         against: what the control is, e.g. "that of a random map".
+        cases: what n counts.
+        asked_by: what would measure it where a method has no row, e.g. the name of a parameter.
+        on_truth: name of the measure in the table of measures on the true cause; "" where it is not among them.
+        stands_for: the control of that table that knows as much as the check's own.
     """
 
     light: str
@@ -42,23 +55,34 @@ class Check:
     control: str
     words: str
     against: str
+    cases: str = ""
+    asked_by: str = ""
+    on_truth: str = ""
+    stands_for: str = ""
 
 
 def verdict_table(
-    rule: list[Check], tables: dict[str, pd.DataFrame], classes: list[str], methods: list[str]
+    rule: list[Check],
+    tables: dict[str, pd.DataFrame],
+    classes: list[str],
+    methods: list[str],
+    measures: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """A row for every finding, method and light: its colour, the number behind it, and why.
 
     Args:
         rule: the checks; the lights stand in their order.
         tables: name -> table of `beside_controls`. One that is absent or has no row for a finding or method gives grey
-            lights. A row whose class_name or method is missing holds for all of them.
+            lights. A row whose class_name or method is missing holds for all of them. A column `missing` says why cases
+            of a row have no number.
         classes, methods: findings and methods, in the order of the result.
+        measures: gains of the true cause over maps that know less, by measure and control; None where it is not known.
 
     Returns:
         COLUMNS. number and control are the score and its control's, low and high the interval of their difference;
         where several checks stand behind a light, those of the check that decides it: the red one, else the grey one,
-        else the one with the least lower bound.
+        else the one with the least lower bound. measure_on_truth: whether its measure is fit, open or unfit where the
+        cause is known, or NOT_TRIED.
 
     >>> rule = [Check("points", "localisation", "energy", "random", "the energy inside", "a random map's")]
     >>> row = {"method": "CAM", "measure": "energy", "control": "random", "class_name": "Mass", "ours": 0.5}
@@ -67,12 +91,17 @@ def verdict_table(
     >>> table[["light", "verdict", "because"]].iloc[0].tolist()
     ['points', 'green', "the energy inside is above a random map's"]
     """
+    trusted = {} if measures is None else fitness(measures, ALL).to_dict()
+    above = {} if measures is None else not_surpassed(measures, ALL)
     rows = []
     for class_name in classes:
         for method in methods:
             for light in dict.fromkeys(check.light for check in rule):
                 checks = [check for check in rule if check.light == light]
-                found = [_judged(check, tables, class_name, method) for check in checks]
+                found = [
+                    _judged(check, tables, class_name, method, trusted.get(check.on_truth), above.get(check.on_truth))
+                    for check in checks
+                ]
                 rows.append((class_name, method, light, *_deciding(found)))
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -154,38 +183,68 @@ def headline(table: pd.DataFrame, method: str) -> str:
     )
 
 
-def _judged(check: Check, tables: dict[str, pd.DataFrame], class_name: str, method: str) -> tuple:
-    """verdict, number, control, low, high, n and because of one check."""
-    nothing, none = (math.nan,) * 4, f"{check.words}: not measured here"
+def _judged(
+    check: Check,
+    tables: dict[str, pd.DataFrame],
+    class_name: str,
+    method: str,
+    trusted: str | None,
+    above: list[str] | None,
+) -> tuple:
+    """verdict, number, control, low, high, n, measure_on_truth and because of one check.
+
+    `above` are the controls that the true cause does not surpass by this measure.
+    """
+    tried, nothing = trusted or NOT_TRIED, (math.nan,) * 4
+    none = f"{check.words}: not measured here" + (f" ({check.asked_by})" if check.asked_by else "")
     table = tables.get(check.table)
     if table is None:
-        return GREY, *nothing, 0, none
+        return GREY, *nothing, 0, tried, none
     rows = table[(table["measure"] == check.measure) & (table["control"] == check.control)]
     for column, wanted in (("class_name", class_name), ("method", method)):
         rows = rows[(rows[column] == wanted) | rows[column].isna()]
     if rows.empty:
-        return GREY, *nothing, 0, none
+        return GREY, *nothing, 0, tried, none
     row = rows.iloc[0]
     gain, low, high, n = row["gain"], row["gain_low"], row["gain_high"], int(row["n"])
     if math.isnan(low) and n >= FEWEST and gain != 0:  # the same in every case, so that no resample differs
         low = high = gain
-    colour = colour_of(low, high)
-    return colour, row["ours"], row["control_score"], low, high, n, _because(check, colour, gain, low, high, n)
+    colour, missing = colour_of(low, high), row.get("missing")
+    if n < FEWEST:
+        because = _too_few(check, n, missing if isinstance(missing, str) else "")
+    else:
+        because = _because(check, colour, gain, low, high, n, trusted == UNFIT)
+    if trusted == UNFIT and n >= FEWEST:
+        colour, because = _by_unfit(check, colour, because, above or [])
+    return colour, row["ours"], row["control_score"], low, high, n, tried, because
 
 
-def _because(check: Check, colour: str, gain: float, low: float, high: float, n: int) -> str:
-    """Why a check has its colour; for grey, what would decide it."""
+def _too_few(check: Check, n: int, missing: str) -> str:
+    counted = f"{n} {'case' if n == 1 else 'cases'}" + (f" ({check.cases})" if check.cases else "")
+    return f"{check.words}: {counted}; an interval needs {FEWEST}" + (f"; {missing}" if missing else "")
+
+
+def _because(check: Check, colour: str, gain: float, low: float, high: float, n: int, unfit: bool) -> str:
+    """Why a check has its colour; for grey, what would decide it, if more cases can."""
     if colour != GREY:
         return f"{check.words} is {'above' if colour == GREEN else 'below'} {check.against}"
-    if n < FEWEST:
-        return f"{check.words}: {n} {'case' if n == 1 else 'cases'}; an interval needs {FEWEST}"
     more = cases_to_decide(gain, low, high, n)
     if math.isnan(more):
         return f"{check.words}: no gain in any case, so there is no interval"
     beside = f"{check.words} may be above or below {check.against}"
+    if unfit:
+        return beside
     if more > MANY:
         return f"{beside}; more than {MANY:,} more cases would be needed to decide it"
     return f"{beside}; about {more:.0f} more {'case' if more == 1 else 'cases'} would decide it at this gain"
+
+
+def _by_unfit(check: Check, colour: str, because: str, above: list[str]) -> tuple[str, str]:
+    """The colour and the reason where the measure is unfit: never green, red only where the cause would not be."""
+    if colour == RED and check.stands_for not in above:
+        return RED, f"{because}; the measure is unfit, but the known cause itself is above a {check.stands_for}"
+    known = f"does not score the known cause above the {' or the '.join(above)}"
+    return GREY, f"{because}, but on the phantom this measure {known}, so it decides nothing"
 
 
 def _deciding(found: list[tuple]) -> tuple:

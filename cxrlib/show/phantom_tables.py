@@ -9,26 +9,40 @@ from cxrlib.show.method_tables import mean_scores, scores_beside, scores_of_each
 
 
 def phantom_table(
-    scored: dict[str, pd.DataFrame], control: dict[str, str], classes: list[str], weights: pd.DataFrame
+    scored: dict[str, pd.DataFrame],
+    control: dict[str, str],
+    usual: dict[str, pd.DataFrame],
+    classes: list[str],
+    weights: pd.DataFrame,
 ) -> pd.DataFrame:
     """Scores of every method against the cause and against the readers' boxes, with intervals over patients.
 
     Args:
         scored: title of the method -> cases, from `score_on_truth`.
         control: title -> title of the random maps of the same form.
+        usual: title -> the same cases scored with the method's mean heatmap of the class; a method may be missing.
         classes: findings, in the order of the result.
         weights: resamples by image_id.
 
     Returns:
         method, class_name, metric, against, ours, low, high, n, over_random (gain over the control in pairs) and its
-        bounds.
+        bounds, over_usual (gain over the class's mean heatmap in pairs) and its bounds.
     """
     parts = []
     for against in (CAUSE, CORE, BOXES):
         own = {title: cases[cases["against"] == against].drop(columns="against") for title, cases in scored.items()}
+        mean = {
+            f"usual {title}": one[one["against"] == against].drop(columns="against") for title, one in usual.items()
+        }
         table = scores_of_each(own, classes, weights)
         gains = scores_beside(own, control, classes, weights, "over_random")
-        parts.append(table.merge(gains, on=["name", "metric", "class_name"]).assign(against=against))
+        table = table.merge(gains, on=["name", "metric", "class_name"])
+        if usual:
+            with_usual = {title: own[title] for title in usual} | mean
+            beside = {title: f"usual {title}" for title in usual} | {title: title for title in mean}
+            gains = scores_beside(with_usual, beside, classes, weights, "over_usual")
+            table = table.merge(gains, "left", ["name", "metric", "class_name"])
+        parts.append(table.assign(against=against))
     table = pd.concat(parts, ignore_index=True).rename(columns={"name": "method"})
     order = ["method", "class_name", "metric", "against"]
     return table[[*order, *table.columns.drop(order)]]

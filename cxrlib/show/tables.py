@@ -136,6 +136,18 @@ def best_of_each_finding(table: pd.DataFrame) -> pd.DataFrame:
     return known.drop_duplicates("class_name", ignore_index=True)
 
 
+def best_sentences(table: pd.DataFrame) -> list[str]:
+    """`best_of_each_finding` in words, a sentence for each finding.
+
+    Args:
+        table: from `iou_table`.
+    """
+    return [
+        f"{row.class_name}: {in_words(row, 3)} at top {row.share:.0%}, random {row.random_heatmap:.3f} (n = {row.n})"
+        for _, row in best_of_each_finding(table).iterrows()
+    ]
+
+
 def probe_table(
     probe: pd.DataFrame,
     usual: pd.DataFrame,

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from cxrlib.evaluate.controls import without_number
 from cxrlib.evaluate.verdict import Check
 
 FAIR_AUROC = 0.7
@@ -15,14 +16,34 @@ TABLES = ["auroc", "localisation", "faithfulness", "sanity", "stability", "phant
 """Tables of earlier notebooks that the lights come from."""
 
 
-OTHERS, CHANCE = "maps of other images", "random map"
-"""Controls of stability and sanity, and of the phantom. The rule has names and no code of the notebooks that measure:
+BESIDE = ["measures_on_truth", "sanity_cases", "stability_cases", "table_06", "reader_agreement"]
+"""Tables that explain the lights: which measures know the cause, why cases have no number, what could be reached."""
+
+
+OTHERS, CHANCE, USUAL = "maps of other images", "random map", "usual heatmap"
+"""Controls of stability and sanity, and of the places. The rule has names and no code of the notebooks that measure:
 an edit of a method leaves the verdict fresh until its tables change."""
+
+
+CHECKED = "sanity.compared names the methods that are checked"
+SEEDED = "of Grad-CAM alone, where sanity.seeds and sanity.epochs train further networks"
+FALLS = "perturbation.controls_methods names the methods"
+BOXED, KNOWN = "findings that a reader boxed", "findings with a twin"
 
 
 RULE = [
     Check("predicts", "auroc", "AUROC", FAIR, "the AUROC", f"{FAIR_AUROC}, the least that counts as acceptable"),
-    Check("points", "localisation", "iou", "usual heatmap", "the IoU with the readers' boxes", "the usual heatmap's"),
+    Check(
+        "points",
+        "localisation",
+        "iou",
+        USUAL,
+        "the IoU with the readers' boxes",
+        "the usual heatmap's",
+        BOXED,
+        on_truth="iou",
+        stands_for=USUAL,
+    ),
     Check(
         "matters",
         "faithfulness",
@@ -30,9 +51,20 @@ RULE = [
         "random region",
         "the fall of p when the map's top 10 % become grey",
         "that of a random region",
+        "findings that the network predicts",
+        FALLS,
+        on_truth="fall mean 10 %",
+        stands_for=CHANCE,
     ),
     Check(
-        "stable", "stability", "max-sensitivity", OTHERS, "the steadiness under noise", "that of maps of other images"
+        "stable",
+        "stability",
+        "max-sensitivity",
+        OTHERS,
+        "the steadiness under noise",
+        "that of maps of other images",
+        BOXED,
+        CHECKED,
     ),
     Check(
         "stable",
@@ -41,6 +73,8 @@ RULE = [
         OTHERS,
         "the likeness to another training's map",
         "that of maps of other images",
+        BOXED,
+        SEEDED,
     ),
     Check(
         "passes",
@@ -49,6 +83,8 @@ RULE = [
         OTHERS,
         "the change when the weights are randomised",
         "that between maps of other images",
+        BOXED,
+        CHECKED,
     ),
     Check(
         "passes",
@@ -57,6 +93,8 @@ RULE = [
         OTHERS,
         "the change when the labels are permuted",
         "that between maps of other images",
+        BOXED,
+        CHECKED,
     ),
     Check(
         "passes",
@@ -65,8 +103,13 @@ RULE = [
         "rank correlation of 0.99",
         "the likeness when the network takes a shift of the input back",
         "a rank correlation of 0.99",
+        BOXED,
+        CHECKED,
     ),
-    Check("true", "phantom", "average_precision", CHANCE, "the average precision on the cause", "a random map's"),
+    *(
+        Check("true", "phantom", "average_precision", control, "the average precision on the cause", against, KNOWN)
+        for control, against in ((CHANCE, "a random map's"), (USUAL, "the usual heatmap's"))
+    ),
 ]
 """What each light asks. On real data nobody knows the cause, so that `true` is grey there."""
 
@@ -120,9 +163,37 @@ def with_ceilings(verdict: pd.DataFrame, table_06: pd.DataFrame | None, readers:
 
 
 def verdict_evidence(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """The stored tables in the form that the rule reads; a table that is absent stays so."""
+    """The stored tables in the form that the rule reads; a table that is absent stays so.
+
+    Where the cases of a table of TABLES are stored, its rows say why some of them have no number.
+    """
     forms = {"auroc": auroc_evidence, "phantom": phantom_evidence}
-    return {name: forms.get(name, pd.DataFrame.copy)(table) for name, table in tables.items()}
+    found = {name: forms.get(name, pd.DataFrame.copy)(tables[name]) for name in TABLES if name in tables}
+    for name in found:
+        if name in ("sanity", "stability") and f"{name}_cases" in tables:
+            found[name] = with_missing(found[name], tables[f"{name}_cases"])
+    return found
+
+
+def with_missing(table: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
+    """The table with a column `missing`: why cases of a row have no number, and how many of how many.
+
+    Args:
+        table: of `beside_controls`.
+        cases: the cases behind it, with `because`.
+
+    >>> about = {"method": "CAM", "measure": "weights", "class_name": "Mass"}
+    >>> cases = pd.DataFrame({**about, "score": [float("nan"), 0.5], "control_score": 0.4, "because": ["constant", ""]})
+    >>> with_missing(pd.DataFrame([about]), cases)["missing"].tolist()
+    ['in 1 of 2 cases constant']
+    """
+    key = ["method", "measure", "class_name"]
+    because = without_number(cases)
+    said = {
+        about: "; ".join(f"in {n} of {len(own)} cases {why}" for why, n in own[own != ""].value_counts().items())
+        for about, own in because.groupby([cases[name] for name in key])
+    }
+    return table.assign(missing=[said.get(about, "") for about in table[key].itertuples(index=False, name=None)])
 
 
 def auroc_evidence(auroc: pd.DataFrame) -> pd.DataFrame:
@@ -144,14 +215,17 @@ def auroc_evidence(auroc: pd.DataFrame) -> pd.DataFrame:
 
 
 def phantom_evidence(phantom: pd.DataFrame) -> pd.DataFrame:
-    """Every method's scores against the cause beside those of random maps.
+    """Every method's scores against the cause beside those of random maps, and of the class's mean heatmap.
 
     Args:
         phantom: the table of notebook 09.
 
     Returns:
-        Columns as of `beside_controls`; the control is CHANCE.
+        Columns as of `beside_controls`; the controls are CHANCE and USUAL.
     """
-    rows = phantom[phantom["against"] == "cause"]
-    names = {"metric": "measure", "over_random": "gain", "over_random_low": "gain_low", "over_random_high": "gain_high"}
-    return rows.rename(columns=names).assign(control=CHANCE, control_score=rows["ours"] - rows["over_random"])
+    rows, parts = phantom[phantom["against"] == "cause"].rename(columns={"metric": "measure"}), []
+    for control, over in ((CHANCE, "over_random"), (USUAL, "over_usual")):
+        if over in rows:
+            names = {over: "gain", f"{over}_low": "gain_low", f"{over}_high": "gain_high"}
+            parts.append(rows.rename(columns=names).assign(control=control, control_score=rows["ours"] - rows[over]))
+    return pd.concat(parts, ignore_index=True)

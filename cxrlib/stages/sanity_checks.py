@@ -174,7 +174,7 @@ def check_method(
     order = layers_in_order(network, images)
     weights, counts = random_weights(network, sanity.seed, sanity.randomise), stops(order, sanity.layers)
     rows, last = similarity_over_layers(explain, network, weights, order, counts, before, size)
-    parts = [likeness_cases(PARAMETERS, places, last, beside, alike=False)]
+    parts = [likeness_cases(PARAMETERS, places, last, beside, alike=False, other="the randomised network's map")]
     if permuted is not None:
         found = similarities(before, explain(permuted), size)
         parts.append(likeness_cases(LABELS, places, found, beside, alike=False))

@@ -12,8 +12,9 @@ from torch import nn
 from cxrlib.evaluate.bootstrap import study_weights
 from cxrlib.evaluate.controls import CASE_COLUMNS, beside_controls
 from cxrlib.evaluate.faithfulness import CurveSettings
-from cxrlib.evaluate.known_truth import FIT, OPEN, TRUTH, UNFIT, fitness, score_by_all, true_maps, truth_beside
+from cxrlib.evaluate.known_truth import TRUTH, score_by_all, true_maps, truth_beside
 from cxrlib.evaluate.phantom import TwinCases
+from cxrlib.evaluate.trusted_measures import FIT, OPEN, UNFIT, fitness
 from cxrlib.explain.explanations import Explanations
 from cxrlib.model.networks import normalise
 

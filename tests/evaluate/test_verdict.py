@@ -6,10 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cxrlib.evaluate.bootstrap import ALL
+from cxrlib.evaluate.trusted_measures import FIT, UNFIT
+from cxrlib.evaluate.trusted_measures import OPEN as OPEN_MEASURE
 from cxrlib.evaluate.verdict import (
     COLUMNS,
     GREEN,
     GREY,
+    NOT_TRIED,
     RED,
     Check,
     answers,
@@ -21,7 +25,18 @@ from cxrlib.evaluate.verdict import (
 
 RULE = [
     Check("predicts", "auroc", "AUROC", "chance", "AUROC", "chance"),
-    Check("points", "localisation", "energy", "usual place", "energy", "that of the usual place"),
+    Check(
+        "points",
+        "localisation",
+        "energy",
+        "usual place",
+        "energy",
+        "that of the usual place",
+        "boxed findings",
+        "ask for it",
+        "energy",
+        "usual map",
+    ),
     Check("passes", "sanity", "weights", "other images", "change with the weights", "that of other images"),
     Check("passes", "sanity", "labels", "other images", "change with the labels", "that of other images"),
 ]
@@ -39,8 +54,8 @@ def results(**gains):
     return {name: pd.DataFrame(rows) for name, rows in tables.items()}
 
 
-def lights(tables, rule=RULE):
-    table = verdict_table(rule, tables, ["Mass"], ["CAM"])
+def lights(tables, rule=RULE, measures=None):
+    table = verdict_table(rule, tables, ["Mass"], ["CAM"], measures)
     assert list(table) == COLUMNS
     return table.set_index("light")
 
@@ -70,6 +85,60 @@ def test_a_red_check_is_not_hidden_by_a_grey_or_a_green_one():
     assert weakest["low"] == 0.1 and "labels" in weakest["because"]
 
 
+def on_truth(random=PASS, usual=PASS, n=20):
+    """What the true cause gains by "energy" over a random map and over a usual one, as notebook 09 stores it."""
+    rows = [
+        {"measure": "energy", "control": control, "class_name": ALL, "gain": sum(gain) / 2, "gain_low": gain[0], "n": n}
+        for control, gain in (("random map", random), ("usual map", usual))
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("gain", [PASS, FAIL, OPEN])
+@pytest.mark.parametrize("measures", [None, on_truth(), on_truth(usual=OPEN), on_truth(usual=FAIL, n=3)])
+def test_a_measure_that_is_fit_or_open_or_not_tried_changes_no_light(gain, measures):
+    found, before = (lights(results(energy=gain), measures=one) for one in (measures, None))
+    assert found.drop(columns="measure_on_truth").equals(before.drop(columns="measure_on_truth"))
+    said = NOT_TRIED if measures is None else FIT if measures["gain_low"].min() > 0 else OPEN_MEASURE
+    assert found["measure_on_truth"].to_dict() == dict.fromkeys(found.index, NOT_TRIED) | {"points": said}
+
+
+@pytest.mark.parametrize(("random", "usual"), [(PASS, FAIL), (FAIL, PASS), (FAIL, FAIL)])
+@pytest.mark.parametrize(("gain", "colour"), [(PASS, GREEN), (OPEN, GREY), (FAIL, RED)])
+def test_an_unfit_measure_is_never_green_and_red_only_where_the_truth_would_not_be(gain, colour, random, usual):
+    found = lights(results(energy=gain), measures=on_truth(random, usual))
+    row, red = found.loc["points"], colour == RED and usual == PASS
+    assert row["verdict"] == (RED if red else GREY) and row["measure_on_truth"] == UNFIT
+    assert row["number"] == 0.5 and row["low"] == gain[0]  # the number is still told
+    assert set(found.drop("points")["verdict"]) == {GREEN}
+    above = " or the ".join(name for name, one in (("random map", random), ("usual map", usual)) if one == FAIL)
+    said = "the known cause itself is above a usual map" if red else f"score the known cause above the {above}"
+    assert said in row["because"] and "more case" not in row["because"]
+
+
+def test_an_unfit_measure_says_nothing_where_there_is_no_interval_or_no_number():
+    tables = results()
+    few = tables | {"localisation": tables["localisation"].assign(gain_low=np.nan, gain_high=np.nan, n=3)}
+    found = lights(few, measures=on_truth(usual=FAIL)).loc["points"]
+    assert found["because"] == "energy: 3 cases (boxed findings); an interval needs 5"
+    absent = lights({}, measures=on_truth(usual=FAIL)).loc["points"]
+    assert absent["measure_on_truth"] == UNFIT and absent["because"] == "energy: not measured here (ask for it)"
+
+
+def test_an_unfit_check_keeps_its_light_from_green_beside_one_that_passes():
+    rule = [RULE[1], Check("points", "sanity", "labels", "other images", "change", "that of other images")]
+    found = lights(results(), rule, on_truth(usual=FAIL)).loc["points"]
+    assert found["verdict"] == GREY and found["measure_on_truth"] == UNFIT
+    assert lights(results(labels=FAIL), rule, on_truth(usual=FAIL)).loc["points", "verdict"] == RED
+
+
+def test_a_count_without_a_number_says_why():
+    tables = results()
+    about = {"n": 0, "gain": np.nan, "gain_low": np.nan, "gain_high": np.nan, "missing": "in 8 of 8 cases constant"}
+    found = lights(tables | {"localisation": tables["localisation"].assign(**about)}).loc["points"]
+    assert found["because"] == "energy: 0 cases (boxed findings); an interval needs 5; in 8 of 8 cases constant"
+
+
 def test_what_is_missing_is_grey_with_its_reason():
     tables = results()
     without_table = {name: table for name, table in tables.items() if name != "localisation"}
@@ -79,7 +148,7 @@ def test_what_is_missing_is_grey_with_its_reason():
         assert row["verdict"] == GREY and row["n"] == 0 and "not measured here" in row["because"]
         assert np.isnan(row[["number", "control", "low", "high"]].to_numpy(float)).all()
     few = lights(tables | {"localisation": tables["localisation"].assign(gain_low=np.nan, gain_high=np.nan, n=3)})
-    assert few.loc["points", "because"] == "energy: 3 cases; an interval needs 5"
+    assert few.loc["points", "because"] == "energy: 3 cases (boxed findings); an interval needs 5"
     none = {"gain": 0.0, "gain_low": np.nan, "gain_high": np.nan}
     same = lights(tables | {"localisation": tables["localisation"].assign(**none)})
     assert same.loc["points", "verdict"] == GREY and "no gain in any case" in same.loc["points", "because"]

@@ -5,14 +5,16 @@ import pandas as pd
 import pytest
 import torch
 from fixtures import annotation_rows, small_cohort
+from matplotlib import pyplot as plt
 
 from cxrlib.data.annotations import union_labels
 from cxrlib.evaluate.bootstrap import study_weights
+from cxrlib.evaluate.froc import RATES
 from cxrlib.evaluate.iou_regression import FEATURES
 from cxrlib.evaluate.place_scores import place_cases
 from cxrlib.explain.explanations import Explanations
 from cxrlib.show.figures.iou_figures import between_chance_and_readers
-from cxrlib.show.figures.localisation_figures import coefficient_plot, control_panels
+from cxrlib.show.figures.localisation_figures import VINDR, coefficient_plot, control_panels, froc_curves
 from cxrlib.show.localisation_tables import (
     ALL_FINDINGS,
     ceiling_sentences,
@@ -133,3 +135,21 @@ def test_nothing_boxed_gives_empty_tables(cohort):
     assert tables["localisation"][0].empty and tables["froc"][0]["ours"].isna().all()
     assert tables["iou_regression"][0]["coefficient"].isna().all()
     assert "n = 0" in control_panels(tables["localisation"][0], "CAM").texts[0].get_text()
+
+
+def test_the_froc_figure_draws_every_point_and_the_published_one_where_it_belongs():
+    rows = [(rule, name, rate) for rule in ("iou", "iobb") for name in ("Mass", "ILD", ALL_FINDINGS) for rate in RATES]
+    table = pd.DataFrame(rows, columns=["hit", "class_name", "false_boxes"])
+    table = table.assign(ours=np.linspace(0, 0.9, len(table)), low=np.nan, high=np.nan, random=0.01, n=7, images=20)
+    figure = froc_curves(table)
+    iou, iobb = figure.axes
+    drawn = [line.get_ydata().tolist() for line in iou.lines if line.get_marker() in "os^"]
+    assert sum(drawn, []) == pytest.approx(table[table["hit"] == "iou"]["ours"].tolist())
+    stars = [line for ax in (iou, iobb) for line in ax.lines if line.get_marker() == "*"]
+    assert len(stars) == 1 and stars[0] in iou.lines and float(np.ravel(stars[0].get_ydata())[0]) == VINDR[1]
+    place = float(np.ravel(stars[0].get_xdata())[0])
+    assert [label.get_text() for label in iou.get_xticklabels()][int(place)] == f"{VINDR[0]:g}" == "1"
+    legend = [text.get_text() for text in figure.legends[0].texts]
+    assert "Mass (n = 7)" in legend and f"{ALL_FINDINGS} (n = 7)" in legend
+    assert "n = 0" in froc_curves(table.assign(n=0)).texts[0].get_text()
+    plt.close("all")

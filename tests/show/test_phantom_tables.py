@@ -47,7 +47,7 @@ def estimates(effects):
 
 def test_methods_are_scored_against_the_cause_and_the_boxes_apart():
     scored, control = {"A": truth(0), "B": truth(0.25)}, {"A": "A", "B": "A"}
-    table = phantom_table(scored, control, ["ILD", "Mass"], WEIGHTS)
+    table = phantom_table(scored, control, {"B": truth(-0.25)}, ["ILD", "Mass"], WEIGHTS)
     rows = table.set_index(["method", "metric", "against", "class_name"])["ours"].sort_index()
     expected = truth(0).groupby(["against", "class_name"])["iou"].mean()
     assert rows["A", "iou", "cause", "ILD"] == pytest.approx(expected["cause", "ILD"])
@@ -55,7 +55,9 @@ def test_methods_are_scored_against_the_cause_and_the_boxes_apart():
     assert list(table)[:8] == ["method", "class_name", "metric", "against", "ours", "low", "high", "n"]
     gains = table[table["method"] == "B"][["over_random", "over_random_low", "over_random_high"]].dropna()
     np.testing.assert_allclose(gains["over_random"], 0.25)
-    assert set(table["against"]) == {CAUSE, CORE, BOXES}
+    over_usual = table.set_index("method")["over_usual"]
+    np.testing.assert_allclose(over_usual["B"].dropna(), 0.5)
+    assert over_usual["A"].isna().all() and set(table["against"]) == {CAUSE, CORE, BOXES} and len(table.columns) == 14
     figure = truth_panels(table, ALL)
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["A", "B"]
     plt.close("all")

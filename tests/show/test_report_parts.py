@@ -37,8 +37,8 @@ def put(folder, name, **columns):
 
 def test_the_answer_is_the_verdict_s_headline_and_every_light_is_said_in_words(tmp_path):
     lights = [("Mass", "points", "green", 0.5), ("Mass", "matters", "green", 0.4), ("ILD", "points", "red", 0.1)]
-    rows = [(c, "CAM", light, colour, n, 0.2, 0.1, 0.3, 9, "so") for c, light, colour, n in lights]
-    rows += [("ILD", "CAM", "matters", "grey", np.nan, np.nan, np.nan, np.nan, 0, "not measured")]
+    rows = [(c, "CAM", light, colour, n, 0.2, 0.1, 0.3, 9, "fit", "so") for c, light, colour, n in lights]
+    rows += [("ILD", "CAM", "matters", "grey", np.nan, np.nan, np.nan, np.nan, 0, "unfit", "not measured")]
     put(tmp_path, "verdict", **pd.DataFrame(rows, columns=COLUMNS))
     said = answer(tmp_path, "demo")
     assert said["sentence"].startswith("CAM may be relied on for 1 of 2 findings (Mass), fails a check for 1")
@@ -47,6 +47,7 @@ def test_the_answer_is_the_verdict_s_headline_and_every_light_is_said_in_words(t
     assert mass["cells"][0]["spoken"] == "points: green, above its control"
     assert (mass["cells"][0]["number"], mass["cells"][0]["interval"]) == ("0.50", "0.10 to 0.30")
     assert (ild["cells"][1]["number"], ild["cells"][1]["interval"]) == ("", "")
+    assert ild["cells"][1]["measure"] == "unfit" and said["unfit"] == ["matters"]
 
 
 def test_without_a_verdict_the_answer_says_what_to_run(tmp_path):

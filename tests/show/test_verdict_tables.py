@@ -6,21 +6,23 @@ import pytest
 
 from cxrlib.evaluate.faithfulness import RANDOM_REGION
 from cxrlib.evaluate.invariance import LIMIT
-from cxrlib.evaluate.known_truth import fitness
 from cxrlib.evaluate.place_controls import RANDOM_MAP, USUAL_MAP
 from cxrlib.evaluate.place_scores import PLACE_SCORES
 from cxrlib.evaluate.sanity import OTHER_IMAGES
 from cxrlib.evaluate.similarity import MEASURES
+from cxrlib.evaluate.trusted_measures import UNFIT, fitness
 from cxrlib.evaluate.verdict import GREEN, GREY, RED, verdict_table
 from cxrlib.show.figures.phantom_figures import truth_ladder
 from cxrlib.show.figures.verdict_figures import verdict_lights
 from cxrlib.show.verdict_tables import (
+    BESIDE,
     CHANCE,
     FAIR_AUROC,
     OTHERS,
     QUESTIONS,
     RULE,
     TABLES,
+    USUAL,
     auroc_evidence,
     phantom_evidence,
     rule_table,
@@ -31,7 +33,7 @@ from cxrlib.stages.sanity_checks import INVARIANCE, LABELS, PARAMETERS, SENSITIV
 
 
 def test_the_rule_asks_for_what_the_notebooks_measure():
-    assert (OTHERS, CHANCE) == (OTHER_IMAGES, RANDOM_MAP)
+    assert (OTHERS, CHANCE, USUAL) == (OTHER_IMAGES, RANDOM_MAP, USUAL_MAP)
     asked = {(check.table, check.measure, check.control) for check in RULE}
     likeness = [
         f"{name} ({how}{', absolute' if form == 'absolute' else ''})"
@@ -46,7 +48,7 @@ def test_the_rule_asks_for_what_the_notebooks_measure():
             "stability": measure in (SENSITIVITY, *likeness) and control == OTHER_IMAGES,
             "sanity": (measure in likeness and control == OTHER_IMAGES)
             or (measure == INVARIANCE and control == f"rank correlation of {LIMIT}"),
-            "phantom": measure == "average_precision" and control == RANDOM_MAP,
+            "phantom": measure == "average_precision" and control in (RANDOM_MAP, USUAL_MAP),
         }
         assert known[table], (table, measure, control)
     assert {check.table for check in RULE} == set(TABLES)
@@ -69,14 +71,16 @@ def tables():
     phantom = phantom.assign(
         ours=[0.4, 0.9], low=0.3, high=0.5, n=12, over_random=[0.3, 0.8], over_random_low=[0.1, 0.7]
     )
-    return {"auroc": auroc, "phantom": phantom.assign(over_random_high=[0.5, 0.9])}
+    phantom = phantom.assign(over_random_high=[0.5, 0.9], over_usual=0.2, over_usual_low=0.05, over_usual_high=0.3)
+    return {"auroc": auroc, "phantom": phantom}
 
 
 def test_scores_become_gains_over_what_is_asked(tables):
     area = auroc_evidence(tables["auroc"]).set_index("class_name")
     assert area.loc["Mass", ["control_score", "gain"]].tolist() == pytest.approx([FAIR_AUROC, 0.2])
     cause = phantom_evidence(tables["phantom"])
-    assert len(cause) == 1 and cause["control_score"].iloc[0] == pytest.approx(0.1) and cause["gain_low"].iloc[0] == 0.1
+    assert cause["control"].tolist() == [CHANCE, USUAL] and cause["gain_low"].tolist() == [0.1, 0.05]
+    assert cause["control_score"].tolist() == pytest.approx([0.1, 0.2])
     verdict = verdict_table(RULE, verdict_evidence(tables), ["Mass", "ILD"], ["Grad-CAM"]).set_index(
         ["class_name", "light"]
     )
@@ -85,6 +89,30 @@ def test_scores_become_gains_over_what_is_asked(tables):
     assert lights["Mass", "true"] == GREEN and lights["ILD", "true"] == GREY
     assert set(lights[:, "points"]) == set(lights[:, "passes"]) == {GREY}
     assert verdict.loc[("ILD", "predicts"), "because"] == "the AUROC is below 0.7, the least that counts as acceptable"
+
+
+def test_the_cause_must_be_found_better_than_its_usual_place(tables):
+    beaten = tables["phantom"].assign(over_usual=-0.2, over_usual_low=-0.3, over_usual_high=-0.1)
+    verdict = verdict_table(RULE, verdict_evidence(tables | {"phantom": beaten}), ["Mass"], ["Grad-CAM"])
+    row = verdict.set_index("light").loc["true"]
+    assert row["verdict"] == RED and row["because"] == "the average precision on the cause is below the usual heatmap's"
+    older = tables["phantom"].drop(columns=["over_usual", "over_usual_low", "over_usual_high"])
+    verdict = verdict_table(RULE, verdict_evidence({"phantom": older}), ["Mass"], ["Grad-CAM"])
+    assert verdict.set_index("light").loc["true", "verdict"] == GREY
+
+
+def test_cases_without_a_number_say_what_happened():
+    cases = pd.DataFrame({"image_id": list("abc"), "class_name": "Mass", "method": "Grad-CAM", "score": np.nan})
+    check = next(check for check in RULE if check.measure.startswith("parameters"))
+    cases = cases.assign(measure=check.measure, control_score=0.2, because=["the map is constant"] * 2 + [np.nan])
+    row = {"method": "Grad-CAM", "measure": check.measure, "control": check.control, "class_name": "Mass", "n": 0}
+    row |= dict.fromkeys(["ours", "control_score", "gain", "gain_low", "gain_high"], np.nan)
+    evidence = verdict_evidence({"sanity": pd.DataFrame([row]), "sanity_cases": cases})
+    verdict = verdict_table(RULE, evidence, ["Mass"], ["Grad-CAM"]).set_index("light")
+    said = verdict.loc["passes", "because"]
+    assert "0 cases (findings that a reader boxed)" in said and "in 2 of 3 cases the map is constant" in said
+    assert "in 1 of 3 cases a constant map, or no other one to compare" in said
+    assert set(BESIDE) & set(TABLES) == set()
 
 
 def test_a_place_is_read_beside_what_can_be_reached():
@@ -104,6 +132,14 @@ def test_the_figure_draws_every_light_once(tables):
     figure = verdict_lights(table)
     drawn = sum(len(line.get_xdata()) for ax in figure.axes for line in ax.lines)
     assert drawn == len(table) == 2 * 7 * len(QUESTIONS) and len(figure.axes) == 2
+    legend = [text.get_text() for text in figure.legends[0].texts]
+    assert len(legend) == 3
+    unfit = table.assign(measure_on_truth=UNFIT)
+    figure = verdict_lights(unfit)
+    squares = [line for ax in figure.axes for line in ax.lines if line.get_marker() == "s"]
+    assert sum(len(line.get_xdata()) for line in squares) == (table["verdict"] == GREY).sum()
+    assert sum(len(line.get_xdata()) for ax in figure.axes for line in ax.lines) == len(table)
+    assert len(figure.legends[0].texts) == 4
     assert "No finding was judged" in verdict_lights(table.iloc[:0]).texts[0].get_text()
 
 

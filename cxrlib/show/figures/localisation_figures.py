@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from cxrlib.evaluate.iou_regression import UNITS
 from cxrlib.evaluate.place_controls import CENTRE, RANDOM_MAP, SWAPPED, USUAL_MAP, USUAL_PLACE
 from cxrlib.evaluate.place_scores import PLACE_SCORES
-from cxrlib.show.figures.style import OURS, PAGE_WIDTH, RANDOM, sentence_figure
+from cxrlib.show.figures.style import OURS, PAGE_WIDTH, RANDOM, THESIS, class_colours, outlined, sentence_figure
 
 MARKS = {
     RANDOM_MAP: ("^", RANDOM),
@@ -75,6 +75,70 @@ def control_panels(table: pd.DataFrame, method: str) -> Figure:
     handles += [Line2D([], [], marker=m, color=c, ls="", ms=4, label=name) for name, (m, c) in MARKS.items()]
     handles += [Line2D([], [], marker="s", mfc="white", mec="#444444", ls="", ms=4, label="open: certainly exceeded")]
     figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
+    return figure
+
+
+VINDR = (1.0, 0.802)
+"""False boxes an image, and sensitivity there, as published of the VinDr system, which was trained with boxes."""
+
+
+FROC = "Share of the readers' boxes that Grad-CAM finds at so many false boxes an image; bars: 95 % intervals."
+
+
+RULES = {"iou": "boxes meet by IoU", "iobb": "boxes meet by share of the map's box"}
+
+
+LINES = ["o-", "s--", "^-.", "D:", "v-", "P--", "X-."]
+"""Marker and dashes of each finding, for readers who do not tell its colour."""
+
+
+def froc_curves(table: pd.DataFrame) -> Figure:
+    """A panel per rule by which boxes meet, a line per finding: sensitivity against false boxes an image.
+
+    Intervals are drawn where there are enough images; grey: random maps of all findings. A finding whose maps have no
+    more false boxes to give keeps its sensitivity to the right.
+
+    Args:
+        table: from `froc_table`, of one method.
+    """
+    known = table[table["n"] > 0]
+    if known.empty:
+        return sentence_figure(NONE)
+    names = known["class_name"].unique().tolist()
+    colours, rules = class_colours(names), known["hit"].unique().tolist()
+    figure, axes = plt.subplots(1, len(rules), figsize=(PAGE_WIDTH, 3.6), sharey=True, squeeze=False)
+    rates = known["false_boxes"].unique()
+    for ax, rule in zip(axes[0], rules, strict=True):
+        own = known[known["hit"] == rule]
+        for number, name in enumerate(names):
+            rows = own[own["class_name"] == name]
+            place = np.arange(len(rows)) + 0.07 * (number - (len(names) - 1) / 2)
+            reach = np.abs(rows[["low", "high"]].T.to_numpy() - rows["ours"].to_numpy())
+            reach, together = np.nan_to_num(reach), name == names[-1] and len(names) > 1
+            style = {"color": THESIS, "lw": 1.8} if together else {"color": colours[name], "lw": 1.2}
+            label = f"{name} (n = {rows['n'].iloc[0]})"
+            drawn = ax.errorbar(
+                place,
+                rows["ours"],
+                yerr=reach,
+                fmt=LINES[number % len(LINES)],
+                ms=3.5,
+                capsize=1.5,
+                label=label,
+                **style,
+            )
+            drawn.lines[0].set_path_effects(outlined(style["lw"]))
+        rows = own[own["class_name"] == names[-1]]
+        ax.plot(range(len(rows)), rows["random"], ":", lw=1.2, color=RANDOM, label="random maps, all findings")
+        if rule == "iou" and VINDR[0] in rates:
+            place = rates.tolist().index(VINDR[0])
+            ax.plot(
+                place, VINDR[1], "*", ms=9, mfc="white", mec=THESIS, ls="", label="VinDr system, trained with boxes"
+            )
+        ax.set(xticks=range(len(rates)), xticklabels=[f"{rate:g}" for rate in rates], ylim=(-0.02, 1))
+        ax.set(title=RULES[rule], xlabel="false boxes an image")
+    axes[0, 0].set_ylabel("share of readers' boxes found")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from cxrlib.evaluate.known_truth import FIT, OPEN, UNFIT
 from cxrlib.evaluate.phantom import AGAINST, BOXES, CAUSE, TWIN, TwinCases
+from cxrlib.evaluate.trusted_measures import FIT, OPEN, UNFIT
 from cxrlib.evaluate.verdict import GREEN, GREY, RED
 from cxrlib.show.figures.panels import colour_bar, show_heatmap
 from cxrlib.show.figures.style import OURS, PAGE_WIDTH, THESIS, image_axes, sentence_figure

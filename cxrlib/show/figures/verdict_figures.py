@@ -7,6 +7,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from cxrlib.evaluate.trusted_measures import UNFIT
 from cxrlib.evaluate.verdict import GREEN, GREY, RED
 from cxrlib.show.figures.style import PAGE_WIDTH, sentence_figure
 
@@ -14,6 +15,7 @@ MARKS = {
     GREEN: {"marker": "o", "color": "#009E73"},
     RED: {"marker": "X", "color": "#D55E00"},
     GREY: {"marker": "o", "color": "#999999", "markerfacecolor": "none"},
+    UNFIT: {"marker": "s", "color": "#999999", "markerfacecolor": "none"},
 }
 """A light has a shape too, for readers who do not tell its colour."""
 
@@ -22,6 +24,7 @@ WORDS = {
     GREEN: "above the control",
     RED: "below the control",
     GREY: "not decided",
+    UNFIT: "no measure: it does not know the true cause",
 }
 
 
@@ -50,7 +53,7 @@ def verdict_lights(table: pd.DataFrame) -> Figure:
         for number, method in enumerate(band):
             own = table[table["method"] == method]
             for colour, mark in MARKS.items():
-                rows = own[own["verdict"] == colour]
+                rows = own[_marks(own) == colour]
                 x = [number * step + lights.index(light) for light in rows["light"]]
                 ax.plot(x, [findings.index(name) for name in rows["class_name"]], ls="", ms=5.5, mew=1.1, **mark)
             middle, title = number * step + (len(lights) - 1) / 2, "\n".join(wrap(method, LINE))
@@ -68,6 +71,12 @@ def verdict_lights(table: pd.DataFrame) -> Figure:
     handles = [
         Line2D([], [], ls="", ms=5.5, mew=1.1, label=f"{colour}: {WORDS[colour]}", **mark)
         for colour, mark in MARKS.items()
+        if colour != UNFIT or (_marks(table) == UNFIT).any()
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
     return figure
+
+
+def _marks(table: pd.DataFrame) -> pd.Series:
+    """The colour of each light, or UNFIT for a grey one whose measure is unfit where the cause is known."""
+    return table["verdict"].mask((table["verdict"] == GREY) & (table["measure_on_truth"] == UNFIT), UNFIT)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from cxrlib.evaluate.trusted_measures import UNFIT
 from cxrlib.evaluate.verdict import GREEN, GREY, RED, headline
 from cxrlib.runtime.errors import Missing
 from cxrlib.show.report.readable import number_text
@@ -42,20 +43,23 @@ def answer(folder: Path, profile: str) -> dict[str, object]:
 
     Returns:
         sentence; methods, one for each explanation method: name, sentence, lights, and rows, one for each finding with
-        its cells; lights, the meaning of each. Without a verdict only the sentence that says what to run.
+        its cells; lights, the meaning of each; unfit, the lights whose measure does not know the
+        true cause. Without a verdict only the sentence that says what to run.
     """
     try:
         table = read_table(folder, "verdict")
     except Missing:
         table = pd.DataFrame()
     if table.empty:
-        return {"sentence": NO_VERDICT.format(profile=profile), "methods": [], "lights": {}}
+        return {"sentence": NO_VERDICT.format(profile=profile), "methods": [], "lights": {}, "unfit": []}
     methods = [_of_method(table, name) for name in table["method"].unique()]
     lights = table["light"].unique()
+    unfit = table[table["measure_on_truth"] == UNFIT] if "measure_on_truth" in table else table.iloc[:0]
     return {
         "sentence": methods[0]["sentence"],
         "methods": methods,
         "lights": {name: LIGHTS[name] for name in lights if name in LIGHTS},
+        "unfit": unfit["light"].unique().tolist(),
     }
 
 
@@ -86,4 +90,5 @@ def _cell(row: dict) -> dict[str, str]:
         "interval": interval,
         "n": f"{row['n']:.0f}",
         "because": row["because"],
+        "measure": row.get("measure_on_truth", ""),
     }
