@@ -14,7 +14,9 @@ TEMPLATE = """{% extends 'lab/index.html.j2' %}
 {% block html_head_js_mathjax %}{% endblock %}
 {% block html_head_js_mermaidjs %}{% endblock %}
 {% block jupyter_widgets %}{% endblock %}
-{% block body_header %}{{ super() }}<p style="margin: 1em 2em"><a href="../report.html">Back to the report</a></p>
+{% block body_header %}{{ super() }}<style>
+.jp-OutputArea-output.jp-RenderedMarkdown pre { font-family: var(--jp-code-font-family); }
+</style><p style="margin: 1em 2em"><a href="../report.html">Back to the report</a></p>
 {% endblock %}"""
 
 
