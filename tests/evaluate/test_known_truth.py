@@ -12,7 +12,7 @@ from torch import nn
 from cxrlib.evaluate.bootstrap import study_weights
 from cxrlib.evaluate.controls import CASE_COLUMNS, beside_controls
 from cxrlib.evaluate.faithfulness import CurveSettings
-from cxrlib.evaluate.known_truth import TRUTH, score_by_all, true_maps, truth_beside
+from cxrlib.evaluate.known_truth import TRUTH, score_by_all, score_usual, true_maps, truth_beside
 from cxrlib.evaluate.phantom import TwinCases
 from cxrlib.evaluate.trusted_measures import FIT, OPEN, UNFIT, fitness
 from cxrlib.explain.explanations import Explanations
@@ -126,3 +126,14 @@ def test_a_network_that_reads_the_cause_makes_the_falls_trustworthy(twins, expla
     assert own["fall twin 10 %"].to_numpy() == pytest.approx(p[:, 1] - without, abs=1e-6)  # 6 pixels, 4 are the cause
     assert own["fall twin 10 %"].mean() > found["random map"]["fall twin 10 %"].mean()
     assert {"deletion", "AOPC", "fall mean 5 %", "fall ROAD 10 %"} <= set(own)
+
+
+def test_the_mean_heatmap_of_the_class_is_scored_in_place_of_each_patient_s(twins, explanations):
+    boxes = [(name, "Mass", "R1", 2, 2 * (row % 4), 4, 2 * (row % 4) + 2) for row, name in enumerate(NAMES)]
+    labels = pd.DataFrame({"ILD": 0, "Mass": 1}, NAMES)
+    cohort, truth = small_cohort(CLASSES, annotation_rows(*boxes), labels, size=8), true_maps(twins, explanations)
+    methods = {name: {"valid": truth, "test": truth} for name in ("CAM", "Random 4 x 4")}
+    found = score_usual(cohort, twins, methods | {"Cause in 4 x 4 cells": {"test": truth}}, {})
+    assert list(found) == ["CAM"]  # a random map has no patient to follow
+    own = found["CAM"][found["CAM"]["against"] == "cause"]
+    assert len(own) == len(NAMES) and own["energy"].between(0.05, 0.4).all()  # the causes lie in four cells by turns
