@@ -18,6 +18,7 @@ import pandas as pd
 import psutil
 import pytest
 import torch
+from accessible import faults
 from browsable import CLASSES
 from playwright.sync_api import Page, expect, sync_playwright
 
@@ -383,6 +384,7 @@ def test_the_page_of_its_own_asks_for_its_token(page, start, browsed_run):
     page.goto(address, wait_until="commit")
     drive(page, browsed_run)
     assert nameless(page) == []
+    assert faults(page) == []
     assert page.complaints == []
 
     assert browsed_run.name in page.title()

@@ -2,19 +2,25 @@
 
 import base64
 import io
+import json
 import os
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
+from accessible import faults
 from PIL import Image
 
 from cxrlib.show.browse.browsed import load_results
 from cxrlib.show.browse.numbers import localisation_numbers
 from cxrlib.show.browse.overlay import Look, compose
+from cxrlib.show.report.compare_page import write_comparison
 from cxrlib.show.report.contents import titles
 from cxrlib.show.report.coverage import others
+from cxrlib.workflow.compare import Comparison
 
 MEGABYTE = 1_000_000
 SCREEN, PHONE = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
@@ -103,9 +109,9 @@ def test_print_is_short_and_no_figure_is_taller_than_a_sheet(opened):
         "[...document.querySelectorAll('.item, .misses > div')].filter((e) => e.querySelector('img'))"
         ".map((e) => [e.offsetHeight, getComputedStyle(e).breakInside])"
     )
-    heading = opened.evaluate("getComputedStyle(document.querySelector('h2')).breakAfter")
+    headings = opened.evaluate("[...document.querySelectorAll('h2, h3')].map((e) => getComputedStyle(e).breakAfter)")
     opened.emulate_media(media="screen")
-    assert heights and heading == "avoid"
+    assert heights and {*headings} == {"avoid"}
     assert all(height * 25.4 / 96 < PAPER and inside == "avoid" for height, inside in heights)
 
 
@@ -116,6 +122,63 @@ def test_a_picture_opens_large_and_closes_without_javascript(phone):
     phone.locator("#figure_01 p.close a").click()
     assert phone.locator("#figure_01 img").bounding_box()["width"] <= PHONE["width"]
     assert phone.locator("noscript p").is_visible() and not phone.locator("#viewer").is_visible()
+
+
+@pytest.mark.parametrize("size", [SCREEN, PHONE], ids=["screen", "phone"])
+def test_no_serious_fault_of_accessibility(opened, size):
+    opened.set_viewport_size(size)
+    found = faults(opened)
+    opened.set_viewport_size(SCREEN)
+    assert found == []
+
+
+@pytest.mark.slow
+def test_no_serious_fault_of_accessibility_beside_another_run(chromium, tmp_path):
+    for name, f1, verdict in (("ours", 0.8, "holds"), ("theirs", 0.6, "does not hold")):
+        for part in ("tables", "figures"):
+            (tmp_path / name / part).mkdir(parents=True)
+        tables = tmp_path / name / "tables"
+        score = {
+            "experiment": ["7 labels"],
+            "label": ["micro avg"],
+            "ours": [f1],
+            "low": [f1 - 0.1],
+            "high": [f1 + 0.1],
+        }
+        pd.DataFrame(score).to_csv(tables / "table_03.csv", index=False)
+        claim = {"claim": ["C1"], "statement": ["x"], "verdict": [verdict]}
+        pd.DataFrame(claim).to_csv(tables / "claims.csv", index=False)
+        Image.new("RGB", (90, 60), "white").save(tmp_path / name / "figures" / "figure_02.png")
+    (tmp_path / "ours" / "params.json").write_text(json.dumps({"parameters": {"labels": {"explained": "7 labels"}}}))
+    differences = ["figures/figure_02.png: differs", "tables/claims.csv: differs"]
+    path, _ = write_comparison(tmp_path / "ours", tmp_path / "theirs", Comparison(differences, []))
+    page = chromium.new_page(viewport=SCREEN)
+    page.goto(path.as_uri())
+    assert page.locator("table").count() == 2 and page.locator("figure").count() == 2
+    assert faults(page) == []
+
+
+def test_headings_go_down_one_level_at_a_time(opened):
+    levels = opened.evaluate("[...document.querySelectorAll('h1, h2, h3, h4')].map((e) => Number(e.tagName[1]))")
+    assert levels[0] == 1 and all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+
+
+def test_the_keyboard_can_skip_the_contents_and_its_focus_is_always_visible(opened):
+    assert opened.locator("[tabindex]:not([tabindex='0']):not([tabindex='-1'])").count() == 0
+    opened.reload()
+    opened.keyboard.press("Tab")
+    skip = opened.locator(":focus")
+    assert skip.get_attribute("href") == "#answer" and skip.bounding_box()["x"] >= 0
+    look = """() => {
+        const place = document.activeElement, style = getComputedStyle(place), box = place.getBoundingClientRect();
+        const ring = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2;
+        return ring && box.width > 0 && box.bottom > 0 && box.top < innerHeight ? '' : place.outerHTML.slice(0, 99);
+    }"""
+    unseen = []
+    for _ in range(40):
+        opened.keyboard.press("Tab")
+        unseen.append(opened.evaluate(look))
+    assert [place for place in unseen if place] == []
 
 
 def test_claims_and_figures_lead_to_each_other(opened):
@@ -134,15 +197,16 @@ def test_every_item_has_a_title_for_people(smoke):
     assert known - titles().keys() - {"claims", "coverage", "errata"} == set()
 
 
-def choose(page, study, label, share):
+def choose(page, study, label, share, method="Grad-CAM"):
     """Choose in the viewer, and wait for the picture."""
     before = page.locator("#viewer").get_attribute("data-drawn")
     page.evaluate(
-        """([study, label, share]) => {
+        """([study, label, share, method]) => {
             const part = (name) => document.querySelector(`#viewer [name="${name}"]`);
+            part('method').value = [...part('method').options].find((one) => one.text === method).value;
             [part('study').value, part('class').value, part('share').value] = [study, label, share];
             part('share').dispatchEvent(new Event('input', { bubbles: true })); }""",
-        [study, label, round(100 * share)],
+        [study, label, round(100 * share), method],
     )
     page.wait_for_function("(before) => document.getElementById('viewer').dataset.drawn !== before", arg=before)
 
@@ -156,17 +220,32 @@ def test_the_viewer_shows_what_the_browser_of_the_notebooks_shows(smoke, opened)
         if len(run.cohort.boxes(image_id, name))
     ]
     for (study, label), share in zip(boxed[:3], (0.05, 0.1, 0.3), strict=True):
-        choose(opened, study, label, share)
-        url = opened.evaluate("document.querySelector('#viewer canvas').toDataURL()")
-        shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGB"))
-        view = run.first_view(run.probabilities.index[study], run.classes[label], share)
-        evidence = run.evidence(view)
-        expected = compose(run.cohort.images([view.image_id])[0], evidence, Look())
-        error = np.abs(shown.astype(int) - expected)
-        assert error.mean() < 2 and (error.max(2) > 40).mean() < 0.01
-        score = localisation_numbers(evidence, run.cohort.size)["IoU, all pairs"]
-        said = float(re.search(r"IoU, all pairs: ([\d.]+)", opened.inner_text("#viewer .said"))[1])
-        assert said == pytest.approx(score, abs=0.005)
+        as_in_the_browser(opened, run, study, label, share, "Grad-CAM")
+
+
+def test_the_viewer_shows_maps_of_every_pixel_as_the_browser_does(smoke, opened):
+    run = load_results(smoke, with_network=False)
+    methods = json.loads(opened.inner_html("#viewer-data"))["methods"]
+    fine = {one["name"]: one["cases"] for one in methods if "cases" in one}
+    assert {"SmoothGrad", "Gradient"} <= fine.keys()
+    for method, share in (("SmoothGrad", 0.05), ("Gradient", 0.2)):
+        study, label = fine[method][0]
+        as_in_the_browser(opened, run, study, label, share, method)
+
+
+def as_in_the_browser(page, run, study, label, share, method):
+    """The viewer's picture and score are those of the browser."""
+    choose(page, study, label, share, method)
+    url = page.evaluate("document.querySelector('#viewer canvas').toDataURL()")
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGB"))
+    view = run.first_view(run.probabilities.index[study], run.classes[label], share)
+    evidence = run.evidence(replace(view, method=method, layer=next(iter(run.methods[method]))))
+    expected = compose(run.cohort.images([view.image_id])[0], evidence, Look())
+    error = np.abs(shown.astype(int) - expected)
+    assert error.mean() < 2 and (error.max(2) > 40).mean() < 0.01
+    score = localisation_numbers(evidence, run.cohort.size)["IoU, all pairs"]
+    said = float(re.search(r"IoU, all pairs: ([\d.]+)", page.inner_text("#viewer .said"))[1])
+    assert said == pytest.approx(score, abs=0.005)
 
 
 def test_the_viewer_answers_to_the_keyboard(opened):

@@ -15,9 +15,11 @@ from PIL import Image, ImageDraw
 from cxrlib.data.annotations import BOX_COLUMNS
 from cxrlib.data.provenance import Provenance
 from cxrlib.evaluate.verdict import COLUMNS
+from cxrlib.explain.masks import top_pixels
 from cxrlib.params import load_params
 from cxrlib.show.browse.browsed import BrowsedRun
 from cxrlib.show.browse.overlay import overlay
+from cxrlib.show.figures.colouring import top_of
 from cxrlib.show.figures.style import HEATMAP
 from cxrlib.show.report.answer import answer
 from cxrlib.show.report.changes import changes
@@ -26,6 +28,8 @@ from cxrlib.show.report.embedded import STEPS, embed, embed_all
 from cxrlib.show.report.methods_text import bibtex, methods_text
 from cxrlib.show.report.misses import best_hit, worst_misses
 from cxrlib.show.report.origin import origin
+from cxrlib.show.report.pixel_maps import STEPS as RANKS
+from cxrlib.show.report.pixel_maps import pixel_maps
 from cxrlib.show.report.readable import thesis_grid
 from cxrlib.show.report.study_viewer import measured_colours, small_jpeg, viewer_data
 
@@ -157,6 +161,34 @@ def test_the_viewer_holds_maps_boxes_and_as_many_studies_as_fit(results):
     size = len(small_jpeg(results.cohort.images(["study00"])[0]))
     few = viewer_data(results, results.first_view("study11", "Cardiomegaly", 0.1), names, 4 * size)
     assert len(few["studies"]) < 12 and few["studies"][few["first"][0]]["id"] == "study11"
+
+
+def test_maps_of_every_pixel_keep_their_masks_and_the_same_cases_for_each_method(results):
+    random = torch.Generator().manual_seed(0)
+    store = results.explanations
+    fine = torch.randn((*store.maps.shape[:2], store.input_size, store.input_size), generator=random)
+    methods = {"Grad-CAM": {"last": store}} | {
+        name: {"last": store.with_maps(fine * factor)} for name, factor in (("Gradient", 1), ("SmoothGrad", -1))
+    }
+    run = BrowsedRun(results.cohort, methods)
+    names = results.probabilities.index.tolist()
+    kept, left_out = pixel_maps(run, names, 100_000)
+    assert [one["name"] for one in kept] == ["SmoothGrad", "Gradient"] and left_out == []
+    assert kept[0]["cases"] == kept[1]["cases"] and len(kept[0]["cases"]) > 1
+    study, label = kept[1]["cases"][1]
+    count = store.input_size**2
+    steps = np.frombuffer(base64.b64decode(kept[1]["steps"]), np.uint8).reshape(-1, *fine.shape[2:])[1]
+    values = np.frombuffer(base64.b64decode(kept[1]["values"]), "<u2").reshape(-1, RANKS)[1]
+    heatmap = fine[study, label]
+    for percent in (1, 5, 7, 30, 50):
+        assert (steps < 2 * percent).tolist() == top_pixels(heatmap, percent / 100).tolist()
+    decoded = np.where(steps == 255, 0, np.append(values, np.zeros(56))[steps] / kept[1]["tops"][1] / 65535)
+    expected = heatmap.clip(0).numpy() / top_of(heatmap.numpy())
+    assert np.abs(np.clip(decoded, 0, 1) - np.clip(expected, 0, 1)).max() < 0.06
+    kept, left_out = pixel_maps(run, names, count + 500)
+    assert [one["name"] for one in kept] == ["SmoothGrad"] and left_out == ["Gradient"]
+    assert len(kept[0]["cases"]) == 1
+    assert pixel_maps(run, names, 10) == ([], ["Gradient", "SmoothGrad"])
 
 
 def test_methods_cite_what_the_bibliography_holds(tmp_path):

@@ -14,18 +14,16 @@ from cxrlib.show.browse.numbers import EXPLAINED
 from cxrlib.show.browse.overlay import LINES, SIDE, Look, overlay, rgb
 from cxrlib.show.figures import colouring
 from cxrlib.show.figures.iou_figures import PREDICTED, TRUE
+from cxrlib.show.figures.panels import DIMMED
 from cxrlib.show.figures.style import HEATMAP
+from cxrlib.show.report.pixel_maps import pixel_maps
 
-BUDGET = 950_000
+BUDGET = 850_000
 """Bytes of all radiographs together, before they are written as text; further studies are left out."""
 
 
 PICTURE, QUALITY = 448, 50
 """Side in pixels and JPEG quality in percent of a radiograph."""
-
-
-CELLS = 32
-"""Most rows of a map that the page holds; a map with a value for each pixel is too large for it."""
 
 
 LEVELS = 65535
@@ -43,17 +41,17 @@ def viewer_data(run: BrowsedRun, first: View | None, names: dict[str, str], budg
 
     Returns:
         size (frame of the boxes), input (frame of the masks), side (of the picture), opacity, colours, classes,
-        studies, methods, leftOut (methods that are not here), of (number of test studies), and first.
+        studies, methods, dimmed (brightness under a map of every pixel), kept (cases that have such maps), leftOut
+        (methods that are not here), of (number of test studies), and first.
     """
     image_ids = _that_fit(run, first, budget)
-    methods, left_out = [], []
+    methods = []
     for method, layers in run.methods.items():
         store = next(iter(layers.values()))
         shared = [image_id for image_id in image_ids if image_id in store.probabilities.index]
-        if max(store.maps.shape[-2:]) > CELLS:
-            left_out.append(method)
-        elif shared and store.classes == run.classes:
+        if shared and store.classes == run.classes and not colouring.is_fine(store.maps):
             methods.append({"name": method, **_maps(store, shared, image_ids)})
+    fine, left_out = pixel_maps(run, image_ids)
     view = first or run.first_view(image_ids[0], run.classes[0], 0.05)
     return {
         "size": run.cohort.size,
@@ -70,7 +68,9 @@ def viewer_data(run: BrowsedRun, first: View | None, names: dict[str, str], budg
         "meaning": EXPLAINED["IoU, all pairs"],
         "classes": run.classes,
         "studies": [_study(run, image_id, names[image_id]) for image_id in image_ids],
-        "methods": methods,
+        "methods": methods + fine,
+        "dimmed": DIMMED,
+        "kept": [_case(run, names[image_ids[at]], number) for at, number in fine[0]["cases"]] if fine else [],
         "leftOut": left_out,
         "of": len(run.probabilities),
         "first": [image_ids.index(view.image_id), run.classes.index(view.class_name)],
@@ -113,6 +113,10 @@ def _that_fit(run: BrowsedRun, first: View | None, budget: int) -> list[str]:
     if first and first.image_id not in chosen:
         chosen = {*boxes.sort_values(ascending=False, kind="stable").index[: count - 1], first.image_id}
     return [name for name in image_ids if name in chosen]
+
+
+def _case(run: BrowsedRun, name: str, number: int) -> str:
+    return f"{name}, {run.classes[number]}"
 
 
 def _study(run: BrowsedRun, image_id: str, name: str) -> dict:

@@ -165,7 +165,11 @@ function startViewer(root, data) {
   const canvas = root.querySelector("canvas");
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const colours = bytesOf(data.colours);
-  const stores = data.methods.map((store) => ({ ...store, values: new Uint16Array(bytesOf(store.maps).buffer) }));
+  const stores = data.methods.map((store) => ({
+    ...store,
+    values: new Uint16Array(bytesOf(store.maps || store.values).buffer),
+    steps: bytesOf(store.steps || ""),
+  }));
   const css = (colour) => `rgb(${colour.join(",")})`;
   const option = (name, value) => new Option(name, value);
   study.replaceChildren(...data.studies.map((one, at) => option(one.name, at)));
@@ -178,6 +182,7 @@ function startViewer(root, data) {
 
   function rawMap() {
     const store = stores[method.value];
+    if (store.cases) return pixelMap(store);
     const place = store.studies.indexOf(Number(study.value));
     if (place < 0) return null;
     const cells = store.rows * store.columns;
@@ -185,20 +190,31 @@ function startViewer(root, data) {
     return { ...store, cells: store.values.subarray(start, start + cells) };
   }
 
-  function drawHeatmap(heatmap) {
+  // A map of every pixel: its values, the order of its pixels, and the value that has the strongest colour.
+  function pixelMap(store) {
+    const place = store.cases.findIndex(([at, name]) => at === Number(study.value) && name === Number(label.value));
+    if (place < 0) return null;
+    const count = data.input * data.input;
+    const means = store.values.subarray((place * store.values.length) / store.cases.length);
+    const steps = store.steps.subarray(place * count, (place + 1) * count);
+    const cells = Float32Array.from(steps, (step) => (step === 255 ? 0 : means[step]));
+    return { cells, order: steps.map((step) => 255 - step), rows: data.input, columns: data.input, top: 65535 * store.tops[place] };
+  }
+
+  function drawHeatmap(heatmap, top) {
     const whole = resized(heatmap, data.input, data.input, data.side, data.side);
-    const largest = largestOf(heatmap);
+    const largest = top || largestOf(heatmap);
     const picture = context.getImageData(0, 0, data.side, data.side);
     const strength = opacity.value / 100;
     for (let at = 0; largest > 0 && at < whole.length; at++) {
       const row = 4 * Math.round(Math.min(1, whole[at] / largest) * 255);
       const weight = (strength * colours[row + 3]) / 255;
       for (let band = 0; band < 3; band++) {
-        const before = picture.data[4 * at + band];
+        const before = top ? Math.round(picture.data[4 * at + band] * data.dimmed) : picture.data[4 * at + band];
         picture.data[4 * at + band] = Math.round(before * (1 - weight) + strength * colours[row + band]);
       }
     }
-    for (const level of largest > 0 ? data.contours : []) {
+    for (const level of largest > 0 && !top ? data.contours : []) {
       const [line, around] = edgeOf(whole.map((value) => (value / largest >= level ? 1 : 0)), data.side);
       for (const [pixels, grey] of [[line, 255], [around, 0]]) {
         for (const at of pixels) picture.data.fill(grey, 4 * at, 4 * at + 3);
@@ -240,7 +256,7 @@ function startViewer(root, data) {
     const who = ids.map((id, at) => `${id} (${["solid", "dashed", "dotted", "dash-dotted"][at % 4]})`).join(", ");
     const sentences = [
       !raw
-        ? `There is no map of ${method.selectedOptions[0].text} for this study.`
+        ? `There is no map of ${method.selectedOptions[0].text} for this study and class here.`
         : largestOf(raw.cells) === 0
           ? "This map is zero: nothing speaks for the class."
           : "",
@@ -275,9 +291,9 @@ function startViewer(root, data) {
     let predicted = [];
     if (raw) {
       const heatmap = resized(raw.cells, raw.rows, raw.columns, data.input, data.input);
-      const mask = topPixels(heatmap, share.value / 100);
+      const mask = topPixels(raw.order || heatmap, share.value / 100);
       predicted = boxesOf(mask, data.input, data.size);
-      if (part("heatmap").checked) drawHeatmap(heatmap);
+      if (part("heatmap").checked) drawHeatmap(heatmap, raw.top);
       if (part("mask").checked) drawMask(mask);
     }
     const large = (box) => box.map((value) => value * scale);
