@@ -44,6 +44,8 @@ GOALS = {
     "guided_backprop_over_passes": ("<=", 1.15),
     "integrated_gradients_vs_captum": (">=", 1.5),
     "integrated_gradients_over_passes": ("<=", 1.15),
+    "max_sensitivity_vs_quantus": (">=", 2),
+    "randomisation_vs_quantus": (">=", 2),
     "methods_memory_growth": ("<=", 1.10),
     "memory_growth": ("<=", 1.10),
     "import_seconds": ("<=", 0.3),
@@ -51,6 +53,7 @@ GOALS = {
 PARTS = {
     "explanations": "forward pass, Grad-CAM, SmoothGrad and perturbation",
     "methods": "Score-CAM, occlusion, RISE, KernelSHAP, guided backpropagation and integrated gradients",
+    "trust": "max-sensitivity, and parameters that are randomised layer by layer",
     "data": "the loader of training batches, and the reading of DICOM files",
     "resources": "memory over many images, and the time of an import",
     "growth": "time and memory by classes, samples, shares and images, with a figure",

@@ -32,10 +32,10 @@ SHARES = [0.02, 0.05, 0.1, 0.2, 0.5]
 FORWARD_RATIO = "from benchmarks.explanations import forward_ratio; print(forward_ratio())"
 
 
-def resnet_with_statistics() -> nn.Module:
-    """A ResNet50 with random weights and batch statistics that do something."""
+def resnet_with_statistics(architecture: str = "resnet50") -> nn.Module:
+    """A ResNet with random weights and batch statistics that do something."""
     torch.manual_seed(0)
-    network = build_network("resnet50", CLASSES)
+    network = build_network(architecture, CLASSES)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_var.uniform_(0.5, 2)

@@ -1,7 +1,9 @@
 """The benchmarks' arithmetic; the measurements themselves are never part of a test."""
 
+import copy
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -33,7 +35,7 @@ def test_ratios_are_taken_repeat_by_repeat():
 
 
 def test_every_goal_has_a_direction():
-    assert len(GOALS) == 26
+    assert len(GOALS) == 28
     assert {sign for sign, _ in GOALS.values()} == {">=", "<="}
 
 
@@ -69,6 +71,37 @@ def test_each_method_is_measured_beside_the_same_maps(part, monkeypatch):
     assert set(found) <= set(GOALS) and len(found) == 2
     assert all(entry["ratio"] > 0 for entry in found.values())
     assert next(iter(found.values()))["least_rank_correlation"] > methods.SAME
+
+
+def test_scores_of_the_peer_are_compared_where_both_have_one():
+    trust = pytest.importorskip("benchmarks.trust")
+    scores = np.array([0.5, -0.25, np.nan])
+    assert trust.same_scores(scores, scores + 1e-4) == pytest.approx(1e-4)
+    with pytest.raises(AssertionError, match="a score differs by 0.01"):
+        trust.same_scores(scores, scores + 0.01)
+    with pytest.raises(AssertionError, match="scores of other maps"):
+        trust.same_scores(scores, np.array([0.5, np.nan, np.nan]))
+
+
+def test_a_reset_of_the_peers_copy_sets_our_weights_and_keeps_the_statistics():
+    trust = pytest.importorskip("benchmarks.trust")
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1), torch.nn.BatchNorm2d(2))
+    network[1].running_mean.fill_(3)
+    weights = {name: torch.full_like(one, 7) for name, one in network.named_parameters()}
+    again = copy.deepcopy(trust.with_weights(network, weights))
+    again[1].reset_parameters()
+    assert (again[1].weight == 7).all() and (again[1].running_mean == 3).all()
+    assert torch.equal(again[0].weight, network[0].weight) and (network[1].weight == 1).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["max_sensitivity", "randomisation"])
+def test_each_measure_of_trust_is_timed_beside_the_same_scores(part, monkeypatch):
+    trust = pytest.importorskip("benchmarks.trust")
+    monkeypatch.setattr(trust, "SAMPLES", 2)
+    ((name, found),) = getattr(trust, part)(trust.resnet_with_statistics("resnet18"), 64, 3, repeats=1).items()
+    assert name in GOALS and found["ratio"] > 0 and found["with_our_maps"] > 0
+    assert found["greatest_difference"] <= trust.SAME
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cxrlib.evaluate.perturbation import blurred_image
+from cxrlib.explain.methods import names
 from cxrlib.params import (
     PROFILES,
     ParameterError,
@@ -47,6 +48,15 @@ def test_a_profile_holds_only_what_differs_from_the_defaults(profile):
         if value == defaults[section][name]
     ]
     assert not repeated
+
+
+def test_the_profile_trust_checks_every_method_and_makes_every_table_that_the_verdict_reads():
+    params = load_params("trust")
+    assert [*params.methods.compared] == params.sanity.compared == names()
+    assert {"gradcam", *params.perturbation.controls_methods} == set(names())
+    assert {"03", "06", "07", "09", "10", "13"} <= set(params.workflow.notebooks)
+    for section in ("data", "labels", "model", "training"):
+        assert getattr(params, section) == getattr(load_params("demo"), section)
 
 
 def test_the_defaults_are_the_thesis():

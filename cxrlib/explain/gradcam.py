@@ -45,7 +45,7 @@ def explained_activations(network: nn.Module, layer: str) -> Iterator[list[torch
 
     Args:
         network: any network.
-        layer: name of one of its modules, as `nn.Module.get_submodule` takes it.
+        layer: name of one of its modules, as `nn.Module.get_submodule` takes it; or the layer at which it is cut.
 
     Yields:
         A list that holds the layer's output after a forward pass; empty before.
@@ -59,8 +59,9 @@ def explained_activations(network: nn.Module, layer: str) -> Iterator[list[torch
     >>> recorded[0].tolist()
     [[[[0.0, 2.0]]]]
     """
+    cut = isinstance(network, PooledNetwork) and network.layer == layer
     try:
-        module = network.get_submodule(layer)
+        module = network.get_submodule("features" if cut else layer)
     except AttributeError:
         names = ", ".join(name for name, _ in network.named_children())
         raise LayerError(f"the network has no module {layer!r}; its parts are {names}, choose one of them") from None

@@ -7,7 +7,7 @@ import torch
 from fixtures import noisy_cohort
 
 from cxrlib.evaluate.method_scores import score_methods
-from cxrlib.explain.methods import explain, names
+from cxrlib.explain.methods import explain, find, names
 from cxrlib.model.checkpoint import checkpoint_path, load_checkpoint
 from cxrlib.model.networks import build_network, normalise
 from cxrlib.params import Iou, Methods, Model, ParameterError, Perturbation, load_params
@@ -194,3 +194,25 @@ def test_every_method_has_a_fingerprint_of_its_code_and_passes_on_a_resnet():
     assert list(compared.CODE) and set(compared.CODE) == set(names())
     assert compared.CODE["rise"] != compared.CODE["occlusion"]
     check_methods({name: {} for name in names()}, build_network("resnet18", 2, 16), 32, "layer4")
+
+
+FEW = {
+    "scorecam": {"max_channels": 4},
+    "smooth_gradcam": {"samples": 2},
+    "occlusion": {"window": 24, "stride": 24},
+    "rise": {"n_masks": 3},
+    "lime": {"cells": 2, "samples": 12},
+    "kernelshap": {"cells": 2, "samples": 12},
+}
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_method_explains_the_copy_that_the_run_prepares_for_it_at_the_layers_own_name(name):
+    torch.manual_seed(0)
+    network = build_network("resnet18", 3).eval()
+    image, method = torch.rand(1, 3, 48, 48), find(name)
+    copied = compared.prepared(network, method, "layer4", 48)
+    if copied is not network:
+        few = FEW.get(name, {})
+        one, other = (compared.maps_by(method, few, each, image, "layer4", [1]) for each in (network, copied))
+        torch.testing.assert_close(other, one, atol=1e-4 * float(one.abs().max()), rtol=1e-3)
