@@ -3,9 +3,9 @@
 Both sides get the same network, images and classes, and give the same scores before anything is timed. Where Quantus
 defines something else, this was set:
 
-- Weights: `ModelParameterRandomisation`, today `MPRT`, calls the `reset_parameters` of every module, in reverse order
-  of definition. Here each sets our random weights, and the order of a ResNet18's definition is that in which its layers
-  run. What resets a batch norm's statistics is replaced too: ours keeps them.
+- Weights: `ModelParameterRandomisation` calls the `reset_parameters` of every module, in reverse order of definition.
+  Here each sets our random weights, and the order of a ResNet18's definition is that in which its layers run. What
+  resets a batch norm's statistics is replaced too: ours keeps them.
 - Similarity: Spearman's correlation alone, of raw maps upscaled to the image. By default the peer takes absolute maps
   divided by their maximum. Ours gives six similarities at once; their time is reported beside the ratio.
 - Stops: every layer, since the peer cannot leave some out. It also explains the plain network once more. The peer's
@@ -15,8 +15,7 @@ defines something else, this was set:
   cell as a square of equal pixels, which leaves the relative change as it is.
 
 The peer's maps are captum's LayerGradCam. It is also timed with our maps: that ratio is what the measures alone gain.
-A second class of an image costs ours no further pass and the peer another one; notebook 10 checks about two findings of
-a study. Neither side's time has the maps of the plain network, which both are given.
+Neither side's time has the maps of the plain network, which both are given.
 """
 
 import copy
@@ -49,48 +48,10 @@ Maps = Callable[[nn.Module, torch.Tensor, torch.Tensor], torch.Tensor]
 
 def randomisation(network: nn.Module, size: int = SIZE, count: int = IMAGES, repeats: int = REPEATS) -> dict[str, dict]:
     """All layers in cascade from the output: how alike the maps stay."""
-    ours, theirs, same = randomisation_of(network, size, count, 1)
-    layers = layers_in_order(network, normalise(grey_images(1, size)))
-    against = f"Quantus MPRT, captum's maps, {len(layers)} layers"
-    times = by_turns(ours, theirs, repeats=repeats, warm=True)
-    found = speedup(times, count * len(layers), "ms per image and layer", against)
-    six = median_of(lambda: ours(lambda one, other: similarities(one, other, size)), repeats)
-    more = {"all_six_similarities_over_one": six / statistics.median(times[0])}
-    more |= beside(ours, theirs, randomisation_of(network, size, count, 2), times, repeats)
-    return {"randomisation_vs_quantus": found | {"greatest_difference": same} | more}
-
-
-def max_sensitivity(
-    network: nn.Module, size: int = SIZE, count: int = IMAGES, repeats: int = REPEATS
-) -> dict[str, dict]:
-    """The greatest relative change of each map over noisy copies of its image."""
-    ours, theirs, same = max_sensitivity_of(network, size, count, 1)
-    against = f"Quantus MaxSensitivity, captum's maps, {SAMPLES} samples"
-    times = by_turns(ours, theirs, repeats=repeats, warm=True)
-    found = speedup(times, count * SAMPLES, "ms per image and sample", against)
-    more = beside(ours, theirs, max_sensitivity_of(network, size, count, 2), times, repeats)
-    return {"max_sensitivity_vs_quantus": found | {"greatest_difference": same} | more}
-
-
-def beside(ours: Callable, theirs: Callable, two: tuple, times: tuple[list, list], repeats: int) -> dict[str, float]:
-    """Ratios beside the entry's: the peer with our maps, and both with two classes of each image."""
-    with_two = speedup(by_turns(*two[:2], repeats=1, warm=True), 1, "", "")["ratio"]
-    alone = median_of(lambda: theirs(our_maps), repeats) / statistics.median(times[0])
-    return {"with_our_maps": alone, "with_two_classes_of_each_image": with_two}
-
-
-def median_of(work: Callable[[], object], repeats: int) -> float:
-    """Seconds of a call."""
-    return statistics.median(seconds(work) for _ in range(repeats))
-
-
-def randomisation_of(network: nn.Module, size: int, count: int, each: int) -> tuple[Callable, Callable, float]:
-    """Ours, the peer's, and the greatest difference of a score, for so many classes of each image."""
-    images, classes = normalise(grey_images(count, size)), greatest_classes(network, count, size, each)
+    images, classes = normalise(grey_images(count, size)), predicted(network, count, size)
     before, layers = our_maps(network, images, classes), layers_in_order(network, images)
     weights = random_weights(network, SEED)
-    resettable, metric = with_weights(network, weights), quantus.MPRT(**QUIET)
-    pairs = images.repeat_interleave(each, 0).numpy(), classes.flatten().numpy(), upscale(before, size)[:, None].numpy()
+    resettable, metric = with_weights(network, weights), quantus.ModelParameterRandomisation(**QUIET)
 
     def ours(alike: Callable = lambda one, other: rank_correlation(upscale(one, size), upscale(other, size))) -> list:
         found = []
@@ -100,53 +61,75 @@ def randomisation_of(network: nn.Module, size: int, count: int, each: int) -> tu
         return found
 
     def theirs(maps: Maps = captum_maps) -> dict[str, list]:
-        return metric(resettable, *pairs, explain_func=as_quantus_wants(maps, lambda one: upscale(one, size)), **ON_CPU)
+        explain = as_quantus_wants(maps, lambda found: upscale(found, size))
+        return metric(resettable, images.numpy(), classes.numpy(), enlarged.numpy(), explain_func=explain, **ON_CPU)
 
+    enlarged = upscale(before, size)[:, None]
     mine, his = ours(), theirs()
     assert list(his) == ["original", *layers[::-1]], "Quantus randomises layers in another order"
     same = same_scores(torch.stack(mine).numpy(), np.array([his[name] for name in layers[::-1]]))
-    return ours, theirs, same
+    times = by_turns(ours, theirs, repeats=repeats, warm=True)
+    against = f"Quantus ModelParameterRandomisation, captum's maps, {len(layers)} layers"
+    entry = speedup(times, count * len(layers), "ms per image and layer", against)
+    alone = statistics.median(seconds(lambda: theirs(our_maps)) for _ in range(repeats))
+    six = statistics.median(
+        seconds(lambda: ours(lambda one, other: similarities(one, other, size))) for _ in range(repeats)
+    )
+    mine = statistics.median(times[0])
+    more = {"greatest_difference": same, "with_our_maps": alone / mine, "all_six_similarities_over_one": six / mine}
+    return {"randomisation_vs_quantus": entry | more}
 
 
-def max_sensitivity_of(network: nn.Module, size: int, count: int, each: int) -> tuple[Callable, Callable, float]:
-    """Ours, the peer's, and the greatest difference of a score, for so many classes of each image."""
-    images, classes = normalise(grey_images(count, size)), greatest_classes(network, count, size, each)
-    before, metric = our_maps(network, images, classes), quantus.MaxSensitivity(nr_samples=SAMPLES, **QUIET)
-
-    def copies_of(sample: int) -> torch.Tensor:
-        return noisy(images, NOISE, 1, SEED + sample)[0]
-
-    def squares(maps: torch.Tensor) -> torch.Tensor:
-        side = size // maps.shape[-1]
-        return maps.repeat_interleave(side, -1).repeat_interleave(side, -2)
+def max_sensitivity(
+    network: nn.Module, size: int = SIZE, count: int = IMAGES, repeats: int = REPEATS
+) -> dict[str, dict]:
+    """The greatest relative change of each map over noisy copies of its image."""
+    images, classes = normalise(grey_images(count, size)), predicted(network, count, size)
+    before = our_maps(network, images, classes)
+    metric = quantus.MaxSensitivity(nr_samples=SAMPLES, **QUIET)
 
     def ours() -> torch.Tensor:
-        changed = (our_maps(network, copies_of(sample), classes) for sample in range(SAMPLES))
-        return torch.stack([relative_change(before, maps) for maps in changed]).amax(0)
+        copies = (noisy(images, NOISE, 1, SEED + sample)[0] for sample in range(SAMPLES))
+        return torch.stack([relative_change(before, our_maps(network, one, classes)) for one in copies]).amax(0)
 
     def theirs(maps: Maps = captum_maps) -> list[float]:
-        copies = (copies_of(sample).repeat_interleave(each, 0).numpy() for sample in range(SAMPLES))
-        metric.perturb_func = lambda arr, **_: next(copies).reshape(arr.shape)
-        return metric(network, *pairs, explain_func=as_quantus_wants(maps, squares), **ON_CPU)
+        seeds = iter(range(SEED, SEED + SAMPLES))
 
-    pairs = images.repeat_interleave(each, 0).numpy(), classes.flatten().numpy(), squares(before)[:, None].numpy()
-    return ours, theirs, same_scores(ours().numpy(), np.array(theirs()))
+        def our_noise(arr: np.ndarray, **_: object) -> np.ndarray:
+            copies = noisy(torch.from_numpy(arr).view_as(images), NOISE, 1, next(seeds))[0]
+            return copies.numpy().reshape(arr.shape)
+
+        metric.perturb_func = our_noise
+        explain = as_quantus_wants(maps, squares)
+        return metric(network, images.numpy(), classes.numpy(), enlarged.numpy(), explain_func=explain, **ON_CPU)
+
+    def squares(found: torch.Tensor) -> torch.Tensor:
+        side = size // found.shape[-1]
+        return found.repeat_interleave(side, -1).repeat_interleave(side, -2)
+
+    enlarged = squares(before)[:, None]
+    same = same_scores(ours().numpy(), np.array(theirs()))
+    times = by_turns(ours, theirs, repeats=repeats, warm=True)
+    against = f"Quantus MaxSensitivity, captum's maps, {SAMPLES} samples"
+    entry = speedup(times, count * SAMPLES, "ms per image and sample", against)
+    alone = statistics.median(seconds(lambda: theirs(our_maps)) for _ in range(repeats))
+    more = {"greatest_difference": same, "with_our_maps": alone / statistics.median(times[0])}
+    return {"max_sensitivity_vs_quantus": entry | more}
 
 
 ON_CPU = {"device": "cpu", "channel_first": True, "softmax": False}
 """How Quantus is called."""
 
 
-def greatest_classes(network: nn.Module, count: int, size: int, each: int) -> torch.Tensor:
-    """The classes of the greatest logits of each image, int64 (count, each)."""
+def predicted(network: nn.Module, count: int, size: int) -> torch.Tensor:
+    """The class of the greatest logit of each image, int64 (count,)."""
     with torch.no_grad():
-        return network(normalise(grey_images(count, size))).topk(each, dim=1).indices
+        return network(normalise(grey_images(count, size))).argmax(1)
 
 
 def our_maps(network: nn.Module, images: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    """Grad-CAM of some classes (n, each) of each image, or of one (n,), from one pass: (n * each, rows, columns)."""
-    maps, _ = gradcam(network, images)
-    return maps[torch.arange(len(images))[:, None], classes.view(len(images), -1)].flatten(0, 1)
+    """Grad-CAM of each image's class, from one pass for all classes."""
+    return gradcam(network, images)[0][torch.arange(len(images)), classes]
 
 
 def captum_maps(network: nn.Module, images: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:

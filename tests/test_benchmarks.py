@@ -100,7 +100,7 @@ def test_each_measure_of_trust_is_timed_beside_the_same_scores(part, monkeypatch
     trust = pytest.importorskip("benchmarks.trust")
     monkeypatch.setattr(trust, "SAMPLES", 2)
     ((name, found),) = getattr(trust, part)(trust.resnet_with_statistics("resnet18"), 64, 3, repeats=1).items()
-    assert name in GOALS and min(found["ratio"], found["with_our_maps"], found["with_two_classes_of_each_image"]) > 0
+    assert name in GOALS and found["ratio"] > 0 and found["with_our_maps"] > 0
     assert found["greatest_difference"] <= trust.SAME
 
 
