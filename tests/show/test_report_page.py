@@ -227,8 +227,8 @@ def test_the_viewer_shows_maps_of_every_pixel_as_the_browser_does(smoke, opened)
     run = load_results(smoke, with_network=False)
     methods = json.loads(opened.inner_html("#viewer-data"))["methods"]
     fine = {one["name"]: one["cases"] for one in methods if "cases" in one}
-    assert {"SmoothGrad", "Gradient"} <= fine.keys()
-    for method, share in (("SmoothGrad", 0.05), ("Gradient", 0.2)):
+    assert {"RISE", "Gradient"} <= fine.keys()
+    for method, share in (("RISE", 0.05), ("Gradient", 0.2)):
         study, label = fine[method][0]
         as_in_the_browser(opened, run, study, label, share, method)
 
