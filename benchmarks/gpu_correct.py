@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import torch
 
-from benchmarks.gpu_setup import CLASSES, PRECISIONS, SIZES, Size, build, distance, pictures
+from benchmarks.gpu_setup import CLASSES, KERNELS, PRECISIONS, SHARES, SIZES, Size, build, distance, pictures
 from cxrlib.evaluate.perturbation import perturb
 from cxrlib.explain.batched import explain
 from cxrlib.explain.gradcam import gradcam
@@ -14,8 +14,6 @@ from cxrlib.explain.smoothgrad import smoothgrad
 from cxrlib.model.inference import inference_copy
 from cxrlib.model.networks import normalise
 from cxrlib.runtime.device import use_device
-
-SHARES, KERNELS = [0.02, 0.05, 0.1, 0.2, 0.5], [11, 21]
 
 
 def correct(size: Size, device: torch.device) -> dict:

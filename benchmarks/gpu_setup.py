@@ -12,6 +12,7 @@ from torch import nn
 from cxrlib.model.networks import build_network
 
 CLASSES = 7
+SHARES, KERNELS = [0.02, 0.05, 0.1, 0.2, 0.5], [11, 21]
 PRECISIONS = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16}
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from benchmarks.gpu_peers import peers
-from benchmarks.gpu_setup import CLASSES, PRECISIONS, Size, best_of, build, by_turns, now, pictures
+from benchmarks.gpu_setup import CLASSES, KERNELS, PRECISIONS, SHARES, Size, best_of, build, by_turns, now, pictures
 from cxrlib.evaluate.perturbation import perturb
 from cxrlib.explain.batched import explain
 from cxrlib.explain.gradcam import gradcam
@@ -19,8 +19,6 @@ from cxrlib.model.inference import inference_copy
 from cxrlib.model.networks import normalise
 from cxrlib.model.training import Recipe, train
 from cxrlib.runtime.device import use_device
-
-SHARES, KERNELS = [0.02, 0.05, 0.1, 0.2, 0.5], [11, 21]
 
 
 def speed(size: Size, device: torch.device) -> dict:

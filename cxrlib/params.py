@@ -437,6 +437,10 @@ class Sanity(Section):
     """Squares that are removed from an image, for the infidelity."""
 
 
+MapsOf = Literal["all classes", "labels"]
+"""The classes whose maps are one: the same for every study, or the study's own labels."""
+
+
 class Roar(Section):
     """Networks that learn again: without the pixels that a map calls important, and with a penalty (notebook 11)."""
 
@@ -448,7 +452,7 @@ class Roar(Section):
         "lrp": {},
     }
     """Methods whose maps choose the pixels (docs/library.md) -> their parameters; three controls join them."""
-    maps_of: Literal["all classes", "labels"] = "all classes"
+    maps_of: MapsOf = "all classes"
     """A picture's one map is the mean of these classes' maps. Where its labels choose, the mask's place tells them."""
     modes: Annotated[list[Literal["remove", "keep", "mask"]], Field(min_length=1), AfterValidator(_distinct)] = [
         "remove",

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import torch
 
@@ -13,7 +12,7 @@ from cxrlib.explain.explanations import Explanations
 from cxrlib.explain.methods import find
 from cxrlib.model.checkpoint import load_checkpoint
 from cxrlib.model.networks import normalise
-from cxrlib.params import Compute, MethodValue
+from cxrlib.params import Compute, MapsOf, MethodValue
 from cxrlib.runtime.device import use_device
 from cxrlib.runtime.files import fingerprint
 from cxrlib.runtime.fingerprints import code_fingerprint
@@ -24,10 +23,6 @@ from cxrlib.stages.shards import explained_in_shards
 
 CODE = code_fingerprint("cxrlib.evaluate.removal")
 """What makes one map of several; taken on loading."""
-
-
-MapsOf = Literal["all classes", "labels"]
-"""The classes whose maps are one: the same for every study, or the study's own labels."""
 
 
 SHARD = 32
