@@ -82,7 +82,10 @@ VINDR = (1.0, 0.802)
 """False boxes an image, and sensitivity there, as published of the VinDr system, which was trained with boxes."""
 
 
-FROC = "Share of the readers' boxes that Grad-CAM finds at so many false boxes an image; bars: 95 % intervals."
+FROC = (
+    "Share of the readers' boxes that Grad-CAM finds at so many false boxes an image; bars: 95 % intervals. "
+    "The star is another system's figure, on its own real radiographs."
+)
 
 
 RULES = {"iou": "boxes meet by IoU", "iobb": "boxes meet by share of the map's box"}
