@@ -48,7 +48,7 @@ from cxrlib.stages.prepare import open_data, prepare_cohort
 from cxrlib.stages.probe import probe_studies
 from cxrlib.stages.roar import WorkList, work_list
 from cxrlib.stages.sanity_checks import SanityChecks, sanity_checks
-from cxrlib.stages.sanity_models import explain_by_seeds, permuted_model
+from cxrlib.stages.sanity_models import explain_by_seeds, methods_by_seeds, permuted_model
 from cxrlib.stages.shortcut_models import shortcut_models
 from cxrlib.stages.train import experiment_order, train_experiment
 from cxrlib.stages.twin_cases import twin_cases
@@ -161,6 +161,15 @@ class Run:
         params = self.params
         settings = (params.methods, params.model, params.training, params.sanity, params.gradcam, params.compute)
         return explain_by_seeds(self.cohort, *settings, self.folder)
+
+    def methods_by_seeds(
+        self, seeds: dict[str, BySplit], checked: dict[str, Explanations]
+    ) -> dict[str, tuple[Explanations, list[Explanations]]]:
+        """Maps of this network and those of other seeds, by title; Grad-CAM's are of the whole test split."""
+        settings = (self.params.methods, self.params.sanity, self.params.compute, self.folder)
+        others = methods_by_seeds(self.cohort, seeds, checked, *settings)
+        gradcam = (self.explanations, [one["test"] for one in seeds.values()])
+        return {title: (maps, others[title]) for title, maps in checked.items()} | {"Grad-CAM": gradcam}
 
     def sanity_checks(self, explained: dict[str, BySplit]) -> SanityChecks:
         """Every sanity check of the checked methods; the network of permuted labels is trained unless it is stored."""

@@ -26,7 +26,7 @@ an edit of a method leaves the verdict fresh until its tables change."""
 
 
 CHECKED = "sanity.compared names the methods that are checked"
-SEEDED = "of Grad-CAM alone, where sanity.seeds and sanity.epochs train further networks"
+SEEDED = "sanity.compared names the methods, sanity.seeds and sanity.epochs train the further networks"
 FALLS = "perturbation.controls_methods names the methods"
 BOXED, KNOWN = "findings that a reader boxed", "findings with a twin"
 

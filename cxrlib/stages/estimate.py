@@ -224,7 +224,7 @@ def seconds_of(
         + twins * TWINS * (to_render + to_read) / workers
         + twins * PREDICTED * (perturbed + len(params.perturbation.shares)) * own.read
         + compared * len(methods.compared) * SCORED * slower,
-        "10": shown["10"] + _sanity_seconds(params, compared, own) + _retrained(params) * training_once,
+        "10": shown["10"] + _sanity_seconds(params, compared, own, classes) + _retrained(params) * training_once,
         "11": shown["11"] + trainings_again(params.roar) * _again(params, counts) * own.trained,
         "12": shown["12"]
         + networks * (training.epochs * training_once + 2 * counts.test * own.read)
@@ -246,20 +246,27 @@ def _again(params: Params, counts: Counts) -> float:
 
 def _retrained(params: Params) -> int:
     """Epochs of the networks that notebook 10 trains."""
-    sanity, again = params.sanity, params.training.seed in params.sanity.seeds
-    return (sanity.permuted_epochs + (len(sanity.seeds) - again) * sanity.epochs) if params.training.epochs else 0
+    permuted = params.sanity.permuted_epochs if params.training.epochs else 0
+    return permuted + _further_seeds(params) * params.sanity.epochs
 
 
-def _sanity_seconds(params: Params, compared: float, speed: Speed) -> float:
-    """The maps of the checked methods: weights in cascade and alone, permuted labels, a shift, noise."""
-    sanity, methods = params.sanity, params.methods.compared
+def _further_seeds(params: Params) -> int:
+    """Networks of other seeds that notebook 10 trains."""
+    sanity, training = params.sanity, params.training
+    return len(set(sanity.seeds) - {training.seed}) if training.epochs and sanity.epochs else 0
+
+
+def _sanity_seconds(params: Params, compared: float, speed: Speed, classes: int) -> float:
+    """The maps of the checked methods: weights in cascade and alone, permuted labels, a shift, noise, other seeds."""
+    sanity, methods, size = params.sanity, params.methods.compared, params.model.input_size
     checked = {name: methods[name] for name in sanity.compared if name in methods} or methods
-    repeats = 2 * sanity.layers + 2 + sanity.samples
+    repeats = [(CHECKED, 2 * sanity.layers + 2 + sanity.samples), (classes, _further_seeds(params))]
     seconds = sum(
-        _method_seconds(name, parameters, speed, CHECKED, params.model.input_size)
+        count * _method_seconds(name, parameters, speed, of, size)
         for name, parameters in checked.items()
+        for of, count in repeats
     )
-    return min(compared, sanity.n_studies) * repeats * seconds
+    return min(compared, sanity.n_studies) * seconds
 
 
 def _control_passes(params: Params, n_test: float) -> float:

@@ -7,10 +7,13 @@ import numpy as np
 
 from cxrlib.data.cohort import Cohort
 from cxrlib.evaluate.method_scores import BySplit
+from cxrlib.explain.explanations import Explanations
+from cxrlib.explain.methods import find
 from cxrlib.model.checkpoint import checkpoint_path
 from cxrlib.params import Compute, Gradcam, Methods, Model, Sanity, Training
-from cxrlib.stages.compared import studies_to_compare
+from cxrlib.stages.compared import explain_by, studies_to_compare
 from cxrlib.stages.further_networks import explain_network
+from cxrlib.stages.sanity_checks import checked_methods
 from cxrlib.stages.train import train_experiment
 
 
@@ -47,6 +50,40 @@ def explain_by_seeds(
         train_experiment(cohort, cohort.experiment, model, recipe, compute, models)
         path = checkpoint_path(models, cohort.experiment)
         found[f"seed {seed}"] = explain_network(cohort, path, valid, gradcam, compute, maps, str(seed))
+    return found
+
+
+def methods_by_seeds(
+    cohort: Cohort,
+    seeds: dict[str, BySplit],
+    checked: dict[str, Explanations],
+    methods: Methods,
+    sanity: Sanity,
+    compute: Compute,
+    folder: Path,
+) -> dict[str, list[Explanations]]:
+    """Maps of every checked method by the networks of `explain_by_seeds`, unless they are stored.
+
+    Args:
+        cohort: the run's.
+        seeds: from `explain_by_seeds`.
+        checked: title -> the run's own maps by each checked method (`SanityChecks.maps`); their studies are explained.
+        methods, sanity: the parameters of the checked methods.
+        compute: the machine.
+        folder: of the run; it receives maps/seeds/SEED-test-TITLE.npz.
+
+    Returns:
+        Title -> maps of the same studies, by one network after the other.
+    """
+    found: dict[str, list[Explanations]] = {title: [] for title in checked}
+    for name, by_split in seeds.items():
+        seed = name.removeprefix("seed ")
+        model_path = checkpoint_path(folder / "models" / "seeds" / seed, cohort.experiment)
+        for method, parameters in checked_methods(methods, sanity).items():
+            title = find(method).title
+            gradcam = by_split["test"].of(checked[title].probabilities.index.tolist())
+            path = folder / "maps" / "seeds" / f"{seed}-test-{title}.npz"
+            found[title].append(explain_by(method, parameters, cohort, gradcam, model_path, compute, path))
     return found
 
 

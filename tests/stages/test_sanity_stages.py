@@ -4,19 +4,24 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+import torch
 from fixtures import noisy_cohort
 
 from cxrlib.evaluate.bootstrap import study_weights
 from cxrlib.evaluate.controls import CASE_COLUMNS, beside_controls
 from cxrlib.evaluate.sanity import with_verdicts, without_score
-from cxrlib.model.checkpoint import checkpoint_path
+from cxrlib.explain.methods import find
+from cxrlib.model.checkpoint import checkpoint_path, load_checkpoint
+from cxrlib.model.networks import normalise
 from cxrlib.params import Methods, Model, Sanity, load_params
 from cxrlib.show.figures.sanity_figures import cascade_panels, verdict_matrix
+from cxrlib.stages import compared
 from cxrlib.stages import sanity_checks as stage
 from cxrlib.stages.compared import explain_by_methods
 from cxrlib.stages.explain import explain_split
+from cxrlib.stages.inputs import network_inputs
 from cxrlib.stages.sanity_checks import checked_methods, sanity_checks
-from cxrlib.stages.sanity_models import explain_by_seeds, permuted_labels, permuted_model
+from cxrlib.stages.sanity_models import explain_by_seeds, methods_by_seeds, permuted_labels, permuted_model
 from cxrlib.stages.train import train_experiment
 
 SMOKE = load_params("smoke")
@@ -75,6 +80,27 @@ def test_other_seeds_are_trained_and_the_run_s_own_is_not_trained_again(run):
     assert list(found) == ["seed 1"]
     assert found["seed 1"]["test"].probabilities.index.tolist() == cohort.of("test")
     assert explain_by_seeds(cohort, METHODS, MODEL, RECIPE.model_copy(update={"epochs": 0}), SANITY, *settings) == {}
+
+
+def test_other_seeds_are_explained_by_every_checked_method_on_the_checked_studies(run, monkeypatch):
+    cohort, explained, folder = run
+    seeds = explain_by_seeds(cohort, METHODS, MODEL, RECIPE, SANITY, SMOKE.gradcam, SMOKE.compute, folder)
+    checked = {title: maps["test"].first(2) for title, maps in explained.items()}
+    settings = (METHODS, SANITY, SMOKE.compute, folder)
+    found = methods_by_seeds(cohort, seeds, checked, *settings)
+    assert {title: len(maps) for title, maps in found.items()} == dict.fromkeys(checked, 1)
+
+    network = load_checkpoint(checkpoint_path(folder / "models" / "seeds" / "1", "main"), torch.device("cpu"))[0]
+    image_ids = next(iter(checked.values())).probabilities.index.tolist()
+    images = normalise(network_inputs(cohort, image_ids, 32)[:])
+    for name, parameters in METHODS.compared.items():
+        (maps,) = found[find(name).title]
+        assert maps.probabilities.equals(seeds["seed 1"]["test"].probabilities.loc[image_ids])
+        assert not torch.equal(maps.maps, checked[find(name).title].maps)
+        torch.testing.assert_close(maps.maps, find(name)(network, images, **parameters), atol=1e-5, rtol=1e-4)
+
+    monkeypatch.setattr(compared, "maps_by", lambda *_: pytest.fail("explained again"))
+    methods_by_seeds(cohort, seeds, checked, *settings)
 
 
 def test_every_method_is_checked_stored_and_not_checked_again(run, permuted, monkeypatch):
