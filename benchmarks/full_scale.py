@@ -78,7 +78,7 @@ def run(params: Params, folder: Path) -> dict:
     network, _ = load_checkpoint(checkpoint_path(models, cohort.experiment), device)
     fast = inference_copy(network, maps.layer, inference_dtype(compute.precision))
     inputs = network_inputs(cohort, maps.probabilities.index.tolist(), maps.input_size)
-    chosen = torch.as_tensor(maps.probabilities.to_numpy())
+    chosen = torch.tensor(maps.probabilities.to_numpy())
     what = params.perturbation
     settings = (what.threshold, what.shares, what.kernels, compute.batch_size)
     drops = timed("perturbation", lambda: perturb(fast, inputs, maps.maps, chosen, *settings))
