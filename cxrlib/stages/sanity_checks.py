@@ -29,7 +29,6 @@ from cxrlib.evaluate.similarity import similarities
 from cxrlib.explain.explanations import Explanations
 from cxrlib.explain.methods import find
 from cxrlib.model.checkpoint import checkpoint_path, load_checkpoint
-from cxrlib.model.inference import inference_copy
 from cxrlib.model.networks import normalise
 from cxrlib.params import Compute, Methods, MethodValue, Sanity
 from cxrlib.runtime.device import use_device
@@ -38,7 +37,8 @@ from cxrlib.runtime.fingerprints import code_fingerprint
 from cxrlib.runtime.progress import progress
 from cxrlib.runtime.store import is_kept, keep
 from cxrlib.runtime.stored_tables import read_stored
-from cxrlib.stages import compared
+from cxrlib.stages.compared import CODE as METHOD_CODE
+from cxrlib.stages.compared import maps_by, prepared
 from cxrlib.stages.inputs import network_inputs
 
 GIVEN = ("cxrlib.data", "cxrlib.params", "cxrlib.workflow", "cxrlib.explain", "cxrlib.stages.compared")
@@ -113,7 +113,7 @@ def sanity_checks(
         over_layers = path.with_name(f"{name}-layers.csv")
         about = [sanity.model_dump(exclude={"compared", "permuted_epochs", "seeds", "epochs", "squares"}), other]
         identity = fingerprint(
-            [maps.identity, image_ids, name, parameters, *about, compute.precision, CODE, compared.CODE[name]]
+            [maps.identity, image_ids, name, parameters, *about, compute.precision, CODE, METHOD_CODE[name]]
         )
         if not is_kept(path, identity):
             device = use_device(compute.device, compute.threads, compute.precision)
@@ -154,33 +154,36 @@ def check_method(
     method, size = find(name), maps.input_size
     if places.cases.empty:
         return SanityChecks(pd.DataFrame(columns=[*CASE_COLUMNS, "because"]), pd.DataFrame(columns=LAYER_COLUMNS), {})
-    own_layer = "layer" in method.parameters
-    at_once = method.cost(network, 1, (size, size), **({"layer": maps.layer} | parameters)).backward == 0
-    ready = inference_copy if at_once and not own_layer else lambda network: network
+    layer = str(parameters.get("layer", maps.layer))
+    at_once = method.cost(network, 1, (size, size), **(parameters | {"layer": layer})).backward == 0
 
-    def explain(changed: nn.Module, of: torch.Tensor = images, shift: torch.Tensor | None = None) -> torch.Tensor:
-        layer, explained = str(parameters.get("layer", maps.layer)), ready(changed)
-        if shift is not None:
-            layer, explained, of = PREFIX + layer, Shifted(explained, shift), of + shift
-        chosen = parameters | ({"layer": layer} if own_layer else {})
+    def ready(changed: nn.Module) -> nn.Module:
+        return prepared(changed, method, layer, size)
+
+    def explain(changed: nn.Module, of: torch.Tensor = images, at: str = layer) -> torch.Tensor:
+        chosen = parameters | ({"layer": at} if "layer" in method.parameters else {})
 
         def maps_of(network: nn.Module, images: torch.Tensor, classes: list[int]) -> torch.Tensor:
-            return compared.maps_by(method, chosen, network, images, layer, classes)
+            return maps_by(method, chosen, network, images, at, classes)
 
-        return explain_cases(maps_of, explained, of, places, at_once)
+        return explain_cases(maps_of, changed, of, places, at_once)
 
     before = places.of(maps.maps)
     beside = beside_other_images(before, maps.maps, places, size)
     order = layers_in_order(network, images)
     weights, counts = random_weights(network, sanity.seed, sanity.randomise), stops(order, sanity.layers)
-    rows, last = similarity_over_layers(explain, network, weights, order, counts, before, size)
+    rows, last = similarity_over_layers(
+        lambda changed: explain(ready(changed)), network, weights, order, counts, before, size
+    )
     parts = [likeness_cases(PARAMETERS, places, last, beside, alike=False, other="the randomised network's map")]
     if permuted is not None:
-        found = similarities(before, explain(permuted), size)
+        found = similarities(before, explain(ready(permuted)), size)
         parts.append(likeness_cases(LABELS, places, found, beside, alike=False))
     shift = whole_range().to(images.device)
-    parts.append(_invariance(places, before, lambda: explain(network, shift=shift), size))
-    changed = [relative_change(before, explain(network, copy)) for copy in noisy_images(images, sanity)]
+    shifted = Shifted(network, shift)
+    parts.append(_invariance(places, before, lambda: explain(shifted, images + shift, PREFIX + layer), size))
+    fast = ready(network)
+    changed = [relative_change(before, explain(fast, copy)) for copy in noisy_images(images, sanity)]
     parts.append(_sensitivity(places, before, maps.maps, torch.stack(changed).amax(0)))
     cases = pd.concat(parts, ignore_index=True)
     cases.insert(2, "method", method.title)

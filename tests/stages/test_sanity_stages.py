@@ -134,14 +134,14 @@ def test_every_method_is_checked_stored_and_not_checked_again(run, permuted, mon
 def test_a_method_that_cannot_explain_the_shifted_network_is_listed(run, monkeypatch, tmp_path):
     cohort, explained, folder = run
     (tmp_path / "models").symlink_to(folder / "models")
-    true = stage.compared.maps_by
+    true = stage.maps_by
 
     def refuse(method, parameters, network, *rest):
         if isinstance(network, stage.Shifted):
             raise ValueError("no rule for sub")
         return true(method, parameters, network, *rest)
 
-    monkeypatch.setattr(stage.compared, "maps_by", refuse)
+    monkeypatch.setattr(stage, "maps_by", refuse)
     one = METHODS.model_copy(update={"compared": {"gradcam": {}}})
     checks = sanity_checks(cohort, explained, one, SANITY, SMOKE.compute, None, tmp_path)
     assert not checks.cases["measure"].str.startswith("labels").any()
