@@ -491,6 +491,19 @@ class Transfer(Section):
     counts from the working folder."""
 
 
+def _with_png(formats: list[str]) -> list[str]:
+    if "png" not in formats:
+        raise ValueError("the report shows the PNG files: name png too")
+    return formats
+
+
+class Report(Section):
+    """The files of figures."""
+
+    formats: Annotated[list[Literal["png", "pdf"]], AfterValidator(_distinct), AfterValidator(_with_png)] = ["png"]
+    """png, 200 dpi, is always written; pdf is for print, and drawing takes half as long again."""
+
+
 class Workflow(Section):
     """Which notebooks a run executes."""
 
@@ -530,6 +543,7 @@ class Params(Section):
     roar: Roar = Roar()
     bootstrap: Bootstrap = Bootstrap()
     transfer: Transfer = Transfer()
+    report: Report = Report()
     workflow: Workflow = Workflow()
     compute: Compute = Compute()
 

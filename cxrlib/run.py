@@ -52,7 +52,7 @@ from cxrlib.stages.sanity_models import explain_by_seeds, methods_by_seeds, perm
 from cxrlib.stages.shortcut_models import shortcut_models
 from cxrlib.stages.train import experiment_order, train_experiment
 from cxrlib.stages.twin_cases import twin_cases
-from cxrlib.workflow.filelog import RUN_ID
+from cxrlib.workflow.filelog import FORMATS, RUN_ID
 from cxrlib.workflow.interactive import INTERACTIVE, interactive_folder, made_by_hand
 from cxrlib.workflow.notebooks import NOTEBOOKS, code_of
 
@@ -80,6 +80,7 @@ class Run:
         folder: where this notebook reads and writes.
         params: the notebook's sections, validated; only those that its parameters cell declares, since whether its
             results still stand is decided by these.
+        formats: of the figures, "png" or both "png" and "pdf".
         id: fingerprint of what run_all.py executed, also in the manifest; "interactive" in a notebook run by hand.
 
     Raises:
@@ -98,6 +99,7 @@ class Run:
         self.notebook = notebook
         self.id = os.environ.get(RUN_ID, "interactive")
         self.params = SimpleNamespace(**{name: getattr(checked, name) for name in sections})
+        self.formats = checked.report.formats if by_hand else os.environ.get(FORMATS, "png").split()
         self.folder = interactive_folder(run_folder, *PARTS) if by_hand else run_folder
         if by_hand:
             display(Markdown(_said_by_hand(run_folder)))
@@ -323,7 +325,7 @@ class Run:
             self.save_table(name, table, caption, provenance)
 
     def save_figure(self, name: str, figure: Figure, caption: str, provenance: Provenance | None = None) -> None:
-        """Write figures/<name>.png (200 dpi), .pdf and their provenance; display the figure and its caption below it.
+        """Write figures/<name>.png (200 dpi), .pdf if wanted, and their provenance; display it and its caption below.
 
         Args:
             name: e.g. "figure_22".
@@ -333,7 +335,7 @@ class Run:
         """
         provenance = self.cohort.provenance if provenance is None else provenance
         path = self.path("figures", f"{name}.png")
-        missing = write_figure(path, figure, f"cxr-explained, run {self.id}", provenance.rendered)
+        missing = write_figure(path, figure, f"cxr-explained, run {self.id}", provenance.rendered, self.formats)
         if missing:
             caption += f" (Shown as boxes, since no installed font has them: {missing})"
         self._save_provenance(path, caption, provenance)

@@ -18,7 +18,7 @@ from cxrlib.params import ParameterError, load_params
 from cxrlib.run import Run
 from cxrlib.runtime.errors import Missing
 from cxrlib.runtime.files import PROJECT_ROOT, file_sha256, whole_file, write_json
-from cxrlib.workflow.filelog import RUN_ID
+from cxrlib.workflow.filelog import FORMATS, RUN_ID
 from cxrlib.workflow.interactive import made_by_hand
 
 
@@ -196,7 +196,14 @@ def test_figures_of_rendered_images_carry_a_note_and_real_ones_do_not(tmp_path):
         figure, _ = plt.subplots()
         make_run(tmp_path, rendered).save_figure("figure_30", figure, "A caption.")
         assert any("rendered" in text.get_text() for text in figure.texts) is rendered
+    assert [path.suffix for path in (tmp_path / "figures").glob("figure_30.p*")] == [".png"]
+
+
+def test_a_pdf_is_written_where_the_run_wants_one(tmp_path, monkeypatch):
+    monkeypatch.setenv(FORMATS, "png pdf")
+    make_run(tmp_path, rendered=False).save_figure("figure_30", plt.subplots()[0], "A caption.")
     assert (tmp_path / "figures" / "figure_30.pdf").read_bytes().startswith(b"%PDF")
+    assert (tmp_path / "figures" / "figure_30.png").exists()
 
 
 def test_the_same_figure_gives_the_same_bytes(tmp_path):

@@ -27,7 +27,7 @@ def test_every_table_and_figure_is_there_with_its_provenance(smoke):
         assert artefact.stat().st_size > 0
         about = json.loads(artefact.with_suffix(".json").read_text())
         assert about["caption"] and about["code"] and about["notebook"] == item.notebook
-    assert (smoke / "figures" / "figure_22.pdf").stat().st_size > 0
+    assert not [*(smoke / "figures").glob("*.pdf")]
 
 
 def test_numbers_from_rendered_images_say_so_and_real_ones_do_not(smoke):

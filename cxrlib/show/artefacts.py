@@ -1,5 +1,6 @@
 """Tables and figures as files: never half-written, with the same bytes for the same content."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -21,14 +22,15 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
         table.to_csv(temporary, index=not isinstance(table.index, pd.RangeIndex), float_format="%.6g")
 
 
-def write_figure(path: Path, figure: Figure, mark: str, rendered: bool) -> str:
-    """Write a figure as PNG at `path` and as PDF beside it, cropped to what it shows, and close it.
+def write_figure(path: Path, figure: Figure, mark: str, rendered: bool, formats: Sequence[str] = ("png",)) -> str:
+    """Write a figure as PNG at `path`, as PDF beside it if wanted, cropped to what it shows, and close it.
 
     Args:
         path: of the PNG file.
         figure: laid out once, for both files.
         mark: stands in the metadata of both, e.g. the id of the run.
         rendered: whether a note below the figure says that its radiographs are rendered.
+        formats: "png", "pdf" or both. A PDF of an earlier run is deleted where none is wanted.
 
     Returns:
         Letters of the figure that no installed font has.
@@ -43,14 +45,13 @@ def write_figure(path: Path, figure: Figure, mark: str, rendered: bool) -> str:
         below = (figure.get_tightbbox().y0 - NOTE_GAP) / figure.get_figheight()
         figure.text(0.5, below, RENDERED_NOTE, ha="center", va="top", fontsize=6, color="#666666")
     area = figure.get_tightbbox().padded(NOTE_GAP)
-    formats = {
-        ".png": {"Software": None, "Source": mark},
-        ".pdf": {"CreationDate": None, "Creator": mark},
-    }
+    about = {"png": {"Software": None, "Source": mark}, "pdf": {"CreationDate": None, "Creator": mark}}
     with plt.rc_context({"figure.constrained_layout.use": False}):  # savefig would lay it out again
         figure.set_layout_engine(None)  # "none" would draw each file twice
-        for suffix, metadata in formats.items():
-            with whole_file(path.with_suffix(suffix)) as temporary:
-                figure.savefig(temporary, dpi=FIGURE_DPI, bbox_inches=area, metadata=metadata)
+        for name in formats:
+            with whole_file(path.with_suffix(f".{name}")) as temporary:
+                figure.savefig(temporary, dpi=FIGURE_DPI, bbox_inches=area, metadata=about[name])
+    for name in about.keys() - {*formats}:
+        path.with_suffix(f".{name}").unlink(missing_ok=True)
     plt.close(figure)
     return missing

@@ -13,8 +13,9 @@ from pathlib import Path
 
 NOTE = "cxrlib.note"
 """The audit event that names device, threads and seeds (`cxrlib.runtime.device`)."""
-LOG, FOLDER, RUN_ID = "CXR_FILE_LOG", "CXR_RUN_FOLDER", "CXR_RUN_ID"
-"""Names of the variables that the runner sets: the log, the run's folder, and the id on tables and figures."""
+LOG, FOLDER, RUN_ID, FORMATS = "CXR_FILE_LOG", "CXR_RUN_FOLDER", "CXR_RUN_ID", "CXR_FIGURE_FORMATS"
+"""Names of the variables that the runner sets: the log, the run's folder, the id on tables and figures, and the
+formats of figures with a blank between."""
 
 
 _recorder: "Recorder | None" = None

@@ -7,7 +7,7 @@ need every dependency written down, and keep a second database beside the manife
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cxrlib.params import PATHS, effective
@@ -44,18 +44,22 @@ NEVER_RUN = "not run yet"
 UNFINISHED = {FAILED: "failed last time", EDITED: "something was edited while it ran"}
 
 
-def recipe_of(notebook: Path, parameters: dict[str, object], root: Path = PROJECT_ROOT) -> dict:
+def recipe_of(
+    notebook: Path, parameters: dict[str, object], root: Path = PROJECT_ROOT, formats: Sequence[str] = ("png",)
+) -> dict:
     """What a notebook depends on besides the results of others.
 
     Args:
         parameters: the sections that it declares, without run_folder.
         root: the project's folder.
+        formats: in which it writes figures.
     """
     return {
         "notebook": text_fingerprint(notebook),
         "parameters": effective(parameters),
         "code": code_behind(code_of(notebook), root),
         "inputs": input_files(parameters),
+        "formats": [*formats],
     }
 
 
@@ -102,6 +106,8 @@ def _changed_recipe(now: dict, before: dict) -> str | None:
             return f"{section} changed"
     if now["parameters"].keys() != before["parameters"].keys():
         return "its parameters changed"
+    if now["formats"] != before.get("formats"):  # records of earlier versions have none
+        return "report.formats changed"
     if path := _first_difference(now["code"], before["code"]):
         return f"{path} changed"
     if name := _first_difference(now["inputs"], before["inputs"]):

@@ -56,9 +56,13 @@ class Plan:
         values = self.params.model_dump()
         return {name: values[name] for name in sections_of(notebook)}
 
+    def recipe(self, notebook: Path) -> dict:
+        """What a notebook depends on now (`recipe_of`)."""
+        return recipe_of(notebook, self.parameters(notebook), formats=self.params.report.formats)
+
     def recipes(self) -> dict[str, dict]:
-        """What each notebook depends on now, by the name of the notebook (`recipe_of`)."""
-        return {notebook.stem: recipe_of(notebook, self.parameters(notebook)) for notebook in self.notebooks}
+        """The recipe of each notebook, by its name."""
+        return {notebook.stem: self.recipe(notebook) for notebook in self.notebooks}
 
 
 def reasons(plan: Plan) -> dict[str, str | None]:
@@ -135,7 +139,12 @@ def _run_one(notebook: Path, plan: Plan, recipe: dict, manifest: Manifest, kerne
     _note_parameters(plan, notebook)
     target = plan.folder / "notebooks" / notebook.name
     log = plan.folder / ".files" / f"{notebook.stem}.log"
-    environment = {filelog.LOG: str(log), filelog.FOLDER: str(plan.folder), filelog.RUN_ID: run_id(recipe)}
+    environment = {
+        filelog.LOG: str(log),
+        filelog.FOLDER: str(plan.folder),
+        filelog.RUN_ID: run_id(recipe),
+        filelog.FORMATS: " ".join(recipe["formats"]),
+    }
     begun = time.monotonic()
     manifest.begin(notebook.stem, recipe, run_id(recipe))
     try:
@@ -144,7 +153,7 @@ def _run_one(notebook: Path, plan: Plan, recipe: dict, manifest: Manifest, kerne
     except (NotebookFailed, Refusal):
         manifest.fail(notebook.stem, time.monotonic() - begun)
         raise
-    status = DONE if recipe_of(notebook, plan.parameters(notebook)) == recipe else EDITED
+    status = DONE if plan.recipe(notebook) == recipe else EDITED
     manifest.end(notebook.stem, time.monotonic() - begun, log, target, status)
     log.unlink(missing_ok=True)
 
@@ -153,7 +162,7 @@ def _note_parameters(plan: Plan, notebook: Path) -> None:
     """Write the sections that a notebook declares into params.json; sections of other notebooks stay as they are."""
     path, values = plan.folder / "params.json", plan.params.model_dump()
     known = read_json(path)["parameters"] if path.exists() else {}
-    used = {name: values[name] for name in sections_of(notebook)}
+    used = {name: values[name] for name in ("report", *sections_of(notebook))}
     write_json(path, {"profile": plan.profile, "parameters": values | known | used})
 
 

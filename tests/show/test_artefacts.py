@@ -17,9 +17,15 @@ def test_a_figure_is_laid_out_once_for_both_files(rendered, tmp_path, monkeypatc
         figure, ax = plt.subplots()
         draw = ax.draw
         monkeypatch.setattr(ax, "draw", lambda renderer: (places.append(ax.get_position().bounds), draw(renderer)))
-        write_figure(tmp_path / "figure.png", figure, "a run", rendered)
+        write_figure(tmp_path / "figure.png", figure, "a run", rendered, ["png", "pdf"])
     assert laid_out == [figure] and len(places) == 2 and len({*places}) == 1
     assert {path.name for path in tmp_path.iterdir()} == {"figure.png", "figure.pdf"}
+
+
+def test_a_format_that_is_no_longer_wanted_leaves_no_file_of_an_earlier_run(tmp_path):
+    for formats in (["png", "pdf"], ["png"]):
+        write_figure(tmp_path / "figure.png", plt.subplots()[0], "a run", False, formats)
+        assert sorted(path.suffix[1:] for path in tmp_path.iterdir()) == sorted(formats)
 
 
 def test_a_sentence_instead_of_a_figure_is_written_without_a_warning(tmp_path, recwarn):
