@@ -1,10 +1,11 @@
-"""`python -m benchmarks [PART ...]` measures speed claims beside their peers: outputs/benchmarks.json and a figure.
+"""`python -m benchmarks [PART ...]` measures speed beside the peers: outputs/benchmarks.json and .md, a figure.
 
 All parts are measured without an argument, in about an hour; otherwise the entries of the others stay. Install the
 peers first: pip install -e '.[benchmarks]'. Leave the machine alone meanwhile.
 """
 
 import argparse
+import datetime
 import importlib
 import os
 import platform
@@ -14,6 +15,7 @@ import warnings
 from importlib.metadata import version
 from types import ModuleType
 
+from benchmarks.page import page_of, processor
 from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import PROJECT_ROOT, read_json, whole_file, write_json
 from cxrlib.workflow.command import exit_code
@@ -98,6 +100,8 @@ def _measure(parts: list[str]) -> int:
         for key, found in modules[name].measure():
             results["entries"][key] = judge(key, found) | machine()
             write_json(path, results)
+            with whole_file(path.with_suffix(".md")) as temporary:
+                temporary.write_text(page_of(results["entries"]), encoding="utf-8")
     if "growth" in parts:
         results["growth"] = modules["growth"].measure()
         write_json(path, results)
@@ -131,10 +135,11 @@ def judge(key: str, found: dict) -> dict:
 
 
 def machine() -> dict:
-    """What an entry was measured on."""
+    """What an entry was measured on, and when."""
     return {
+        "measured": str(datetime.datetime.now(datetime.UTC).date()),
         "cores": os.cpu_count(),
-        "processor": platform.processor() or platform.machine(),
+        "processor": processor(),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
     }
 

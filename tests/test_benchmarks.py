@@ -2,6 +2,7 @@
 
 import copy
 import json
+import platform
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from benchmarks import full_scale, gpu
 from benchmarks.__main__ import GOALS
+from benchmarks.page import page_of, processor
 from benchmarks.timing import by_turns, entry, overhead, speedup
 
 
@@ -32,6 +34,23 @@ def test_ratios_are_taken_repeat_by_repeat():
     assert slower["ratio"] == pytest.approx(0.2)
     assert (faster["ours"], faster["peer"], faster["repeats"]) == (1000, 5000, 3)
     assert entry([1.0], [2.0], [3.0], "s", "torch")["against"] == "torch"
+
+
+def test_a_processor_without_a_record_has_python_s_own_name():
+    assert processor("") == (platform.processor() or platform.machine())
+    assert processor("model name\t: M1\n") == "M1"
+
+
+def test_the_page_says_what_is_not_met_and_on_which_machines():
+    one = entry([1.2, 1.4], [2.0, 2.0], [2.4, 2.8], "ms", "captum") | {
+        "goal": ">= 2",
+        "met": False,
+        "measured": "today",
+    }
+    one |= {"processor": "P", "cores": 2, "versions": {"torch": "2.14"}}
+    page = page_of({"a_b": one, "c": one | {"processor": "Q"}})
+    assert page.startswith("# Measured on P; 2 cores and on Q; 2 cores\n") and "torch 2.14." in page
+    assert "| a b | 1.30 (1.20 to 1.40) | >= 2, **not met** | 2 | 2.6 | ms | captum | today |" in page
 
 
 def test_every_goal_has_a_direction():
