@@ -39,19 +39,20 @@ from cxrlib.stages.compared import (
     seconds_by_method,
     studies_to_compare,
 )
-from cxrlib.stages.controlled import Controlled, explain_with_controls
+from cxrlib.stages.controlled import explain_with_controls
 from cxrlib.stages.explain import explain_split
 from cxrlib.stages.further_networks import explain_by_networks
 from cxrlib.stages.inputs import network_inputs
 from cxrlib.stages.predict import predict_all
 from cxrlib.stages.prepare import open_data, prepare_cohort
 from cxrlib.stages.probe import probe_studies
+from cxrlib.stages.replaced_pixels import curves_beside_controls, perturbed_studies
 from cxrlib.stages.roar import WorkList, work_list
 from cxrlib.stages.sanity_checks import SanityChecks, sanity_checks
 from cxrlib.stages.sanity_models import explain_by_seeds, methods_by_seeds, permuted_model
 from cxrlib.stages.shortcut_models import shortcut_models
 from cxrlib.stages.train import experiment_order, train_experiment
-from cxrlib.stages.twin_cases import twin_cases
+from cxrlib.stages.twin_cases import first_twins, twin_cases
 from cxrlib.workflow.filelog import FORMATS, RUN_ID
 from cxrlib.workflow.interactive import INTERACTIVE, interactive_folder, made_by_hand
 from cxrlib.workflow.notebooks import NOTEBOOKS, code_of
@@ -147,11 +148,18 @@ class Run:
         settings = (self.params.gradcam, self.params.compute, self.folder)
         return explained_training(self.cohort, self.params.iou.usual_studies, self.explanations, *settings)
 
-    def explain_with_controls(self) -> list[Controlled]:
-        """Maps to compare with controls, each with those of other studies: Grad-CAM's, then the compared methods'."""
-        params = self.params
+    def perturb_test(self) -> pd.DataFrame:
+        """`perturb_studies` of the first test studies, unless the table is stored."""
+        settings = (self.params.perturbation, self.params.compute, self.folder)
+        return perturbed_studies(self.cohort, self.explanations, *settings)
+
+    def curves_beside_controls(self) -> pd.DataFrame:
+        """`perturbation_curves` of Grad-CAM and of the compared methods beside controls, unless they are stored."""
+        params, twins = self.params, self.twin_cases() if self.cohort.rendered else None
         sections = (params.perturbation, params.iou, params.methods, params.gradcam, params.compute)
-        return explain_with_controls(self.cohort, self.explanations, *sections, self.folder)
+        controlled = explain_with_controls(self.cohort, self.explanations, *sections, self.folder)
+        settings = (twins, params.perturbation, params.bootstrap, params.compute, self.folder)
+        return curves_beside_controls(self.cohort, controlled, *settings)
 
     def explain_by_networks(self) -> dict[str, BySplit]:
         """Probabilities and Grad-CAM maps of this network and of further ones, which are trained unless stored."""
@@ -188,9 +196,9 @@ class Run:
 
     def twin_cases(self) -> TwinCases:
         """The boxed findings of the first rendered test studies and their twins, in the network's frame."""
-        chosen = first_boxed(self.cohort, self.cohort.of("test"), self.params.phantom.n_studies)
-        settings = (self.params.data, self.explanations.input_size, self.params.compute.workers, self.path("phantom"))
-        return twin_cases(self.cohort, chosen, *settings)
+        params = self.params
+        settings = (params.phantom, params.data, self.explanations.input_size, params.compute, self.folder)
+        return first_twins(self.cohort, *settings)
 
     def shortcut_models(self) -> list[ShortcutModel]:
         """A network for each kind and strength of the planted cues, trained and explained unless they are stored."""

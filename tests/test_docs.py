@@ -92,14 +92,15 @@ def test_commands_are_understood(page):
         load_params(options.profile, options.overrides)
     stage = argparse.ArgumentParser()
     add_arguments(stage)
+    stage.add_argument("--list")  # of `share`; a shell's variable stands for its name
     for arguments in commands(page, "-m cxrlib.stages."):
         options = stage.parse_args(arguments[1:])
         load_params(options.profile, options.overrides)
 
 
 def test_commands_are_found():
-    assert ["thesis", "--set", "data.root=/path/to/vinbigdata", "--from", "02"] in commands(
-        PROJECT_ROOT / "docs" / "clusters.md", "python run_all.py"
+    assert ["thesis", "--set", "data.root=/path/to/vinbigdata", "--list", "$1"] in commands(
+        PROJECT_ROOT / "docs" / "clusters.md", "python -m cxrlib.stages.share"
     )
 
 

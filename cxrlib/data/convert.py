@@ -20,8 +20,9 @@ from cxrlib.runtime.errors import Refusal, system_errors_refused
 from cxrlib.runtime.files import fingerprint, whole_file
 from cxrlib.runtime.fingerprints import code_fingerprint
 from cxrlib.runtime.progress import progress
-from cxrlib.runtime.store import is_kept, keep, work_on
+from cxrlib.runtime.store import keep, work_on, working_folder
 from cxrlib.runtime.stored_tables import read_stored
+from cxrlib.runtime.work_list import is_to_make, once, own_number, own_pieces, require_all
 from cxrlib.runtime.workers import worker_pool
 
 CODE = code_fingerprint("cxrlib.data.images")
@@ -30,6 +31,14 @@ CODE = code_fingerprint("cxrlib.data.images")
 
 CHUNK = 4
 """Files that a process takes at once."""
+
+
+BLOCK = 16
+"""Files that follow each other and are one piece of the list that processes share."""
+
+
+JOURNALS = "journal-*.jsonl"
+"""What each process has converted; the number of the process stands in place of the star."""
 
 
 CRASHED = "the process that read it ended; the decoder crashed, or it took too much memory"
@@ -46,7 +55,8 @@ def convert_images(
     """Convert image files into `folder`/pixels.npy, uint8 (rows of `images`, size, size).
 
     The same request returns at once what is kept (`cxrlib.runtime.store`). An interrupted conversion goes on where it
-    stopped. The thesis stored 512 px JPEG files; the array holds the same pixels without JPEG's losses.
+    stopped. Processes share the files by blocks (`cxrlib.runtime.work_list`). The thesis stored 512 px JPEG files; the
+    array holds the same pixels without JPEG's losses.
 
     Args:
         images: columns image_id and path (of a file, or of a member of a zip).
@@ -61,45 +71,67 @@ def convert_images(
 
     Raises:
         Refusal: the disk is too small, and nothing has been written; or it fails on the way, and the next call goes on.
+        Unfinished: as `require_all`.
     """
     sources = [identity(path) for path in images["path"]]
     decoders = [environment().get(name) for name in DECODERS]
     request = fingerprint([size, max_pixels, images["image_id"].tolist(), sources, CODE, decoders])
     pixels_path, sizes_path = folder / "pixels.npy", folder / "sizes.csv"
-    if is_kept(pixels_path, request):
-        return read_stored(sizes_path)
+    work = working_folder(pixels_path, request)
+    partial_pixels = work / pixels_path.name
 
-    work = work_on(pixels_path, request)
-    pixels_path.unlink(missing_ok=True)  # the disk need not hold two arrays
-    partial_pixels, journal = work / pixels_path.name, work / "journal.jsonl"
-    if not partial_pixels.exists():
-        journal.unlink(missing_ok=True)
-    _require_space(folder, partial_pixels, len(images) * size * size)
-    done = _read_journal(journal)
-    mode = "r+" if done else "w+"
-    pixels = np.lib.format.open_memmap(partial_pixels, mode, np.uint8, (len(images), size, size))
-    read = partial(read_square, size=size, max_pixels=max_pixels)
-    _convert(images["path"].tolist(), read, pixels, done, journal, workers)
-    pixels.flush()
-    sizes = pd.DataFrame([done[i] for i in range(len(images))], columns=["width", "height", "reason"])
-    sizes.insert(0, "image_id", images["image_id"].to_numpy())
-    with whole_file(work / sizes_path.name) as temporary:
-        sizes.to_csv(temporary, index=False)
-    keep(pixels_path, request, [sizes_path.name])
-    return sizes
+    def begin() -> None:
+        work_on(pixels_path, request)
+        pixels_path.unlink(missing_ok=True)  # the disk need not hold two arrays
+        _require_space(folder, partial_pixels, len(images) * size * size)
+        _require_array(partial_pixels, (len(images), size, size))
+
+    def finish() -> None:
+        done = _read_journals(work)
+        sizes = pd.DataFrame([done[i] for i in range(len(images))], columns=["width", "height", "reason"])
+        sizes.insert(0, "image_id", images["image_id"].to_numpy())
+        with whole_file(work / sizes_path.name) as temporary:
+            sizes.to_csv(temporary, index=False)
+        keep(pixels_path, request, [sizes_path.name])
+
+    if is_to_make(pixels_path, request, begin):
+        read = partial(read_square, size=size, max_pixels=max_pixels)
+        _convert(images["path"].tolist(), read, size, work, partial_pixels, workers)
+        require_all(lambda: _converted(work, len(images)), "converting")
+        once(pixels_path, request, finish)
+    return read_stored(sizes_path)
 
 
-def _convert(paths: list[str], read: Callable, pixels: np.ndarray, done: dict, journal: Path, workers: int) -> None:
-    """Fill the rows of `pixels` that are not in `done`, in order, and note each in both `done` and the journal."""
-    waiting = [position for position in range(len(paths)) if position not in done]
-    reading = _read_all([paths[position] for position in waiting], read, pixels.shape[-1], workers)
-    with journal.open("a") as log, contextlib.closing(reading) as results:
+def _require_array(path: Path, shape: tuple[int, int, int]) -> None:
+    """Begin with an array of zeros where no whole one is there; no journal speaks of the new one."""
+    with contextlib.suppress(OSError, ValueError, EOFError):
+        if np.load(path, mmap_mode="r").shape == shape:
+            return
+    for journal in path.parent.glob(JOURNALS):
+        journal.unlink()
+    with whole_file(path) as temporary:
+        np.lib.format.open_memmap(temporary, "w+", np.uint8, shape).flush()
+
+
+def _convert(paths: list[str], read: Callable, size: int, work: Path, pixels: Path, workers: int) -> None:
+    """Fill this process's rows of `pixels` that no journal in `work` holds, in order, and note each in its own journal.
+
+    Rows are written, not mapped into memory: machines that share a disk would overwrite each other's pages.
+    """
+    done, all_rows = _read_journals(work), range(len(paths))
+    blocks = [all_rows[start : start + BLOCK] for start in all_rows[::BLOCK]]
+    waiting = [position for block in own_pieces(blocks) for position in block if position not in done]
+    reading = _read_all([paths[position] for position in waiting], read, size, workers)
+    first = np.load(pixels, mmap_mode="r").offset
+    journal = work / JOURNALS.replace("*", str(own_number()[0]))
+    with journal.open("a") as log, pixels.open("r+b") as file, contextlib.closing(reading) as results:
         log.write("\n")  # ends a line that an interruption cut short
         for position, (picture, width, height, reason) in zip(
             waiting, progress(results, "converting", "image", len(waiting)), strict=True
         ):
-            pixels[position] = picture
-            done[position] = (width, height, reason)
+            file.seek(first + position * size * size)
+            file.write(picture.tobytes())
+            file.flush()
             log.write(json.dumps([position, width, height, reason]) + "\n")
             log.flush()
 
@@ -156,10 +188,16 @@ def _require_space(folder: Path, partial_pixels: Path, needed: int) -> None:
         )
 
 
-def _read_journal(journal: Path) -> dict[int, tuple[int, int, str]]:
-    """Positions already converted; a line that a crash cut short is no list any more, and is ignored."""
+def _converted(work: Path, count: int) -> list[bool]:
+    """Whether each of `count` rows is converted."""
+    done = _read_journals(work)
+    return [position in done for position in range(count)]
+
+
+def _read_journals(work: Path) -> dict[int, tuple[int, int, str]]:
+    """Positions that any process has converted; a line that a crash cut short is no list any more, and is ignored."""
     done = {}
-    for line in journal.read_text().splitlines() if journal.exists() else []:
+    for line in [line for journal in work.glob(JOURNALS) for line in journal.read_text().splitlines()]:
         with contextlib.suppress(ValueError, TypeError):
             position, *found = json.loads(line)
             done[position] = tuple(found)

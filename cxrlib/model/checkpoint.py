@@ -12,9 +12,9 @@ from torch import nn
 
 from cxrlib.model.networks import build_network
 from cxrlib.model.weight_files import read_safetensors
-from cxrlib.runtime.distributed import rank
 from cxrlib.runtime.errors import Missing, Refusal
 from cxrlib.runtime.files import whole_file
+from cxrlib.runtime.processes import rank
 
 
 @dataclass(frozen=True)

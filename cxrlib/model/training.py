@@ -14,8 +14,9 @@ from cxrlib.model.batches import StoredInputs, load_batches
 from cxrlib.model.networks import device_of, normalise
 from cxrlib.model.resume import TrainingState
 from cxrlib.runtime.device import autocast
-from cxrlib.runtime.distributed import own_part, rank, sum_over_processes, trained_together, world_size
+from cxrlib.runtime.distributed import own_part, sum_over_processes, trained_together
 from cxrlib.runtime.errors import Refusal
+from cxrlib.runtime.processes import rank, world_size
 from cxrlib.runtime.progress import progress
 
 

@@ -1,30 +1,16 @@
-"""Several processes, one per GPU, as torchrun starts them. A single process is rank 0 of 1 and never waits."""
+"""Several processes, one per GPU, as torchrun starts them: how they join, and how they train one network."""
 
-import contextlib
 import os
-from collections.abc import Iterator
-from contextvars import ContextVar
+from datetime import timedelta
 
 import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-ALONE = ContextVar("alone", default=False)
-"""Whether this process works by itself, although there are others."""
+from cxrlib.runtime.processes import rank, together, world_size
 
-
-@contextlib.contextmanager
-def alone() -> Iterator[None]:
-    """Within, this process is rank 0 of 1 and never waits: it works on a piece of its own, as the others do."""
-    token = ALONE.set(True)
-    try:
-        yield
-    finally:
-        ALONE.reset(token)
-
-
-def _together() -> bool:
-    return distributed.is_initialized() and not ALONE.get()
+LONGEST_WAIT = timedelta(days=30)
+"""A process waits so long for the others: one piece of work can take hours. torchrun ends all when one has died."""
 
 
 def join_processes(device: torch.device) -> None:
@@ -35,7 +21,7 @@ def join_processes(device: torch.device) -> None:
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         if device.type == "cuda":
             torch.cuda.set_device(device)
-        distributed.init_process_group(backend_for(device))
+        distributed.init_process_group(backend_for(device), timeout=LONGEST_WAIT)
 
 
 def backend_for(device: torch.device) -> str:
@@ -50,22 +36,6 @@ def leave_processes() -> None:
         distributed.destroy_process_group()
 
 
-def rank() -> int:
-    """The number of this process. Process 0 writes files."""
-    return distributed.get_rank() if _together() else 0
-
-
-def world_size() -> int:
-    """The number of processes."""
-    return distributed.get_world_size() if _together() else 1
-
-
-def wait_for_all() -> None:
-    """Return when every process has called this function."""
-    if _together():
-        distributed.barrier()
-
-
 def own_part(batch: torch.Tensor) -> torch.Tensor:
     """This process's consecutive part of a batch (n, ...)."""
     return batch.tensor_split(world_size())[rank()]
@@ -73,7 +43,7 @@ def own_part(batch: torch.Tensor) -> torch.Tensor:
 
 def sum_over_processes(value: torch.Tensor) -> torch.Tensor:
     """Sum of every process's `value`, the same in all of them."""
-    if _together():
+    if together():
         distributed.all_reduce(value)
     return value
 

@@ -15,9 +15,20 @@ from cxrlib.runtime.files import PROJECT_ROOT, file_fingerprint, fingerprint
 PACKAGE = "cxrlib"
 COMPUTES_NOTHING = tuple(
     f"{PACKAGE}.runtime.{name}"
-    for name in ("environment", "errors", "files", "fingerprints", "memory", "progress", "store", "workers")
+    for name in (
+        "environment",
+        "errors",
+        "files",
+        "fingerprints",
+        "memory",
+        "processes",
+        "progress",
+        "store",
+        "work_list",
+        "workers",
+    )
 )
-"""Modules that change no byte of any result: they find, keep and count files, wait for memory, or show progress."""
+"""Modules that change no byte of any result: they find, keep, count and share out files, wait, or show progress."""
 
 
 @cache

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -36,9 +37,10 @@ from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import existing, fingerprint
 from cxrlib.runtime.fingerprints import code_fingerprint
 from cxrlib.runtime.progress import progress
+from cxrlib.runtime.work_list import one_task_at_a_time
 from cxrlib.stages.explain import explain_studies, require_feature_map
 from cxrlib.stages.inputs import network_inputs
-from cxrlib.stages.shards import explained_in_shards
+from cxrlib.stages.shards import Sharded, made_in_shards
 
 FAMILIES = (
     cam,
@@ -61,6 +63,9 @@ CODE = {
     for method in family.METHODS
 }
 """What explains by each method; taken on loading."""
+
+
+Key = TypeVar("Key")
 
 
 SHARD = 8
@@ -93,17 +98,12 @@ def explain_by_methods(
     )
     valid = test.of([])
     if chosen["valid"]:
-        valid = explain_studies(cohort, chosen["valid"], model_path, gradcam, compute, folder / "maps" / "valid.npz")
+        with one_task_at_a_time(folder / "maps"):
+            path = folder / "maps" / "valid.npz"
+            valid = explain_studies(cohort, chosen["valid"], model_path, gradcam, compute, path)
     plain = {"valid": valid, "test": test.of(chosen["test"])}
-    return {
-        find(name).title: {
-            split: explain_by(
-                name, parameters, cohort, one, model_path, compute, folder / "maps" / f"{split}-{find(name).title}.npz"
-            )
-            for split, one in plain.items()
-        }
-        for name, parameters in methods.compared.items()
-    }
+    found = all_made(by_each(methods.compared, plain, cohort, model_path, compute, folder / "maps"))
+    return {find(name).title: {split: found[name, split] for split in plain} for name in methods.compared}
 
 
 def first_boxed(cohort: Cohort, image_ids: list[str], count: int) -> list[str]:
@@ -135,32 +135,61 @@ def explained_training(
     return explain_studies(cohort, image_ids, model_path, gradcam, compute, folder / "maps" / "train.npz")
 
 
-def explain_by(
-    name: str,
-    parameters: dict[str, MethodValue],
+def by_each(
+    compared: dict[str, dict[str, MethodValue]],
+    plain: dict[str, Explanations],
     cohort: Cohort,
-    gradcam: Explanations,
     model_path: Path,
     compute: Compute,
-    path: Path,
-) -> Explanations:
-    """Maps of a method for the studies that Grad-CAM has explained, stored at `path` (`explained_in_shards`).
-
-    Methods that need no gradient run on an `inference_copy` of the network.
+    folder: Path,
+) -> dict[tuple[str, str], Explanations | Sharded]:
+    """Maps of several methods for studies that Grad-CAM has explained, to be made by `all_made`.
 
     Args:
-        name: of the method.
-        parameters: of the method, where they differ from its defaults. The layer is Grad-CAM's unless it is given.
+        compared: name of each method -> its parameters, where they differ from its defaults. The layer is Grad-CAM's
+            unless it is given.
+        plain: part of the studies -> Grad-CAM's maps and the probabilities; they are the result where the method is
+            Grad-CAM itself.
         cohort: the run's.
-        gradcam: Grad-CAM's maps and the probabilities; they are the result where the method is Grad-CAM itself.
         model_path: the model that made them.
         compute: the machine.
-        path: of the stored maps.
+        folder: receives a file PART-TITLE.npz for each method and part.
+
+    Returns:
+        Name and part -> maps, or how they are made.
 
     Raises:
         Refusal: the model is absent.
+    """
+    settings = (cohort, model_path, compute)
+    return {
+        (name, part): _by(name, parameters, gradcam, *settings, folder / f"{part}-{find(name).title}.npz")
+        for name, parameters in compared.items()
+        for part, gradcam in plain.items()
+    }
+
+
+def all_made(wanted: dict[Key, Explanations | Sharded]) -> dict[Key, Explanations]:
+    """What `by_each` gives, made; all shards are one list.
+
+    Raises:
+        Unfinished: as `made_in_shards`.
         ValueError: as the method; e.g. it cannot explain this network.
     """
+    sharded = {key: one for key, one in wanted.items() if isinstance(one, Sharded)}
+    return wanted | dict(zip(sharded, made_in_shards([*sharded.values()], "by each method"), strict=True))
+
+
+def _by(
+    name: str,
+    parameters: dict[str, MethodValue],
+    gradcam: Explanations,
+    cohort: Cohort,
+    model_path: Path,
+    compute: Compute,
+    path: Path,
+) -> Explanations | Sharded:
+    """Maps of one method at `path`, by an `inference_copy` of the network where the method needs no gradient."""
     if (name == "gradcam" and not parameters) or gradcam.probabilities.empty:
         return gradcam
     method, image_ids = find(name), gradcam.probabilities.index.tolist()
@@ -181,7 +210,10 @@ def explain_by(
 
         return explain_rows
 
-    return explained_in_shards(path, identity, len(image_ids), SHARD, method.title, begin)
+    def share() -> None:
+        network_inputs(cohort, image_ids, gradcam.input_size)
+
+    return Sharded(path, identity, len(image_ids), SHARD, share, begin)
 
 
 def prepared(network: nn.Module, method: Method, layer: str, size: int) -> nn.Module:

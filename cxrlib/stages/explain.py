@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import torch
 from torch import nn
 
 from cxrlib.data.cohort import Cohort, load_cohort
@@ -19,7 +20,7 @@ from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import existing, file_fingerprint, fingerprint
 from cxrlib.runtime.fingerprints import code_fingerprint
 from cxrlib.stages.inputs import network_inputs
-from cxrlib.stages.shards import explained_in_shards
+from cxrlib.stages.shards import Sharded, made_in_shards
 from cxrlib.workflow.command import run_together
 
 GIVEN = ("cxrlib.data", "cxrlib.params", "cxrlib.workflow", "cxrlib.explain.smoothgrad")
@@ -46,10 +47,13 @@ def explain_studies(
     """Probabilities and Grad-CAM maps of a stored model on some studies: one pass, stored at `path`.
 
     Returns at once what `path` holds if the same model explained the same data with the same parameters and code;
-    otherwise as `explained_in_shards`.
+    otherwise as `made_in_shards`.
     """
     model = file_fingerprint(existing(model_path, "run notebook 02_training first"))
     identity = fingerprint([model, cohort.provenance.data, image_ids, gradcam.layer, compute.precision, CODE])
+
+    def share() -> None:
+        network_inputs(cohort, image_ids, load_checkpoint(model_path, torch.device("cpu"))[1].input_size)
 
     def begin() -> Callable[[slice], Explanations]:
         network, checkpoint = load_checkpoint(
@@ -67,7 +71,7 @@ def explain_studies(
 
         return explain_rows
 
-    return explained_in_shards(path, identity, len(image_ids), SHARD, "Grad-CAM", begin)
+    return made_in_shards([Sharded(path, identity, len(image_ids), SHARD, share, begin)], "Grad-CAM")[0]
 
 
 def require_feature_map(network: nn.Module, layer: str, size: int) -> str:

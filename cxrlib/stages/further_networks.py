@@ -5,12 +5,12 @@ from pathlib import Path
 from cxrlib.data.cohort import Cohort
 from cxrlib.evaluate.method_scores import BySplit
 from cxrlib.explain.explanations import Explanations
-from cxrlib.model.checkpoint import checkpoint_path
 from cxrlib.model.feature_maps import AUTO
 from cxrlib.params import Compute, Gradcam, Methods, Training
+from cxrlib.runtime.work_list import Piece, work_through
 from cxrlib.stages.compared import explained_validation, studies_to_compare
 from cxrlib.stages.explain import explain_studies
-from cxrlib.stages.train import train_experiment
+from cxrlib.stages.train import training_piece
 
 OWN = "this run"
 """Name of the run's own network beside the further ones."""
@@ -44,12 +44,22 @@ def explain_by_networks(
     valid = studies_to_compare(cohort, methods.n_studies)["valid"]
     found = {OWN: {"valid": explained_validation(cohort, valid, test, gradcam, compute, folder), "test": test}}
     last = gradcam.model_copy(update={"layer": AUTO})
-    for name, model in methods.networks.items():
-        models, maps = folder / "models" / "networks" / name, folder / "maps" / "networks"
-        train_experiment(cohort, cohort.experiment, model, training, compute, models)
-        path = checkpoint_path(models, cohort.experiment)
-        found[name] = explain_network(cohort, path, valid, last, compute, maps, name)
+    pieces = network_pieces(cohort, methods, training, compute, folder)
+    work_through([*pieces.values()], "training further networks", "network")
+    for name, piece in pieces.items():
+        found[name] = explain_network(cohort, piece.path, valid, last, compute, folder / "maps" / "networks", name)
     return found
+
+
+def network_pieces(
+    cohort: Cohort, methods: Methods, training: Training, compute: Compute, folder: Path
+) -> dict[str, Piece]:
+    """Name -> the training of each further network; arguments as in `explain_by_networks`."""
+    models = folder / "models" / "networks"
+    return {
+        name: training_piece(cohort, cohort.experiment, model, training, compute, models / name)
+        for name, model in methods.networks.items()
+    }
 
 
 def explain_network(

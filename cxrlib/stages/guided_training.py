@@ -16,9 +16,9 @@ from cxrlib.model.networks import feature_map_shape
 from cxrlib.model.outside_boxes import OutsideBoxes
 from cxrlib.runtime.device import inference_dtype
 from cxrlib.runtime.fingerprints import code_fingerprint
+from cxrlib.runtime.work_list import Piece
 from cxrlib.stages.explain import require_feature_map
 from cxrlib.stages.retraining import Lesson, keep_arrays, part_of, trained
-from cxrlib.stages.work_list import Piece
 
 CODE = code_fingerprint("cxrlib.stages.guided_training", given=("cxrlib.data", "cxrlib.params", "cxrlib.workflow"))
 """What trains and explains; taken on loading."""

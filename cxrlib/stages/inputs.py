@@ -7,11 +7,11 @@ import numpy as np
 from cxrlib.data.cohort import Cohort
 from cxrlib.model.batches import StoredInputs
 from cxrlib.model.networks import to_input
-from cxrlib.runtime.distributed import rank, wait_for_all
 from cxrlib.runtime.files import fingerprint, whole_file
 from cxrlib.runtime.fingerprints import code_fingerprint
 from cxrlib.runtime.progress import progress
-from cxrlib.runtime.store import is_kept, keep
+from cxrlib.runtime.store import keep
+from cxrlib.runtime.work_list import once
 
 CODE = code_fingerprint("cxrlib.model.networks")
 """What resizes; taken on loading."""
@@ -24,15 +24,17 @@ CHUNK = 256
 def network_inputs(cohort: Cohort, image_ids: list[str], size: int) -> StoredInputs:
     """Images in the network's frame of `size` pixels.
 
-    The first call stores those of the whole cohort beside its pixels, as uint8 (studies, size, size). Under torchrun
-    the first process stores them and the others wait.
+    The first call stores those of the whole cohort beside its pixels, as uint8 (studies, size, size). Of several
+    processes one stores them, and the others wait.
     """
     path = cohort.folder / f"inputs-{size}.npy"
     identity = fingerprint([cohort.provenance.data, size, CODE])
-    if rank() == 0 and not is_kept(path, identity):
+
+    def make() -> None:
         _store_inputs(cohort.folder / "pixels.npy", path, size)
         keep(path, identity)
-    wait_for_all()
+
+    once(path, identity, make)
     return StoredInputs(path, cohort.positions(image_ids))
 
 

@@ -19,7 +19,7 @@ from cxrlib.runtime.fingerprints import code_fingerprint
 from cxrlib.stages.compared import CODE as METHOD_CODE
 from cxrlib.stages.compared import maps_by, prepared
 from cxrlib.stages.inputs import network_inputs
-from cxrlib.stages.shards import explained_in_shards
+from cxrlib.stages.shards import Sharded, made_in_shards
 
 CODE = code_fingerprint("cxrlib.evaluate.removal")
 """What makes one map of several; taken on loading."""
@@ -46,7 +46,7 @@ def joint_maps(
         maps_of: which classes' maps.
         cohort: labels and pictures.
         gradcam: Grad-CAM's maps of the studies by the model at `model_path`.
-        model_path, compute, path: as in `cxrlib.stages.compared.explain_by`.
+        model_path, compute, path: as in `cxrlib.stages.compared.by_each`.
 
     Returns:
         Maps float32 (n, 1, rows, columns) of the studies of `gradcam`, and its probabilities.
@@ -77,4 +77,7 @@ def joint_maps(
 
         return explain_rows
 
-    return explained_in_shards(path, identity, len(image_ids), SHARD, find(name).title, begin)
+    def share() -> None:
+        network_inputs(cohort, image_ids, gradcam.input_size)
+
+    return made_in_shards([Sharded(path, identity, len(image_ids), SHARD, share, begin)], find(name).title)[0]

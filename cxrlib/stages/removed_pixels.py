@@ -11,8 +11,8 @@ from cxrlib.explain.maps import upscale
 from cxrlib.model.batches import StoredInputs
 from cxrlib.runtime.fingerprints import code_fingerprint
 from cxrlib.runtime.store import work_on
+from cxrlib.runtime.work_list import Piece
 from cxrlib.stages.retraining import Lesson, keep_arrays, probabilities_of, trained
-from cxrlib.stages.work_list import Piece
 
 CODE = code_fingerprint("cxrlib.stages.removed_pixels", given=("cxrlib.data", "cxrlib.params", "cxrlib.workflow"))
 """What takes pixels out and trains; taken on loading."""

@@ -20,12 +20,12 @@ from cxrlib.model.pooling import split_at_pooling
 from cxrlib.params import Compute, Gradcam, Model, Params, Roar, Training
 from cxrlib.runtime.device import use_device
 from cxrlib.runtime.errors import Missing
+from cxrlib.runtime.work_list import Piece, one_task_at_a_time, work_through
 from cxrlib.stages.explain import explain_studies, require_feature_map
 from cxrlib.stages.guided_training import GuidedModel, guided_piece, load_guided
 from cxrlib.stages.joint_maps import joint_maps
 from cxrlib.stages.removed_pixels import removed_piece
 from cxrlib.stages.retraining import Lesson, lesson
-from cxrlib.stages.work_list import Piece, array_task, one_task_at_a_time, work_through
 from cxrlib.workflow.command import run_together
 
 TIMED_STEPS = 2
@@ -55,7 +55,7 @@ class WorkList:
 
     def work(self) -> None:
         """Make what is not stored."""
-        work_through(self.pieces, "training again")
+        work_through(self.pieces, "training again", "network")
 
     def retrained(self) -> list[Retrained]:
         """What the networks say of the test studies, those of whole pictures first, without those with a penalty."""
@@ -105,8 +105,8 @@ def work_list(
         Refusal: as `lesson`; or notebook 02 has not trained the explained model.
     """
     given, kept = lesson(cohort, roar, model, training, compute), folder / "roar"
-    given.pictures()
     with one_task_at_a_time(kept):
+        given.pictures()
         maps = _maps(given, roar, gradcam, checkpoint_path(folder / "models", cohort.experiment), kept / "maps")
     weights = [0.0, *(roar.penalties if has_closed_form(model, gradcam.layer) else [])]
     whole = {
@@ -174,4 +174,4 @@ def retrain_all(params: Params, folder: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    run_together(retrain_all, "cxrlib.stages.roar", __doc__, exclusive=array_task()[1] == 1)
+    run_together(retrain_all, "cxrlib.stages.roar", __doc__)

@@ -34,9 +34,10 @@ from cxrlib.params import Compute, Methods, MethodValue, Sanity
 from cxrlib.runtime.device import use_device
 from cxrlib.runtime.files import file_fingerprint, fingerprint, whole_file
 from cxrlib.runtime.fingerprints import code_fingerprint
-from cxrlib.runtime.progress import progress
-from cxrlib.runtime.store import is_kept, keep
+from cxrlib.runtime.processes import found_by_first
+from cxrlib.runtime.store import keep
 from cxrlib.runtime.stored_tables import read_stored
+from cxrlib.runtime.work_list import Piece, work_through
 from cxrlib.stages.compared import CODE as METHOD_CODE
 from cxrlib.stages.compared import maps_by, prepared
 from cxrlib.stages.inputs import network_inputs
@@ -82,6 +83,12 @@ def checked_methods(methods: Methods, sanity: Sanity) -> dict[str, dict[str, Met
     return chosen or methods.compared
 
 
+def checked_maps(explained: dict[str, BySplit], methods: Methods, sanity: Sanity) -> dict[str, Explanations]:
+    """Title of each checked method -> its maps of the studies on which it is checked."""
+    titles = [find(name).title for name in checked_methods(methods, sanity)]
+    return {title: explained[title]["test"].first(sanity.n_studies) for title in titles}
+
+
 def sanity_checks(
     cohort: Cohort,
     explained: dict[str, BySplit],
@@ -102,32 +109,59 @@ def sanity_checks(
         permuted: the model that learned permuted labels; None leaves out its check.
         folder: of the run.
     """
-    model_path, cases, layers = checkpoint_path(folder / "models", cohort.experiment), [], []
-    checked = {}
-    other = file_fingerprint(permuted) if permuted else None
-    for name, parameters in progress(checked_methods(methods, sanity).items(), "sanity checks", "method"):
-        title = find(name).title
-        maps = checked[title] = explained[title]["test"].first(sanity.n_studies)
-        image_ids = maps.probabilities.index.tolist()
-        path = folder / "sanity" / f"{name}.csv"
-        over_layers = path.with_name(f"{name}-layers.csv")
-        about = [sanity.model_dump(exclude={"compared", "permuted_epochs", "seeds", "epochs", "squares"}), other]
-        identity = fingerprint(
-            [maps.identity, image_ids, name, parameters, *about, compute.precision, CODE, METHOD_CODE[name]]
-        )
-        if not is_kept(path, identity):
-            device = use_device(compute.device, compute.threads, compute.precision)
-            networks = [load_checkpoint(one, device)[0] if one else None for one in (model_path, permuted)]
-            images = normalise(network_inputs(cohort, image_ids, maps.input_size)[:].to(device))
-            places = places_of(boxed_cases(cohort, maps.probabilities), image_ids, maps.classes)
-            found = check_method(name, parameters, *networks, images, maps, places, sanity)
-            for frame, target in zip((found.cases, found.layers), (path, over_layers), strict=True):
-                with whole_file(target) as temporary:
-                    frame.to_csv(temporary, index=False)
-            keep(path, identity, [over_layers.name])
-        cases.append(read_stored(path))
-        layers.append(read_stored(over_layers))
+    checked = checked_maps(explained, methods, sanity)
+    pieces = [
+        checks_of(name, parameters, cohort, maps, sanity, compute, permuted, folder)
+        for (name, parameters), maps in zip(checked_methods(methods, sanity).items(), checked.values(), strict=True)
+    ]
+    if not found_by_first(lambda: all(piece.done for piece in pieces)):
+        network_inputs(cohort, [], next(iter(checked.values())).input_size)
+        work_through(pieces, "sanity checks", "method")
+    cases, layers = ([read_stored(path) for path in paths] for paths in zip(*map(_files, pieces), strict=True))
     return SanityChecks(pd.concat(cases, ignore_index=True), pd.concat(layers, ignore_index=True), checked)
+
+
+def checks_of(
+    name: str,
+    parameters: dict[str, MethodValue],
+    cohort: Cohort,
+    maps: Explanations,
+    sanity: Sanity,
+    compute: Compute,
+    permuted: Path | None,
+    folder: Path,
+) -> Piece:
+    """The checks of one method, to be stored as `folder`/sanity/NAME.csv and NAME-layers.csv.
+
+    Args:
+        name, parameters: of the method.
+        maps: by the method, of the studies on which it is checked.
+        cohort, sanity, compute, permuted, folder: as in `sanity_checks`.
+    """
+    image_ids, path = maps.probabilities.index.tolist(), folder / "sanity" / f"{name}.csv"
+    about = [sanity.model_dump(exclude={"compared", "permuted_epochs", "seeds", "epochs", "squares"})]
+    about += [file_fingerprint(permuted) if permuted else None, compute.precision, CODE, METHOD_CODE[name]]
+    identity = fingerprint([maps.identity, image_ids, name, parameters, *about])
+
+    def make() -> None:
+        device = use_device(compute.device, compute.threads, compute.precision)
+        model_path = checkpoint_path(folder / "models", cohort.experiment)
+        networks = [load_checkpoint(one, device)[0] if one else None for one in (model_path, permuted)]
+        images = normalise(network_inputs(cohort, image_ids, maps.input_size)[:].to(device))
+        places = places_of(boxed_cases(cohort, maps.probabilities), image_ids, maps.classes)
+        found = check_method(name, parameters, *networks, images, maps, places, sanity)
+        for frame, target in zip((found.cases, found.layers), _files(piece), strict=True):
+            with whole_file(target) as temporary:
+                frame.to_csv(temporary, index=False)
+        keep(path, identity, [_files(piece)[1].name])
+
+    piece = Piece(path, identity, make)
+    return piece
+
+
+def _files(piece: Piece) -> tuple[Path, Path]:
+    """The tables of the cases and of the layers."""
+    return piece.path, piece.path.with_name(f"{piece.path.stem}-layers.csv")
 
 
 def check_method(

@@ -11,10 +11,11 @@ from cxrlib.explain.explanations import Explanations
 from cxrlib.explain.methods import find
 from cxrlib.model.checkpoint import checkpoint_path
 from cxrlib.params import Compute, Gradcam, Methods, Model, Sanity, Training
-from cxrlib.stages.compared import explain_by, studies_to_compare
+from cxrlib.runtime.work_list import Piece, work_through
+from cxrlib.stages.compared import all_made, by_each, studies_to_compare
 from cxrlib.stages.further_networks import explain_network
 from cxrlib.stages.sanity_checks import checked_methods
-from cxrlib.stages.train import train_experiment
+from cxrlib.stages.train import training_piece
 
 
 def explain_by_seeds(
@@ -40,17 +41,26 @@ def explain_by_seeds(
     Returns:
         "seed SEED" -> probabilities and maps by split, of the whole test split.
     """
-    found = {}
-    valid = studies_to_compare(cohort, methods.n_studies)["valid"]
-    for seed in sanity.seeds if training.epochs and sanity.epochs else []:
-        if seed == training.seed:
-            continue
-        recipe = training.model_copy(update={"seed": seed, "epochs": sanity.epochs})
-        models, maps = folder / "models" / "seeds" / str(seed), folder / "maps" / "seeds"
-        train_experiment(cohort, cohort.experiment, model, recipe, compute, models)
-        path = checkpoint_path(models, cohort.experiment)
-        found[f"seed {seed}"] = explain_network(cohort, path, valid, gradcam, compute, maps, str(seed))
-    return found
+    valid, maps = studies_to_compare(cohort, methods.n_studies)["valid"], folder / "maps" / "seeds"
+    pieces = seed_pieces(cohort, model, training, sanity, compute, folder)
+    work_through([*pieces.values()], "training with other seeds", "network")
+    return {
+        f"seed {seed}": explain_network(cohort, piece.path, valid, gradcam, compute, maps, str(seed))
+        for seed, piece in pieces.items()
+    }
+
+
+def seed_pieces(
+    cohort: Cohort, model: Model, training: Training, sanity: Sanity, compute: Compute, folder: Path
+) -> dict[int, Piece]:
+    """Seed -> the training of the network that begins with it; arguments as in `explain_by_seeds`."""
+    seeds = [seed for seed in sanity.seeds if seed != training.seed] if training.epochs and sanity.epochs else []
+    recipes = {seed: training.model_copy(update={"seed": seed, "epochs": sanity.epochs}) for seed in seeds}
+    models = folder / "models" / "seeds"
+    return {
+        seed: training_piece(cohort, cohort.experiment, model, recipe, compute, models / str(seed))
+        for seed, recipe in recipes.items()
+    }
 
 
 def methods_by_seeds(
@@ -75,15 +85,15 @@ def methods_by_seeds(
     Returns:
         Title -> maps of the same studies, by one network after the other.
     """
-    found: dict[str, list[Explanations]] = {title: [] for title in checked}
+    image_ids, wanted = next(iter(checked.values())).probabilities.index.tolist(), {}
     for name, by_split in seeds.items():
         seed = name.removeprefix("seed ")
         model_path = checkpoint_path(folder / "models" / "seeds" / seed, cohort.experiment)
-        for method, parameters in checked_methods(methods, sanity).items():
-            title = find(method).title
-            gradcam = by_split["test"].of(checked[title].probabilities.index.tolist())
-            path = folder / "maps" / "seeds" / f"{seed}-test-{title}.npz"
-            found[title].append(explain_by(method, parameters, cohort, gradcam, model_path, compute, path))
+        plain, maps = {f"{seed}-test": by_split["test"].of(image_ids)}, folder / "maps" / "seeds"
+        wanted |= by_each(checked_methods(methods, sanity), plain, cohort, model_path, compute, maps)
+    found: dict[str, list[Explanations]] = {title: [] for title in checked}
+    for (method, _), maps in all_made(wanted).items():
+        found[find(method).title].append(maps)
     return found
 
 
@@ -100,12 +110,20 @@ def permuted_model(
     Returns:
         Where it lies; None where nothing is trained.
     """
+    pieces = permuted_pieces(cohort, model, training, sanity, compute, folder)
+    work_through(pieces, "training on permuted labels", "network")
+    return pieces[0].path if pieces else None
+
+
+def permuted_pieces(
+    cohort: Cohort, model: Model, training: Training, sanity: Sanity, compute: Compute, folder: Path
+) -> list[Piece]:
+    """The training of `permuted_model`; none where nothing is trained."""
     if not (training.epochs and sanity.permuted_epochs):
-        return None
+        return []
     recipe = training.model_copy(update={"epochs": sanity.permuted_epochs})
-    models = folder / "models" / "permuted"
-    train_experiment(permuted_labels(cohort, sanity.seed), cohort.experiment, model, recipe, compute, models)
-    return checkpoint_path(models, cohort.experiment)
+    permuted, models = permuted_labels(cohort, sanity.seed), folder / "models" / "permuted"
+    return [training_piece(permuted, cohort.experiment, model, recipe, compute, models)]
 
 
 def permuted_labels(cohort: Cohort, seed: int) -> Cohort:

@@ -13,7 +13,7 @@ from cxrlib.data.render.shortcuts import WITHOUT_PLACE, cue_generator, plant, ti
 from cxrlib.evaluate.shortcut import ShortcutModel
 from cxrlib.explain.explanations import Explanations
 from cxrlib.explain.methods import find
-from cxrlib.model.checkpoint import checkpoint_path, load_checkpoint
+from cxrlib.model.checkpoint import load_checkpoint
 from cxrlib.model.inference import inference_copy, predict
 from cxrlib.model.networks import to_input
 from cxrlib.params import Compute, Gradcam, Methods, Model, Phantom, Training
@@ -22,11 +22,12 @@ from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import fingerprint, whole_file
 from cxrlib.runtime.fingerprints import code_fingerprint
 from cxrlib.runtime.progress import progress
-from cxrlib.runtime.store import is_kept, keep
-from cxrlib.stages.compared import explain_by
+from cxrlib.runtime.store import keep
+from cxrlib.runtime.work_list import Piece, once, work_through
+from cxrlib.stages.compared import all_made, by_each
 from cxrlib.stages.explain import explain_studies
 from cxrlib.stages.inputs import network_inputs
-from cxrlib.stages.train import train_experiment
+from cxrlib.stages.train import training_piece
 from cxrlib.stages.twin_cases import require_rendered
 
 CODE = code_fingerprint("cxrlib.data.render.shortcuts", "cxrlib.model.networks", given=("cxrlib.data.annotations",))
@@ -71,32 +72,52 @@ def shortcut_models(
     Raises:
         Refusal: the radiographs are real, or the label is none of the explained experiment's findings.
     """
+    pieces = shortcut_pieces(cohort, phantom, model, training, compute, seed, folder)
+    work_through([*pieces.values()], "training on cues", "network")
+    found, label = [], phantom.shortcut_label
+    for kind in phantom.shortcuts:
+        everywhere = planted_cohort(cohort, kind, label, seed, model.input_size, folder / kind / "everywhere")
+        plain, planted = (network_inputs(one, cohort.of("test"), model.input_size)[:] for one in (cohort, everywhere))
+        cues = (planted.int() - plain.int()).abs()[:, 0] > 1
+        for strength in phantom.strengths:
+            carries = tied_studies(cohort, label, strength, seed)
+            path = pieces[kind, strength].path
+            cases = predicted_cases(cohort, everywhere, path, label, carries, compute)
+            maps = {}
+            if kind not in WITHOUT_PLACE:
+                predicted = cases.index[cases["with_cue"] >= gradcam.threshold].tolist()[: phantom.n_studies]
+                maps = maps_of(everywhere, predicted, path, methods, gradcam, compute, path.parent / "maps")
+            found.append(ShortcutModel(kind, strength, label, cases, planted, cues, maps))
+    return found
+
+
+def shortcut_pieces(
+    cohort: Cohort, phantom: Phantom, model: Model, training: Training, compute: Compute, seed: int, folder: Path
+) -> dict[tuple[str, float], Piece]:
+    """Kind and strength -> the training of its network, on pictures that are stored here.
+
+    Args:
+        cohort, phantom, model, training, compute, seed, folder: as in `shortcut_models`.
+
+    Raises:
+        Refusal: as `shortcut_models`.
+    """
     if not phantom.shortcuts:
-        return []
+        return {}
     require_rendered(cohort)
     label = phantom.shortcut_label
     if label not in cohort.findings:
         raise Refusal(
             f"phantom.shortcut_label: the explained experiment learns no {label!r}; choose {', '.join(cohort.findings)}"
         )
-    found = []
+    pieces = {}
     for kind in phantom.shortcuts:
         everywhere = planted_cohort(cohort, kind, label, seed, model.input_size, folder / kind / "everywhere")
-        plain, planted = (network_inputs(one, cohort.of("test"), model.input_size)[:] for one in (cohort, everywhere))
-        cues = (planted.int() - plain.int()).abs()[:, 0] > 1
         for strength in phantom.strengths:
             one = folder / kind / f"{strength:g}"
-            carries = tied_studies(cohort, label, strength, seed)
-            mixed = mixed_cohort(cohort, everywhere, carries, one / "data")
-            train_experiment(mixed, mixed.experiment, model, training, compute, one)
-            path = checkpoint_path(one, mixed.experiment)
-            cases = predicted_cases(cohort, everywhere, path, label, carries, compute)
-            maps = {}
-            if kind not in WITHOUT_PLACE:
-                predicted = cases.index[cases["with_cue"] >= gradcam.threshold].tolist()[: phantom.n_studies]
-                maps = maps_of(everywhere, predicted, path, methods, gradcam, compute, one / "maps")
-            found.append(ShortcutModel(kind, strength, label, cases, planted, cues, maps))
-    return found
+            mixed = mixed_cohort(cohort, everywhere, tied_studies(cohort, label, strength, seed), one / "data")
+            pieces[kind, strength] = training_piece(mixed, mixed.experiment, model, training, compute, one)
+    return pieces
 
 
 def planted_cohort(cohort: Cohort, kind: str, label: str, seed: int, size: int, folder: Path) -> Cohort:
@@ -106,7 +127,8 @@ def planted_cohort(cohort: Cohort, kind: str, label: str, seed: int, size: int, 
     """
     data = fingerprint([cohort.provenance.data, kind, seed, size, CODE])
     path = folder / "pixels.npy"
-    if not is_kept(path, data):
+
+    def make() -> None:
         image_ids, parts = cohort.studies.index.tolist(), []
         for start in progress(range(0, len(image_ids), CHUNK), f"planting {kind}", "chunk"):
             chosen = image_ids[start : start + CHUNK]
@@ -114,6 +136,8 @@ def planted_cohort(cohort: Cohort, kind: str, label: str, seed: int, size: int, 
             planted = [plant(kind, picture, cue_generator(seed, image_id, kind)) for image_id, picture in pictures]
             parts.append(to_input(np.array(planted), size)[:, 0].numpy())
         _store(path, np.concatenate(parts), data)
+
+    once(path, data, make)
     has_label = cohort.labels[label]
     return replace(
         _stored(cohort, path, data),
@@ -146,11 +170,14 @@ def mixed_cohort(cohort: Cohort, everywhere: Cohort, carries: pd.Series, folder:
     """
     chosen = carries.index[carries].tolist()
     data, path = fingerprint([everywhere.provenance.data, chosen]), folder / "pixels.npy"
-    if not is_kept(path, data):
+
+    def make() -> None:
         pictures = network_inputs(cohort, cohort.studies.index.tolist(), everywhere.size)[:][:, 0].numpy()
         rows = cohort.positions(chosen)
         pictures[rows] = everywhere.pixels[rows]
         _store(path, pictures, data)
+
+    once(path, data, make)
     return _stored(everywhere, path, data)
 
 
@@ -192,12 +219,8 @@ def maps_of(
     if not image_ids:
         return {}
     plain = explain_studies(everywhere, image_ids, model_path, gradcam, compute, folder / "gradcam.npz")
-    return {
-        find(name).title: explain_by(
-            name, parameters, everywhere, plain, model_path, compute, folder / f"by {name}.npz"
-        )
-        for name, parameters in methods.compared.items()
-    }
+    found = all_made(by_each(methods.compared, {"by": plain}, everywhere, model_path, compute, folder))
+    return {find(name).title: maps for (name, _), maps in found.items()}
 
 
 def _store(path: Path, pixels: np.ndarray, identity: str) -> None:

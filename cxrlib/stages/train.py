@@ -20,12 +20,13 @@ from cxrlib.model.training import Recipe, measure, train
 from cxrlib.model.weights import load_weights
 from cxrlib.params import Compute, Model, Params, Training
 from cxrlib.runtime.device import seed_everything, use_device
-from cxrlib.runtime.distributed import rank, wait_for_all
 from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import fingerprint, whole_file
 from cxrlib.runtime.fingerprints import code_fingerprint
 from cxrlib.runtime.memory import is_out_of_memory
+from cxrlib.runtime.processes import rank, wait_for_all
 from cxrlib.runtime.store import is_kept, keep, work_on, working_folder
+from cxrlib.runtime.work_list import Piece
 from cxrlib.stages.inputs import network_inputs
 from cxrlib.workflow.command import run_together
 
@@ -101,6 +102,22 @@ def train_experiment(
     return history
 
 
+def training_piece(
+    cohort: Cohort, experiment: str, model: Model, training: Training, compute: Compute, folder: Path
+) -> Piece:
+    """The training of a network that needs no other one, as a piece of a list: one process trains it, alone.
+
+    Its inputs are made at once, since processes that are alone would all make them.
+
+    Args:
+        cohort, experiment, model, training, compute, folder: as in `train_experiment`.
+    """
+    network_inputs(cohort, [], model.input_size)
+    identity = _identity(cohort, cohort.experiments[experiment], model, training, compute.precision, model.weights)
+    settings = (cohort, experiment, model, training, compute, folder)
+    return Piece(checkpoint_path(folder, experiment), identity, lambda: train_experiment(*settings))
+
+
 def network_to_train(model: Model, weights: str | None, classes: list[str], epochs: int) -> nn.Module:
     """A network with an output per class and its first weights.
 
@@ -165,4 +182,4 @@ def train_all(params: Params, folder: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    run_together(train_all, "cxrlib.stages.train", __doc__)
+    run_together(train_all, "cxrlib.stages.train", __doc__, by_array=False)

@@ -10,8 +10,9 @@ from cxrlib.data.render.twin_files import read_twins, write_twins
 from cxrlib.data.sources.demo import public_annotations
 from cxrlib.evaluate.phantom import TwinCases
 from cxrlib.model.networks import to_input
-from cxrlib.params import Data
+from cxrlib.params import Compute, Data, Phantom
 from cxrlib.runtime.errors import Refusal
+from cxrlib.stages.compared import first_boxed
 
 
 def require_rendered(cohort: Cohort) -> None:
@@ -25,6 +26,21 @@ def require_rendered(cohort: Cohort) -> None:
             f"{cohort.provenance.description}: nobody knows which pixels of a real radiograph carry a finding, so that "
             "this notebook needs rendered ones (data.source=demo)"
         )
+
+
+def first_twins(
+    cohort: Cohort, phantom: Phantom, data: Data, input_size: int, compute: Compute, folder: Path
+) -> TwinCases:
+    """`twin_cases` of the first test studies with a reader's box, kept in `folder`/phantom.
+
+    Args:
+        cohort, data, input_size: as in `twin_cases`.
+        phantom: how many studies.
+        compute: the machine.
+        folder: of the run.
+    """
+    chosen = first_boxed(cohort, cohort.of("test"), phantom.n_studies)
+    return twin_cases(cohort, chosen, data, input_size, compute.workers, folder / "phantom")
 
 
 def twin_cases(

@@ -24,8 +24,11 @@ finished is kept: a command that was stopped goes on where it stopped.
 
 Several processes share the work on several GPUs or machines that see the same folder, for example:
   torchrun --nproc-per-node=4 -m {{name}} thesis
-
+{{array}}
 {EXIT_CODES}
+"""
+ARRAY = """\
+So do the tasks of a Slurm job array, whose number they read from their environment.
 """
 
 
@@ -92,8 +95,12 @@ def read_arguments(options: argparse.Namespace) -> tuple[Params, Path]:
     return with_absolute_paths(load_params(options.profile, options.overrides), Path.cwd()), folder
 
 
+Work = Callable[[Params, Path], list[Path]]
+"""A run's parameters and its folder, to the files that were written or found written."""
+
+
 def run_together(
-    work: Callable[[Params, Path], list[Path]], name: str, description: str, exclusive: bool = True
+    work: Work, name: str, description: str, by_array: bool = True, lists: dict[str, Work] | None = None
 ) -> None:
     """Run `work` with a run's parameters and folder in every process that torchrun started, or in this one alone.
 
@@ -101,33 +108,45 @@ def run_together(
     `exit_code` of the work.
 
     Args:
-        work: returns the files that it wrote or found written.
+        work: what to do.
         name, description: of the command.
-        exclusive: False where other tasks of a job array work in the folder too: no lock is held, no manifest kept.
+        by_array: whether the tasks of a Slurm job array share the work, too. They hold no lock and keep no manifest. A
+            task whose part is done ends while others are still at theirs.
+        lists: parts of the work by name, of which --list takes one.
     """
     from cxrlib.runtime.device import use_device
-    from cxrlib.runtime.distributed import join_processes, leave_processes, rank
+    from cxrlib.runtime.distributed import join_processes, leave_processes
+    from cxrlib.runtime.processes import TASK, in_job_array, rank
+    from cxrlib.runtime.work_list import Unfinished
     from cxrlib.workflow.lock import locked
     from cxrlib.workflow.manifest import Manifest
 
     parser = Arguments(
         prog=f"python -m {name}",
         description=description,
-        epilog=EPILOG.format(name=name),
+        epilog=EPILOG.format(name=name, array=ARRAY if by_array else ""),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_arguments(parser)
+    if lists:
+        parser.add_argument("--list", choices=lists, help="do this part alone (default: one after the other)")
     options = parser.parse_args()
+    only = options.list if lists else None
+    chosen, maker = (lists[only], f"{name} --list {only}") if only else (work, name)
 
     def work_and_record() -> None:
         params, folder = read_arguments(options)
         try:
             join_processes(use_device(params.compute.device, params.compute.threads, params.compute.precision))
-            first = exclusive and rank() == 0
-            with locked(folder) if first else contextlib.nullcontext():
-                made = work(params, folder)
-                if first:
-                    Manifest(folder).claim(name, made)
+            with in_job_array() if by_array else contextlib.nullcontext():
+                first = TASK.get()[1] == 1 and rank() == 0
+                with locked(folder) if first else contextlib.nullcontext():
+                    made = chosen(params, folder)
+                    if first:
+                        Manifest(folder).claim(maker, made)
+        except Unfinished as left:
+            if rank() == 0:
+                print(f"{name}: {left}", file=sys.stderr)
         finally:
             leave_processes()
 

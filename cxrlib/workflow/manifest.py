@@ -23,8 +23,8 @@ class Manifest:
             (as `freshness.recipe_of`), `begun`, `seconds`, `commit`, `dirty`, `machine`, `environment` (key of
             `environments`), `compute` (the device, threads, seeds and determinism that the notebook used), `reads`
             (path -> sha256, of files that others made) and `artefacts` (path -> sha256, bytes, mtime_ns, cell).
-        commands: name -> entry, of files that are made outside of notebooks. The names are "report",
-            "cxrlib.stages.train" and "cxrlib.stages.explain". An entry has `artefacts` as above, and that of the report
+        commands: name -> entry, of files that are made outside of notebooks. The names are "report"
+            and those of commands, e.g. "cxrlib.stages.share". An entry has `artefacts` as above, and that of the report
             `version`, the fingerprint of the results that the report shows and of its code.
         environments: fingerprint -> versions of all packages.
     """

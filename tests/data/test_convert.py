@@ -102,7 +102,7 @@ def test_an_interrupted_conversion_goes_on_where_it_stopped(tmp_path, images, in
     with pytest.raises(KeyboardInterrupt):
         convert_images(images, tmp_path / "out", SIDE, 1)
     assert not (tmp_path / "out" / "pixels.npy").exists()
-    with (half_done(tmp_path / "out") / "journal.jsonl").open("a") as file:
+    with (half_done(tmp_path / "out") / "journal-0.jsonl").open("a") as file:
         file.write(torn)  # a line that a crash cut short
 
     in_process.clear()
@@ -120,7 +120,7 @@ def test_a_journal_without_its_pixels_is_not_believed(tmp_path, images, in_proce
     convert_images(images, tmp_path / "out", SIDE, 1)
     work = unfinish(tmp_path / "out")
     (work / "pixels.npy").unlink()
-    (work / "journal.jsonl").write_text("".join(f'[{i}, 1, 1, ""]\n' for i in range(5)))
+    (work / "journal-0.jsonl").write_text("".join(f'[{i}, 1, 1, ""]\n' for i in range(5)))
 
     def interrupted(*_, **__):
         raise KeyboardInterrupt

@@ -77,12 +77,12 @@ def test_the_explanations_are_the_same_in_the_same_order(run):
 
 
 def test_a_process_alone_is_the_first_of_one(monkeypatch):
-    from cxrlib.runtime import distributed as runtime
+    from cxrlib.runtime import processes as runtime
 
-    monkeypatch.setattr(runtime.distributed, "is_initialized", lambda: True)
-    monkeypatch.setattr(runtime.distributed, "get_rank", lambda: 1)
-    monkeypatch.setattr(runtime.distributed, "get_world_size", lambda: 2)
-    monkeypatch.setattr(runtime.distributed, "barrier", None)  # nobody waits
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 1)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "barrier", None)  # nobody waits
     with runtime.alone():
         assert (runtime.rank(), runtime.world_size()) == (0, 1)
         runtime.wait_for_all()

@@ -15,8 +15,9 @@ from cxrlib.model.networks import build_network
 from cxrlib.model.training import Recipe, train
 from cxrlib.params import load_params
 from cxrlib.runtime.device import use_device
-from cxrlib.runtime.distributed import join_processes, leave_processes, rank, world_size
+from cxrlib.runtime.distributed import join_processes, leave_processes
 from cxrlib.runtime.files import write_json
+from cxrlib.runtime.processes import rank, world_size
 from cxrlib.stages import explain as experiments
 
 

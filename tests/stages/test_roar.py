@@ -16,10 +16,10 @@ from cxrlib.explain.maps import normalise_maps
 from cxrlib.model.checkpoint import checkpoint_path
 from cxrlib.model.networks import build_network
 from cxrlib.params import Model, Roar, load_params
+from cxrlib.runtime import work_list as lists
 from cxrlib.runtime.errors import Missing, Refusal
 from cxrlib.show.figures import roar_figures as figures
 from cxrlib.stages import retraining
-from cxrlib.stages import work_list as lists
 from cxrlib.stages.guided_training import penalty, permute_weights
 from cxrlib.stages.joint_maps import joint_maps
 from cxrlib.stages.removed_pixels import removed_pictures

@@ -25,6 +25,7 @@ from cxrlib.stages import train as training
 from cxrlib.stages.explain import explain_split
 from cxrlib.stages.inputs import network_inputs
 from cxrlib.stages.predict import predict_all, predict_split
+from cxrlib.stages.shards import Sharded
 from cxrlib.stages.train import checkpoint_path, experiment_order, train_experiment
 
 CPU = torch.device("cpu")
@@ -318,7 +319,7 @@ def test_damaged_shards_and_those_of_another_pass_are_explained_again(cohort, tm
 
     def killed_while_joining(cohort):
         with monkeypatch.context() as patch:
-            patch.setattr("cxrlib.stages.shards.join", lambda parts: (_ for _ in ()).throw(KeyboardInterrupt))
+            patch.setattr(Sharded, "put_together", lambda shards: (_ for _ in ()).throw(KeyboardInterrupt))
             with pytest.raises(KeyboardInterrupt):
                 explain_split(cohort, "test", tmp_path, GRADCAM, COMPUTE, path)
         assert len(explained) == 4

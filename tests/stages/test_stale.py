@@ -121,6 +121,7 @@ EDITS = {
     "a default of parameters": (other_code("cxrlib/params.py"), NONE, NONE, NOTEBOOKS),
     "the progress bar": (replaced(PROGRESS, '"mininterval": 5', '"mininterval": 7'), NONE, NONE, NOTEBOOKS),
     "the store": (other_code("cxrlib/runtime/store.py"), NONE, NONE, NOTEBOOKS),
+    "the list that processes share": (other_code("cxrlib/runtime/work_list.py"), NONE, NONE, NOTEBOOKS),
     "the worker pool": (other_code("cxrlib/runtime/workers.py"), NONE, NONE, NOTEBOOKS),
     "the runner": (other_code("cxrlib/workflow/runner.py"), NONE, NONE, NOTEBOOKS),
     "the report": (other_code("cxrlib/show/report/page.py"), NONE, NONE, NOTEBOOKS),
@@ -150,9 +151,9 @@ EDITS = {
     ),
     "the sum over processes": (
         other_code("cxrlib/runtime/distributed.py"),
-        {"train", "explain", "probe"},
-        {"02", "03", "06"},
-        NONE,
+        {"train"},
+        {"02", "08", "10", "11", "12"},
+        NOTEBOOKS - {"02", "08", "10", "11", "12"},
     ),
     "the resize to the network": (
         replaced(NETWORKS, "antialias=True", "antialias=False"),

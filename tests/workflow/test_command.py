@@ -27,6 +27,7 @@ HELP = {
     "-m cxrlib.stages.train": ["thesis, section 4.3", "--set", "-m cxrlib.stages.train thesis", "Exit codes: 0"],
     "-m cxrlib.stages.explain": ["explanations", "--set", "-m cxrlib.stages.explain thesis", "Exit codes: 0"],
     "-m cxrlib.stages.roar": ["Remove and retrain", "--set", "-m cxrlib.stages.roar thesis", "Exit codes: 0"],
+    "-m cxrlib.stages.share": ["several processes share", "--list", "job array", "Exit codes: 0"],
     "-m cxrlib.show.report": ["report of a run", "--out FOLDER", "Exit codes: 0"],
     "-m cxrlib": ["twins", "Exit codes: 0"],
     "-m benchmarks": ["explanations", "data", "resources", "growth", "pip install", "Exit codes: 0"],
@@ -40,6 +41,7 @@ NEEDS_TORCH = {
     "-m cxrlib.stages.train",
     "-m cxrlib.stages.explain",
     "-m cxrlib.stages.roar",
+    "-m cxrlib.stages.share",
     "-m benchmarks.browser",
     "-m benchmarks.gpu",
 }

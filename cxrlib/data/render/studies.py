@@ -17,7 +17,8 @@ from cxrlib.data.render.radiograph import boxes_in_pixels
 from cxrlib.runtime.errors import Refusal, system_errors_refused
 from cxrlib.runtime.files import fingerprint, whole_file
 from cxrlib.runtime.fingerprints import code_fingerprint
-from cxrlib.runtime.store import is_kept, is_known, keep, work_on
+from cxrlib.runtime.store import is_known, keep, work_on, working_folder
+from cxrlib.runtime.work_list import is_to_make, once
 
 GIVEN = ("cxrlib.data.annotations",)
 """What enters by its content."""
@@ -68,11 +69,14 @@ def render_cohort(
     folder = Path(folder)
     table = folder / "train.csv"
     identity = cohort_fingerprint(annotations, n_studies, no_finding_share, seed)
-    if is_kept(table, identity):
-        return folder
-    _require_own(folder, table)
-    work = work_on(table, identity)
 
+    def begin() -> None:
+        _require_own(folder, table)
+        work_on(table, identity)
+
+    if not is_to_make(table, identity, begin):
+        return folder
+    work = working_folder(table, identity)
     studies = draw_studies(annotations, n_studies, no_finding_share, seed)
     all_boxes = boxes_as_fractions(annotations)
     boxes = all_boxes[all_boxes["image_id"].isin(studies["image_id"])]
@@ -82,13 +86,16 @@ def render_cohort(
     tasks = [Task(image_id, boxes_of.get(image_id, none), work / name, seed) for image_id, name in names.items()]
     run_tasks(render_study, tasks, find_donors(all_boxes), workers, "rendering")
 
-    rendered = studies.copy()
-    for image_id, rows in studies.dropna(subset=BOX_COLUMNS).groupby("image_id"):
-        render_seed, _ = seeds_of(seed, image_id)
-        rendered.loc[rows.index, BOX_COLUMNS] = boxes_in_pixels(boxes_of[image_id], render_seed)
-    with whole_file(work / table.name) as temporary:
-        rendered.to_csv(temporary, index=False, lineterminator="\n")
-    keep(table, identity, names.values())
+    def finish() -> None:
+        rendered = studies.copy()
+        for image_id, rows in studies.dropna(subset=BOX_COLUMNS).groupby("image_id"):
+            render_seed, _ = seeds_of(seed, image_id)
+            rendered.loc[rows.index, BOX_COLUMNS] = boxes_in_pixels(boxes_of[image_id], render_seed)
+        with whole_file(work / table.name) as temporary:
+            rendered.to_csv(temporary, index=False, lineterminator="\n")
+        keep(table, identity, names.values())
+
+    once(table, identity, finish)
     return folder
 
 

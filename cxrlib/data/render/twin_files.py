@@ -22,8 +22,9 @@ from cxrlib.data.render.twins import Twins, cause_of, render_twins
 from cxrlib.runtime.errors import Refusal, system_errors_refused
 from cxrlib.runtime.files import existing, fingerprint, whole_file
 from cxrlib.runtime.fingerprints import code_fingerprint
-from cxrlib.runtime.store import is_kept, keep, work_on
+from cxrlib.runtime.store import keep, work_on, working_folder
 from cxrlib.runtime.stored_tables import read_stored
+from cxrlib.runtime.work_list import is_to_make, once
 
 GIVEN = ("cxrlib.data.annotations",)
 """What enters by its content."""
@@ -104,8 +105,8 @@ def write_twins(
         raise Refusal(f"twins: the annotations have no study {unknown[0]!r}; choose studies of the rendered cohort")
     rows = hashlib.sha256(pd.util.hash_pandas_object(annotations, index=False).to_numpy().tobytes()).hexdigest()
     identity = fingerprint([image_ids, seed, size, rows, CODE])
-    if not is_kept(table, identity):
-        work = work_on(table, identity)
+    if is_to_make(table, identity, lambda: work_on(table, identity)):
+        work = working_folder(table, identity)
         all_boxes = boxes_as_fractions(annotations)
         boxes_of = dict(list(all_boxes[all_boxes["image_id"].isin(image_ids)].groupby("image_id")))
         none = all_boxes.iloc[:0]
@@ -115,9 +116,14 @@ def write_twins(
             for image_id, name in zip(image_ids, names, strict=True)
         ]
         run_tasks(partial(write_study_twins, size=size), tasks, find_donors(all_boxes), workers, "rendering twins")
-        with whole_file(work / TABLE) as temporary:
-            pd.DataFrame([row for task in tasks for row in _rows(task)], columns=COLUMNS).to_csv(temporary, index=False)
-        keep(table, identity, names)
+
+        def finish() -> None:
+            rows = [row for task in tasks for row in _rows(task)]
+            with whole_file(work / TABLE) as temporary:
+                pd.DataFrame(rows, columns=COLUMNS).to_csv(temporary, index=False)
+            keep(table, identity, names)
+
+        once(table, identity, finish)
     return read_stored(table)
 
 

@@ -1,0 +1,40 @@
+"""Tables that come back as they were stored, to the last bit."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxrlib.runtime.exact_tables import join_tables, load_table, save_table
+from cxrlib.runtime.store import is_kept
+
+TABLE = pd.DataFrame(
+    {
+        "image_id": ["007", "NA", ""],
+        "Nodule/Mass": np.array([0.1, 1 / 3, np.nan], np.float32),
+        "share": [0.1, 1 / 3, 1e-300],
+        "file": [1, -2, 2**40],
+        "hit": [True, False, True],
+    }
+)
+
+
+@pytest.mark.parametrize("rows", [3, 1, 0])
+def test_a_table_comes_back_as_it_was(tmp_path, rows):
+    table, path = TABLE[:rows], tmp_path / "table.npz"
+    save_table(table, path, "first")
+    assert is_kept(path, "first") and not is_kept(path, "second")
+    loaded = load_table(path)
+    assert loaded.columns.tolist() == table.columns.tolist()
+    for name in table.columns:
+        assert loaded[name].to_numpy().tobytes() == table[name].to_numpy().tobytes() or name == "image_id"
+        assert rows == 0 or loaded[name].dtype == table[name].dtype
+    assert loaded["image_id"].tolist() == table["image_id"].tolist()
+    before = path.read_bytes()
+    save_table(loaded, path, "first")
+    assert path.read_bytes() == before
+
+
+def test_tables_are_joined_in_their_order_and_empty_ones_change_no_kind_of_number():
+    parts = [TABLE[:0].astype(object), TABLE[:2], TABLE[:0].astype(object), TABLE[2:]]
+    pd.testing.assert_frame_equal(join_tables(parts), TABLE)
+    assert join_tables(parts[:1]).empty
