@@ -98,3 +98,9 @@ def test_the_lowest_versions_that_are_tested_are_those_of_the_requirements():
     tested = set("".join(re.findall(r"packages\+?='(.*)'", script)).split("|"))
     bounded = {text.partition(">=")[0] for text in PROJECT["dependencies"] if re.fullmatch(r"[\w-]+>=[\d.]+", text)}
     assert tested <= bounded and {"opencv-python-headless", "numpy", "pydicom"} <= tested
+
+
+def test_the_page_says_what_every_package_is_for():
+    page = (PROJECT_ROOT / "docs" / "decisions.md").read_text(encoding="utf-8").partition("## Packages")[2]
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| ")][1:]
+    assert {name.strip() for row in rows for name in row.split(",")} == names(PROJECT["dependencies"])
