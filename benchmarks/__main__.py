@@ -61,7 +61,7 @@ PARTS = {
     "growth": "time and memory by classes, samples, shares and images, with a figure",
 }
 """What can be measured alone; each part is a module of this package."""
-COMMANDS = ("browser", "conversion", "full_scale", "gpu", "rehearsal", "twins")
+COMMANDS = ("browser", "conversion", "first_picture", "full_scale", "gpu", "rehearsal", "twins")
 """Measured alone, each with arguments of its own; `python -m benchmarks NAME` is `python -m benchmarks.NAME`."""
 OUTPUTS = PROJECT_ROOT / "outputs"
 PACKAGES = ["torch", "torchvision", "captum", "grad-cam", "quantus", "pydicom", "opencv-python-headless", "pillow"]

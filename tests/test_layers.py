@@ -173,6 +173,12 @@ def test_the_core_stands_on_few_modules(module, most):
     assert libraries & {"pandas", "pydicom", "matplotlib", "IPython", "pydantic"} == set()
 
 
+def test_stored_maps_are_browsed_without_what_takes_seconds_to_import():
+    own, libraries = loaded("cxrlib.show.browse.browser")
+    assert "cxrlib.show.browse.heatmap" in own
+    assert libraries & {"torchvision", "sklearn", "scipy", "seaborn", "iterstrat", "pydantic", "timm"} == set()
+
+
 @pytest.mark.parametrize("module", ["boxes", "bootstrap"])
 def test_scores_stand_on_nothing_outside_their_room(module):
     own, _ = loaded(f"cxrlib.evaluate.{module}")

@@ -89,9 +89,11 @@ def in_words(scored: pd.Series, digits: int = 2) -> str:
     '0.74 (0.68 to 0.79)'
     >>> in_words(pd.Series({"ours": 0.741, "low": np.nan, "high": np.nan}))
     '0.74 (no interval)'
+    >>> in_words(pd.Series({"ours": -0.2, "low": -0.3, "high": -0.001}))
+    '−0.20 (−0.30 to 0.00)'
     """
-    bounds = f"{scored['low']:.{digits}f} to {scored['high']:.{digits}f}"
-    return f"{scored['ours']:.{digits}f} ({'no interval' if np.isnan(scored['low']) else bounds})"
+    ours, low, high = (f"{scored[name]:z.{digits}f}".replace("-", "\N{MINUS SIGN}") for name in ("ours", "low", "high"))
+    return f"{ours} ({'no interval' if np.isnan(scored['low']) else f'{low} to {high}'})"
 
 
 def mean_samples(values: np.ndarray, image_ids: Sequence, weights: pd.DataFrame) -> np.ndarray:

@@ -3,7 +3,6 @@
 import pandas as pd
 import torch
 from torch import nn
-from torchvision.transforms.v2 import functional as transforms
 
 from cxrlib.explain.explanations import Explanations
 from cxrlib.explain.maps import upscale
@@ -35,7 +34,9 @@ def blurred_image(image: torch.Tensor, kernel: int) -> torch.Tensor:
     >>> blurred_image(image, 3)[0, 0].tolist()
     [0, 24, 52, 24, 0]
     """
-    return transforms.gaussian_blur(image, [kernel, kernel], [gaussian_sigma(kernel)])
+    from torchvision.transforms.v2 import functional  # takes seconds, for which stored maps need not wait
+
+    return functional.gaussian_blur(image, [kernel, kernel], [gaussian_sigma(kernel)])
 
 
 def gaussian_sigma(kernel: int) -> float:

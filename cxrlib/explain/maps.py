@@ -1,7 +1,6 @@
 """Raw maps at the resolution of a layer: brought to a common scale and to pixels."""
 
 import torch
-from scipy.stats import rankdata
 from torch.nn import functional
 
 
@@ -111,4 +110,6 @@ def ranks(values: torch.Tensor) -> torch.Tensor:
     >>> ranks(torch.tensor([[0.5, 3.0, 0.5]])).tolist()
     [[1.5, 3.0, 1.5]]
     """
+    from scipy.stats import rankdata  # takes half a second, for which stored maps need not wait
+
     return torch.from_numpy(rankdata(values.cpu().numpy(), axis=1))

@@ -1,11 +1,11 @@
 """Names of networks, and what torchvision and timm say of each: its builder and the input of its weights."""
 
 from difflib import get_close_matches
+from enum import Enum
 from functools import cache
 from typing import NamedTuple
 
 from torch import nn
-from torchvision import models
 
 from cxrlib.model.weight_names import head_of
 from cxrlib.runtime.errors import Refusal
@@ -61,9 +61,9 @@ def require_known(architecture: str) -> None:
     if architecture.startswith(TIMM):
         known = _timm().is_model(architecture.removeprefix(TIMM))
     else:
-        known = architecture in (*models.list_models(module=models), *CHEST)
+        known = architecture in (*_models().list_models(module=_models()), *CHEST)
     if not known:
-        names = [*models.list_models(module=models), *CHEST, *(TIMM + name for name in _timm().list_models())]
+        names = [*_models().list_models(module=_models()), *CHEST, *(TIMM + name for name in _timm().list_models())]
         near = get_close_matches(architecture, names, n=3, cutoff=0.0)
         raise Refusal(f"model.architecture: no network {architecture!r}; did you mean {', '.join(near)}?")
 
@@ -85,7 +85,7 @@ def published_form(architecture: str) -> nn.Module:
             raise Refusal(f"model.architecture: timm does not build {architecture} ({error})") from error
     else:
         name = CHEST.get(architecture, architecture)
-        network = models.get_model(name, weights=None, **BUILT_WITH.get(name, {}))
+        network = _models().get_model(name, weights=None, **BUILT_WITH.get(name, {}))
     heads = getattr(network, "default_cfg", {}).get("classifier")
     if isinstance(heads, tuple) or not isinstance(network.get_submodule(head_of(network)), nn.Linear):
         raise Refusal(
@@ -124,13 +124,20 @@ def own_input(architecture: str) -> tuple[Normalisation, int]:
     return Normalisation(tuple(transforms.mean), tuple(transforms.std)), transforms.crop_size[0]
 
 
-def published_weights(architecture: str) -> models.WeightsEnum:
+def published_weights(architecture: str) -> Enum:
     """torchvision's first ImageNet weights of an architecture.
 
     >>> published_weights("resnet50").name
     'IMAGENET1K_V1'
     """
-    return next(iter(models.get_model_weights(architecture)))
+    return next(iter(_models().get_model_weights(architecture)))
+
+
+def _models():
+    """torchvision takes seconds to import, and stored maps are shown without it."""
+    from torchvision import models
+
+    return models
 
 
 def _timm():

@@ -3,7 +3,6 @@
 import numpy as np
 import torch
 from torch import nn
-from torchvision.transforms import v2
 
 from cxrlib.model.architectures import IMAGENET, Normalisation, own_input, published_form
 from cxrlib.model.strides import drop_last_stride
@@ -107,6 +106,13 @@ def _for_one_channel(convolution: nn.Conv2d) -> nn.Conv2d:
     return nn.Conv2d(1, convolution.out_channels, **same, bias=convolution.bias is not None)
 
 
+def _transforms():
+    """torchvision takes seconds to import, and stored maps are shown without it."""
+    from torchvision.transforms.v2 import functional
+
+    return functional
+
+
 def to_input(images: np.ndarray | torch.Tensor, size: int) -> torch.Tensor:
     """8-bit grey images to the network's uint8 frame: resized with antialiasing, no normalisation yet.
 
@@ -121,7 +127,7 @@ def to_input(images: np.ndarray | torch.Tensor, size: int) -> torch.Tensor:
     torch.Size([2, 1, 10, 10])
     """
     tensor = torch.as_tensor(np.ascontiguousarray(images))[:, None]
-    return v2.functional.resize(tensor, [size, size], antialias=True)
+    return _transforms().resize(tensor, [size, size], antialias=True)
 
 
 def normalise(images: torch.Tensor) -> torch.Tensor:
@@ -138,8 +144,8 @@ def normalise(images: torch.Tensor) -> torch.Tensor:
     >>> normalise(torch.tensor([[[[255]]]], dtype=torch.uint8)).flatten().numpy().round(3)
     array([2.249, 2.429, 2.64 ], dtype=float32)
     """
-    scaled = v2.functional.to_dtype(images, torch.float32, scale=True).expand(-1, 3, -1, -1)
-    return v2.functional.normalize(scaled, list(IMAGENET.mean), list(IMAGENET.std))
+    scaled = _transforms().to_dtype(images, torch.float32, scale=True).expand(-1, 3, -1, -1)
+    return _transforms().normalize(scaled, list(IMAGENET.mean), list(IMAGENET.std))
 
 
 def denormalise(inputs: torch.Tensor) -> torch.Tensor:

@@ -22,7 +22,7 @@ __getattr__, __dir__, __all__ = attach(
         "figures.smoothgrad_figures": ["method_grid", "taxonomy"],
         "figures.training_figures": ["first_dot_product", "loss_curves", "residual_block"],
         "figures.transfer_figures": ["transfer_plot"],
-        "likeness": ["alike_among", "like_in_words"],
+        "likeness": ["alike_in_words", "like_in_words"],
         "method_tables": ["method_costs", "methods_table", "networks_table"],
         "phantom_tables": ["effects_table", "not_needed_table", "phantom_table"],
         "shortcut_tables": ["cue_tests_table", "shortcut_table", "verdicts"],

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from cxrlib.runtime.files import whole_file
 from cxrlib.show.figures.fonts import use_fonts_with_all_letters
+from cxrlib.show.figures.lettering import keep_titles_in_panels, use_minus_signs
 
 FIGURE_DPI = 200
 NOTE_GAP = 0.06
@@ -36,9 +37,11 @@ def write_figure(path: Path, figure: Figure, mark: str, rendered: bool, formats:
         Letters of the figure that no installed font has.
     """
     figure.set_dpi(FIGURE_DPI)  # letters have other widths at other resolutions: laid out as it is drawn
+    use_minus_signs(figure)
     missing = use_fonts_with_all_letters(figure)
     if figure.axes and (layout := figure.get_layout_engine()):  # a sentence has nothing to lay out
         layout.execute(figure)
+        keep_titles_in_panels(figure)
     for legend in figure.legends:  # otherwise they would move with the crop below
         legend.set_bbox_to_anchor((0, 0, 1, 1), figure.transFigure)
     if rendered:

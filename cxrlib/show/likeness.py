@@ -5,6 +5,8 @@ import torch
 
 from cxrlib.explain.explanations import Explanations
 from cxrlib.explain.maps import ranks
+from cxrlib.runtime.numerals import number_text
+from cxrlib.show.figures.lettering import whole
 
 
 def most_alike(explanations: Explanations, image_id: str, class_name: str) -> tuple[str, float] | None:
@@ -38,7 +40,7 @@ def most_alike(explanations: Explanations, image_id: str, class_name: str) -> tu
 def like_in_words(explanations: Explanations, image_id: str, class_name: str) -> str:
     """`most_alike` in a line of a title; empty where there is no such class."""
     found = most_alike(explanations, image_id, class_name)
-    return f"r = {found[1]:.2f} with {found[0]}" if found else ""
+    return f"r = {number_text(found[1], 2)} with {whole(found[0])}" if found else ""
 
 
 def alike_among(explanations: Explanations, cases: list[tuple[str, str]]) -> float:
@@ -54,3 +56,9 @@ def alike_among(explanations: Explanations, cases: list[tuple[str, str]]) -> flo
         return float("nan")
     correlations = np.corrcoef(ranks(torch.stack(varied)))
     return float(correlations[np.triu_indices(len(varied), 1)].mean())
+
+
+def alike_in_words(explanations: Explanations, cases: list[tuple[str, str]]) -> str:
+    """`alike_among` as a sentence of a caption, after a space; empty where there is no correlation."""
+    mean = number_text(alike_among(explanations, cases), 2)
+    return f" The rank correlation between every two of these maps is {mean} on average." if mean else ""

@@ -9,6 +9,7 @@ import pandas as pd
 
 from cxrlib.evaluate.bootstrap import ALL
 from cxrlib.evaluate.faithfulness import RANDOM_REGION
+from cxrlib.runtime.numerals import number_text
 
 CLAIMED = {
     "C9": ["Aortic enlargement"],
@@ -65,7 +66,8 @@ def in_sentences(claims: pd.DataFrame) -> list[str]:
     ['C9, Mass, AOPC: 0.23, random region 0.09 (n = 24): exceeds the random region']
     """
     return [
-        f"{row.claim}, {row.class_name}, {row.measure}: {row.ours:.2f}, random region {row.control_score:.2f} "
+        f"{row.claim}, {row.class_name}, {row.measure}: {number_text(row.ours, 2)}, "
+        f"random region {number_text(row.control_score, 2)} "
         f"(n = {row.n}): {row.survives}"
         if np.isfinite(row.ours)
         else f"{row.claim}, {row.class_name}, {row.measure}: no heatmap to measure"

@@ -54,7 +54,7 @@ def test_all_scores_are_there_and_none_without_a_reader_or_a_heatmap(results):
 def test_names_are_escaped_and_the_change_is_shown():
     p = pd.Series({"<b>x</b>": 0.75, "y": 0.25})
     table = probability_table(p, None, "y", after=p - 0.125)
-    assert "<b>" not in table and "&lt;b&gt;x" in table and "-0.125" in table and "0.625" in table
+    assert "<b>" not in table and "&lt;b&gt;x" in table and "−0.125" in table and "0.625" in table
 
 
 def test_every_control_redraws_what_render_draws(browser):

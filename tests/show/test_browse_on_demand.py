@@ -13,8 +13,8 @@ from cxrlib.explain import methods
 from cxrlib.explain.explanations import save_explanations
 from cxrlib.model.networks import normalise, to_input
 from cxrlib.runtime.files import read_json, write_json
-from cxrlib.show.browse import HeatmapBrowser, on_demand, open_run
-from cxrlib.show.browse.on_demand import LAST_LAYER, MapKey, OnDemand
+from cxrlib.show.browse import HeatmapBrowser, browsed, on_demand, open_run
+from cxrlib.show.browse.on_demand import LAST_LAYER, Later, MapKey, OnDemand
 from cxrlib.show.browse.overlay import render
 
 TITLES = [methods.find(name).title for name in methods.names()]
@@ -340,3 +340,50 @@ def test_the_run_s_own_layer_of_a_method_stands_behind_the_name_of_the_last_bloc
     assert made._settings("Grad-CAM", LAST_LAYER) == {"layer": "second"}
     assert made._settings("Gradient", LAST_LAYER) == {}
     assert made.layers("nothing like it") == []
+
+
+def test_the_network_is_loaded_when_the_first_picture_is_on_the_page(own_run, monkeypatch):
+    loads, load = [], browsed.load_checkpoint
+    monkeypatch.setattr(browsed, "load_checkpoint", lambda *how: loads.append(how) or load(*how))
+    browser = open_run(own_run)
+    picture, said_before = browser.heatmap.picture.image, said(browser.method)
+    assert loads == [] and picture == drawn(browser) and values(browser.layer) == [LAST_LAYER]
+    for _ in range(2):  # a second page of the same kernel
+        browser.heatmap.picture._answer(None, {"shown": True}, [])
+    assert len(loads) == 1 and "layer3" in values(browser.layer) and said(browser.method) == said_before
+    assert browser.heatmap.picture.image == picture
+
+
+def test_a_control_that_needs_the_network_does_not_wait_for_a_page(own_run):
+    browser = open_run(own_run)
+    choose(browser, "LRP")
+    compute(browser)
+    assert browser.heatmap.picture.image == drawn(browser)
+
+
+def test_a_model_that_is_gone_before_it_was_loaded_is_told(own_run):
+    browser = open_run(own_run)
+    (own_run / "models" / "3_labels.safetensors").unlink()
+    browser.load_network()
+    assert "3_labels.safetensors is gone" in browser.heatmap.picture.caption
+
+
+def test_two_threads_that_need_the_network_load_it_once():
+    loads, begun = [], threading.Barrier(2)
+
+    def load():
+        loads.append(1)
+        return SmallNet()
+
+    later, found = Later(load), []
+
+    def ask():
+        begun.wait(10)
+        found.append(later())
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert len(loads) == 1 and found[0] is found[1] is later()

@@ -15,7 +15,7 @@ from cxrlib.evaluate.localisation import boxed_cases, score_maps
 from cxrlib.show.browse.browsed import Evidence, evidence_of
 from cxrlib.show.browse.overlay import COLOUR_MAPS, Look, bar, captioned, compose, render, rgb, windowed
 from cxrlib.show.browse.selection import OUTCOMES, SCORED_SHARE, disagreement, heatmap_iou, select, study_frame
-from cxrlib.show.figures.iou_figures import PREDICTED, TRUE
+from cxrlib.show.figures.colouring import PREDICTED, TRUE
 
 NOBODY = annotation_rows()[["rad_id", "x_min", "y_min", "x_max", "y_max"]]
 PLAIN = Look(heatmap=False, mask=False, predicted=False)

@@ -14,6 +14,7 @@ from cxrlib.evaluate.perturbation import perturb
 from cxrlib.explain.batched import explain
 from cxrlib.explain.explanations import save_explanations
 from cxrlib.model.networks import to_input
+from cxrlib.runtime.numerals import number_text
 from cxrlib.show.browse import HeatmapBrowser, open_run
 from cxrlib.show.browse.browsed import View, evidence_of, load_results
 from cxrlib.show.browse.latest import LatestOnly
@@ -42,7 +43,7 @@ def test_the_perturbation_tab_shows_what_the_library_computes(browser):
     )
     drop = drops[(drops["heatmap_class"] == 1) & (drops["transform"] == "blur 11")].iloc[0]
     for number, p in enumerate(results.probabilities.loc["study03"]):
-        assert f"<td>{-drop[number]:+.3f}</td>" in browser.perturbation.table.value
+        assert f"<td>{number_text(-drop[number], 3, '+')}</td>" in browser.perturbation.table.value
         assert f"{p - drop[number]:.3f}</td>" in browser.perturbation.table.value
     assert browser.perturbation.before.image != browser.perturbation.after.image != b""
 

@@ -8,6 +8,7 @@ from fixtures import annotation_rows, small_cohort
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
 
+from cxrlib.evaluate.faithfulness import OWN, RANDOM_PIXELS, RANDOM_REGION
 from cxrlib.explain.explanations import Explanations
 from cxrlib.show.figures.classification_figures import confusion_grid
 from cxrlib.show.figures.colouring import FINE, GREYS, LEVELS, OPACITY, blended, coloured, edge, top_of
@@ -135,7 +136,7 @@ def test_contour_lines_run_at_a_quarter_a_half_and_three_quarters():
 def test_a_map_of_zeros_says_so():
     ax = axes()
     show_heatmap(ax, torch.zeros(5, 5), SIZE)
-    assert [text.get_text() for text in ax.texts] == ["this map is zero"] and not ax.images
+    assert [text.get_text() for text in ax.texts] == ["this map\nis zero"] and not ax.images
 
 
 def test_the_map_s_own_cells_can_be_shown():
@@ -228,12 +229,46 @@ def test_a_panel_of_figure_32_for_every_letter():
         pd.MultiIndex.from_tuples(keys, names=["heatmap_class", "transform", "share"]),
     )
     own = pd.DataFrame({"transform": "mean", "share": [0.1, 0.2], "class_name": "A", "low": 0.2, "high": [0.4, 0.7]})
-    panels = list(drop_panels(means, own, pd.Series({"A": 4, "B": 0}), threshold=0.4))
+    controlled = controlled_curves("A", {OWN: [0.3, 0.5], RANDOM_REGION: [0.1, -0.2]})
+    panels = list(drop_panels(means, own, pd.Series({"A": 4, "B": 0}), 0.4, controlled))
     assert [letter for letter, _, _ in panels] == list(PANELS)
     (_, drawn, caption), (_, never_predicted, _), (_, absent, said) = panels[:3]
-    assert drawn.axes[0].get_ylim() == pytest.approx((-0.12, 0.72)) and "thick, with its 95 % interval: A" in caption
+    assert [ax.get_ylim() for ax in drawn.axes if ax.axison] == [pytest.approx((-0.22, 0.72))] * 2
+    assert "thick, with its 95 % interval: A" in caption
     assert not never_predicted.axes and "B: n = 0" in never_predicted.texts[0].get_text()
     assert absent.texts[0].get_text() == said == "This run explains 2 labels: there is no panel c."
+
+
+def controlled_curves(class_name, falls):
+    """Curves of `control_curves` at two shares, of six studies and without intervals."""
+    rows = [
+        (class_name, pixels, share, fall, np.nan, np.nan, 6)
+        for pixels, two in falls.items()
+        for share, fall in zip((0.1, 0.2), two, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["class_name", "pixels", "share", "ours", "low", "high", "n"])
+
+
+def test_figure_32_draws_the_own_class_beside_its_controls_and_then_the_thesis_s_form():
+    keys = [("A", name, share) for name in ("mean", "blur 11") for share in (0.1, 0.2)]
+    index = pd.MultiIndex.from_tuples(keys, names=["heatmap_class", "transform", "share"])
+    means = pd.DataFrame({"A": [0.3, 0.5, 0.2, 0.3], "B": 0.0}, index)
+    own = pd.DataFrame({"transform": "mean", "share": [0.1, 0.2], "class_name": "A", "low": 0.2, "high": [0.4, 0.7]})
+    falls = {OWN: [0.31, 0.52], RANDOM_REGION: [0.12, 0.13], RANDOM_PIXELS: [0.0, 0.01]}
+    controlled = pd.concat([controlled_curves("A", falls), controlled_curves("B", {OWN: [0.9, 0.9]})])
+    _, figure, _ = next(drop_panels(means, own, pd.Series({"A": 4, "B": 0}), 0.4, controlled))
+    first, legend, *below = figure.axes
+    seen = {tuple(line.get_ydata()) for line in first.lines if len(line.get_ydata()) == 2}
+    assert {tuple(two) for two in falls.values()} <= seen and (0.9, 0.9) not in seen
+    assert first.get_title().endswith("n = 6 radiographs")
+    assert {OWN, RANDOM_REGION, RANDOM_PIXELS} <= {text.get_text() for text in legend.get_legend().get_texts()}
+    assert [ax.get_title() for ax in below] == [
+        "as in the thesis: mean grey\nn = 4 radiographs",
+        "as in the thesis: blur, 11 px\nn = 4 radiographs",
+    ]
+    _, alone, _ = next(drop_panels(means, own, pd.Series({"A": 4, "B": 0}), 0.4, controlled[:0]))
+    assert "n = 0" in alone.axes[0].texts[0].get_text()
+    figure.canvas.draw()
 
 
 def test_figure_26_shows_the_fullest_studies_in_the_findings_after_the_first_two():

@@ -7,7 +7,7 @@ import torch
 from scipy.stats import spearmanr
 
 from cxrlib.explain.explanations import Explanations
-from cxrlib.show.likeness import alike_among, like_in_words, most_alike
+from cxrlib.show.likeness import alike_among, alike_in_words, like_in_words, most_alike
 
 CLASSES = ["A", "B", "C", "D"]
 
@@ -38,4 +38,6 @@ def test_maps_of_several_studies_are_compared_in_pairs(explained):
     flat = [explained.map(*case).flatten().numpy() for case in cases]
     expected = np.mean([spearmanr(flat[a], flat[b])[0] for a, b in [(0, 1), (0, 2), (1, 2)]])
     assert alike_among(explained, cases) == pytest.approx(expected)
+    assert alike_in_words(explained, cases).endswith(f"is {expected:.2f} on average.".replace("-", "−"))
     assert np.isnan(alike_among(explained, [("i", "A"), ("i", "D")]))
+    assert alike_in_words(explained, [("i", "A"), ("i", "D")]) == alike_in_words(explained, [("i", "A")]) == ""

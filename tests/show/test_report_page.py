@@ -1,11 +1,13 @@
 """The report in a real browser: its first screen, length, width, print, pictures and viewer."""
 
 import base64
+import contextlib
 import io
 import json
 import os
 import re
 import shutil
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -24,6 +26,10 @@ from cxrlib.workflow.compare import Comparison
 
 MEGABYTE = 1_000_000
 SCREEN, PHONE = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
+LEAST_LETTER = 9
+"""Height in CSS pixels that any letter of a figure has where it is opened large."""
+
+
 PAPER = 297 - 24
 """Height of the printed area of A4 in mm."""
 
@@ -73,11 +79,12 @@ def test_files_are_small_and_nothing_leaves_the_machine(smoke, opened):
         assert "../report.html" in text and f"<title>{page.stem[:2]} " in text
 
 
-def test_the_page_is_short_and_its_first_screen_holds_answer_and_pictures(opened):
+def test_the_page_is_short_and_its_first_screen_holds_answer_verdict_and_pictures(opened):
     assert opened.evaluate("document.documentElement.scrollHeight") <= 25 * SCREEN["height"]
-    for place in (".answer", "#first-ceiling img"):
+    for place in (".answer", ".first > div > table.lights", "#first-ceiling img"):
         box = opened.locator(place).bounding_box()
-        assert box["y"] + box["height"] <= SCREEN["height"] and box["width"] > 300
+        assert box["y"] >= 0 and box["y"] + box["height"] <= SCREEN["height"], place
+        assert box["x"] >= 0 and box["x"] + box["width"] <= SCREEN["width"] and box["width"] > 300, place
 
 
 def test_nothing_is_cut_or_scrolls_sideways(opened, phone):
@@ -98,7 +105,7 @@ def test_nothing_is_cut_or_scrolls_sideways(opened, phone):
     opened.evaluate("document.querySelectorAll('details').forEach((fold) => (fold.open = false))")
     opened.set_viewport_size(SCREEN)
     assert found == []
-    assert not re.search(r"[−-]0\.0+\b|\b[0-9a-f]{32}\b|all_pairs|class_name", text)
+    assert not re.search(r"[−-]0\.0+\b|\b[0-9a-f]{32}\b|all_pairs|class_name|\bnan\b", text)
 
 
 def test_print_is_short_and_no_figure_is_taller_than_a_sheet(opened):
@@ -122,6 +129,37 @@ def test_a_picture_opens_large_and_closes_without_javascript(phone):
     phone.locator("#figure_01 p.close a").click()
     assert phone.locator("#figure_01 img").bounding_box()["width"] <= PHONE["width"]
     assert phone.locator("noscript p").is_visible() and not phone.locator("#viewer").is_visible()
+
+
+def letters_of(path):
+    """The smallest letters of a figure and its width, both in points, as its PDF file draws them."""
+    content = path.with_suffix(".pdf").read_bytes()
+    width = float(re.search(rb"/MediaBox \[ 0 0 ([\d.]+) ", content)[1])
+    sizes = []
+    for stream in re.findall(rb"stream\r?\n(.*?)\r?\nendstream", content, re.DOTALL):
+        with contextlib.suppress(zlib.error):
+            sizes += [
+                float(size) for size in re.findall(rb"/F\d+ ([\d.]+) Tf", zlib.decompressobj().decompress(stream))
+            ]
+    return min(sizes), width
+
+
+def test_a_picture_that_is_opened_large_on_a_phone_has_letters_of_nine_pixels(smoke, phone):
+    """Nothing is zoomed: the picture is wider than the phone and is moved sideways."""
+    small, seen = {}, 0
+    for figure in phone.locator(".item figure:has(a.open)").all():
+        name = figure.get_attribute("id").removesuffix("-large")
+        drawn = smoke / "figures" / f"{name}.png"
+        if not drawn.with_suffix(".pdf").exists():
+            continue
+        phone.goto(f"{(smoke / 'report.html').as_uri()}#{name}-large")
+        points, width = letters_of(drawn)
+        pixels = points * figure.locator("img").bounding_box()["width"] / width
+        seen += 1
+        if pixels < LEAST_LETTER:
+            small[name] = f"{points:g} pt in {width / 72:.1f} inches are {pixels:.1f} px"
+    phone.goto((smoke / "report.html").as_uri())
+    assert small == {} and seen >= 40
 
 
 @pytest.mark.parametrize("size", [SCREEN, PHONE], ids=["screen", "phone"])

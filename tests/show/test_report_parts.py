@@ -19,8 +19,7 @@ from cxrlib.explain.masks import top_pixels
 from cxrlib.params import load_params
 from cxrlib.show.browse.browsed import BrowsedRun
 from cxrlib.show.browse.overlay import overlay
-from cxrlib.show.figures.colouring import top_of
-from cxrlib.show.figures.style import HEATMAP
+from cxrlib.show.figures.colouring import HEATMAP, top_of
 from cxrlib.show.report.answer import answer
 from cxrlib.show.report.changes import changes
 from cxrlib.show.report.contents import study_names, without_machine_names

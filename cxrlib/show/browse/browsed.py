@@ -22,7 +22,7 @@ from cxrlib.model.inference import inference_copy
 from cxrlib.model.networks import normalise, to_input
 from cxrlib.runtime.device import pick_device
 from cxrlib.runtime.files import read_json
-from cxrlib.show.browse.on_demand import LAST_LAYER, MapKey, OnDemand
+from cxrlib.show.browse.on_demand import LAST_LAYER, Later, MapKey, OnDemand
 from cxrlib.show.browse.stamps import Stamp, check, stamps
 
 GRADCAM = "Grad-CAM"
@@ -81,15 +81,16 @@ class BrowsedRun:
         cohort: pixels, labels and boxes.
         methods: method -> layer -> maps. The studies and probabilities of the first method are browsed. Other methods
             may hold fewer studies.
-        network: normalised inputs to logits, as it was trained, for perturbation, own images and maps that are not
-            stored. Without a network, these two tabs say that they need one, and only stored maps are offered.
+        given: the network, normalised inputs to logits, as it was trained, for perturbation, own images and maps that
+            are not stored; or where it comes from. Without it, these two tabs say that they need one, and only stored
+            maps are offered.
         files: what was read, each file with its stamp.
         parameters: of the run's methods by their name, where they differ from the methods' defaults.
     """
 
     cohort: Cohort
     methods: dict[str, dict[str, Explanations]]
-    network: nn.Module | None = None
+    given: nn.Module | Later | None = None
     files: Mapping[Path, Stamp] = field(default_factory=dict)
     parameters: Mapping[str, Mapping] = field(default_factory=dict)
 
@@ -116,6 +117,11 @@ class BrowsedRun:
         """Class names in the order of the network's outputs."""
         return self.explanations.classes
 
+    @property
+    def network(self) -> nn.Module | None:
+        """The network, loaded now if it was not; None where there is none."""
+        return self.given() if isinstance(self.given, Later) else self.given
+
     @cached_property
     def fast_network(self) -> nn.Module | None:
         """The network as an `inference_copy`: for forward passes, and Grad-CAM at the run's layer."""
@@ -126,11 +132,11 @@ class BrowsedRun:
     @cached_property
     def on_demand(self) -> OnDemand | None:
         """Maps that are not stored; None without a network."""
-        if self.network is None:
+        if self.given is None:
             return None
         store = self.explanations
         return OnDemand(
-            self.network,
+            self.given,
             store.layer,
             len(store.classes),
             store.input_size,
@@ -220,7 +226,9 @@ def files_of(folder: Path, methods: Iterable[str] = ()) -> dict[Path, Stamp]:
 
 
 def load_results(folder: Path, with_network: bool = True) -> BrowsedRun:
-    """Read a run's folder: cohort, model, and maps/test.npz and maps/test-METHOD.npz or test-METHOD@LAYER.npz.
+    """Read a run's folder: cohort, and maps/test.npz and maps/test-METHOD.npz or test-METHOD@LAYER.npz.
+
+    The model is read when it is needed first.
 
     Raises:
         Missing: no cohort or no maps; the message names the notebook that makes them.
@@ -241,7 +249,8 @@ def load_results(folder: Path, with_network: bool = True) -> BrowsedRun:
         return BrowsedRun(cohort, methods, files=files)
     sections = parameters_of(folder)
     device = pick_device(sections.get("compute", {}).get("device", "auto"))
-    return BrowsedRun(cohort, methods, load_checkpoint(path, device)[0], files, method_parameters(sections))
+    network = Later(lambda: load_checkpoint(path, device)[0])
+    return BrowsedRun(cohort, methods, network, files, method_parameters(sections))
 
 
 def parameters_of(folder: Path) -> dict[str, dict]:

@@ -1,5 +1,7 @@
 """The heatmap browser: one study with its heatmaps and scores."""
 
+import asyncio
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from cxrlib.show.browse.browsed import BrowsedRun, View, browsable_runs, by_meth
 from cxrlib.show.browse.chooser import StudyChooser
 from cxrlib.show.browse.heatmap import HeatmapPanel
 from cxrlib.show.browse.numbers import localisation_text
+from cxrlib.show.browse.on_demand import Later
 from cxrlib.show.browse.overlay import captioned, compose
 from cxrlib.show.browse.own import OwnPanel
 from cxrlib.show.browse.panel import describe, heatmap_name, offer, row, sentence
@@ -35,6 +38,10 @@ STEP = 0.01
 """Share of the pixels by which an arrow key moves the threshold."""
 
 
+UNSEEN = 15
+"""Seconds after which a browser that no page shows yet loads its network, so that a waiting one is complete."""
+
+
 class HeatmapBrowser(widgets.VBox):
     """Sliders, filters and numbers over a run's stored maps. Only perturbation and own images cost a forward pass.
 
@@ -42,7 +49,8 @@ class HeatmapBrowser(widgets.VBox):
         cohort: pixels, labels and boxes.
         maps: the store of notebook 03, or a mapping of methods to stores (or to a mapping of layers to stores). The
             studies of the first method are browsed.
-        network: as it was trained, for perturbation, own images and maps that are not stored.
+        network: as it was trained, for perturbation, own images and maps that are not stored. One of `Later` is loaded
+            when the first picture is on the page.
         tab: the first tab to show, one of TABS.
         show_heatmap: whether the heatmap's switch is on at first.
         runs: folders of other runs to compare with, by name.
@@ -55,7 +63,7 @@ class HeatmapBrowser(widgets.VBox):
         self,
         cohort: Cohort,
         maps: Explanations | Mapping,
-        network: nn.Module | None = None,
+        network: nn.Module | Later | None = None,
         tab: str = TABS[0],
         show_heatmap: bool = True,
         runs: Mapping[str, Path] | None = None,
@@ -92,6 +100,8 @@ class HeatmapBrowser(widgets.VBox):
         self._add_actions()
         self._following = False
         self._connect()
+        for panel in panels:
+            panel.pictures[0].on_shown(self.load_network)
         if first:
             self.chooser.study.value = first[0]
         self.refresh()
@@ -128,6 +138,16 @@ class HeatmapBrowser(widgets.VBox):
             self._offer_computing()
         finally:
             self._following = False
+
+    def load_network(self) -> None:
+        """Load the network if it was not, and offer what it adds."""
+        on_demand = self.results.on_demand
+        if on_demand is None or on_demand.is_loaded:
+            return
+        with self.panels.errors_told():
+            self.results.check_files()
+            on_demand.load()
+            self.refresh()
 
     def case(self) -> Case:
         """The view of the first tab with its caption and numbers."""
@@ -265,4 +285,7 @@ def open_run(folder: str | Path) -> widgets.Widget:
         return widgets.HTML(sentence(str(refusal)))
     runs = {name: other for name, other in browsable_runs(folder.parent).items() if other != folder}
     about = {"files": results.files, "parameters": results.parameters, "first": clearest_case(results)}
-    return HeatmapBrowser(results.cohort, results.methods, results.network, runs=runs, **about)
+    browser = HeatmapBrowser(results.cohort, results.methods, results.given, runs=runs, **about)
+    with contextlib.suppress(RuntimeError):  # nobody runs an event loop outside of a kernel
+        asyncio.get_running_loop().call_later(UNSEEN, browser.load_network)
+    return browser

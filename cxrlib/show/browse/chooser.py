@@ -196,5 +196,6 @@ class StudyChooser(widgets.VBox):
         self._filters = widgets.HBox(filters, layout=row)
         self._filters.add_class("cxr-filters")
         self.unfold.add_class("cxr-filters-switch")
+        self.count.add_class("cxr-count")
         self.unfold.observe(self._unfold, names="value")
         self._steps = widgets.HBox([self.study, self.previous, self.next, self.count, self.unfold], layout=row)

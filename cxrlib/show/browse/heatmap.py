@@ -10,7 +10,7 @@ from cxrlib.show.browse.overlay import COLOUR_MAPS, LINES, Look, bar, readers_of
 from cxrlib.show.browse.panel import SLIDER, column, describe, map_note, row, sentence
 from cxrlib.show.browse.picture import Picture
 from cxrlib.show.browse.shown import Content, Panel
-from cxrlib.show.figures.style import HEATMAP
+from cxrlib.show.figures.colouring import HEATMAP
 
 TOLD = {
     "opacity": "opacity of the heatmap's maximum; lower values are more transparent",

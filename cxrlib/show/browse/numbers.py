@@ -5,6 +5,7 @@ from html import escape
 import pandas as pd
 
 from cxrlib.evaluate.localisation import score_mask
+from cxrlib.runtime.numerals import number_text
 from cxrlib.show.browse.browsed import Evidence
 from cxrlib.show.browse.selection import PREDICTED_FROM
 
@@ -78,7 +79,7 @@ def probability_table(
         cells = [f"{bar}{p:.3f}"]
         if after is not None:
             cells += [f"<span class=cxr-bar style='--p:{after[name]:.3f}'></span>{after[name]:.3f}"]
-            cells += [f"{after[name] - p:+.3f}"]
+            cells += [number_text(after[name] - p, 3, "+")]
         if labels is not None:
             cells.append("yes" if labels[name] else "")
         css = " ".join(["cxr-chosen"] * (name == class_name) + ["cxr-predicted"] * (p >= PREDICTED_FROM))

@@ -1,6 +1,7 @@
 """Maps that no notebook has stored: computed for one study when somebody asks for them, and kept in memory."""
 
 import copy
+import threading
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import NamedTuple
@@ -34,11 +35,32 @@ class Forgotten(Exception):  # noqa: N818 - no error: somebody has chosen someth
     """The maps that are computed here are not wanted any more."""
 
 
+class Later:
+    """A network that is loaded when it is asked for first; in whichever thread, it is loaded once."""
+
+    def __init__(self, load: Callable[[], nn.Module]) -> None:
+        self._load, self._lock = load, threading.Lock()
+        self._network: nn.Module | None = None
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it was asked for."""
+        return self._network is not None
+
+    def __call__(self) -> nn.Module:
+        """The network."""
+        with self._lock:
+            if self._network is None:
+                self._network = self._load()
+        return self._network
+
+
 class OnDemand:
     """Computes maps of any method of `cxrlib.explain.methods`, one request at a time.
 
     Args:
-        network: as it was trained; methods work on a copy, so that a notebook may use the network meanwhile.
+        network: as it was trained; methods work on a copy, so that a notebook may use the network meanwhile. As long as
+            one of `Later` is not loaded, the only layer is the run's own.
         run_layer: name of the module that the run's Grad-CAM explains.
         n_classes: number of the network's outputs.
         size: side of the network's input in pixels.
@@ -51,25 +73,40 @@ class OnDemand:
 
     def __init__(
         self,
-        network: nn.Module,
+        network: nn.Module | Later,
         run_layer: str,
         n_classes: int,
         size: int,
         inputs: Callable[[str], torch.Tensor],
         parameters: Mapping[str, Mapping],
     ) -> None:
-        self.given, self.run_layer, self.n_classes, self.size = network, run_layer, n_classes, size
+        self._given, self.run_layer, self.n_classes, self.size = network, run_layer, n_classes, size
         self.inputs, self.parameters = inputs, parameters
         self.methods: dict[str, Method] = {method.title: method for method in map(find, names())}
         self.awaited: MapKey | None = None
         self._network: nn.Module | None = None
         self._made: dict[MapKey, torch.Tensor | str] = {}
 
+    @property
+    def given(self) -> nn.Module:
+        """The network, loaded now if it was not."""
+        return self._given() if isinstance(self._given, Later) else self._given
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the network is there."""
+        return not isinstance(self._given, Later) or self._given.is_loaded
+
+    def load(self) -> None:
+        """Load the network if it was not."""
+        if isinstance(self._given, Later):
+            self._given()
+
     def layers(self, title: str) -> list[str]:
         """The layers at which a method can be computed; none where there is no such method."""
         if title not in self.methods:
             return []
-        if "layer" not in self.methods[title].parameters:
+        if "layer" not in self.methods[title].parameters or not self.is_loaded:
             return [LAST_LAYER]
         return [LAST_LAYER, *(layer for layer in self._blocks if layer != self.run_layer)]
 

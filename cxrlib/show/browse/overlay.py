@@ -12,8 +12,12 @@ from PIL import Image, ImageDraw, ImageFont
 from cxrlib.data.annotations import BOX_COLUMNS, reader_order
 from cxrlib.show.browse.browsed import Evidence
 from cxrlib.show.figures.colouring import (
+    DIMMED,
+    HEATMAP,
     LEVELS,
     OPACITY,
+    PREDICTED,
+    TRUE,
     bar_picture,
     blended,
     edge,
@@ -21,9 +25,6 @@ from cxrlib.show.figures.colouring import (
     relative,
     top_of,
 )
-from cxrlib.show.figures.iou_figures import PREDICTED, TRUE
-from cxrlib.show.figures.panels import DIMMED
-from cxrlib.show.figures.style import HEATMAP
 
 SIDE = 512
 """Side of a picture in pixels."""

@@ -146,6 +146,6 @@ class OwnPanel(Panel):
         return own
 
     def _missing(self, file: dict | None) -> str:
-        if self.results.network is None:
+        if self.results.given is None:
             return "Own images need the run's network; this browser was opened without one."
         return "" if file else "Choose a DICOM, PNG or JPEG file of a frontal chest radiograph."

@@ -118,7 +118,7 @@ class PerturbPanel(Panel):
         )
 
     def _missing(self, view: View) -> str:
-        if self.results.network is None:
+        if self.results.given is None:
             return "Perturbation needs the run's network; this browser was opened without one."
         return map_note(self.results, view)
 

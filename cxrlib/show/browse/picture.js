@@ -20,6 +20,14 @@ function makeAccessible(browser) {
 const PATIENCE = 5000;
 const USES = ["change", "click", "keyup", "pointerup"];
 
+function send(model, content) {
+  try {
+    model.send(content);
+  } catch {
+    // a kernel that nothing can be sent to does not answer either
+  }
+}
+
 function watchKernel(model, figure) {
   let asked = 0;
   let answered = 0;
@@ -27,11 +35,7 @@ function watchKernel(model, figure) {
     const browser = figure.closest(".cxr-browser");
     if (!browser?.contains(target) || browser.querySelector(".cxr-picture") !== figure) return;
     const question = ++asked;
-    try {
-      model.send({ question });
-    } catch {
-      // a kernel that nothing can be sent to does not answer either
-    }
+    send(model, { question });
     setTimeout(() => {
       // the picture of a tab that was closed meanwhile hears no answer, and another one is asked from now on
       if (figure.isConnected) browser.classList.toggle("cxr-silent", answered < question);
@@ -74,6 +78,14 @@ function render({ model, el }) {
     });
   }
 
+  // The first picture does not wait for what else the kernel has to load.
+  let told = false;
+  const tellShown = () => {
+    if (told) return;
+    told = true;
+    requestAnimationFrame(() => setTimeout(() => send(model, { shown: true })));
+  };
+
   // Image, caption and text are of one moment: they change together, when the image is decoded.
   let newest = 0;
   const show = async () => {
@@ -103,6 +115,7 @@ function render({ model, el }) {
     image.alt = alt;
     caption.textContent = text;
     makeAccessible(el.closest(".cxr-browser"));
+    if (url) tellShown();
   };
   model.on("change:image change:alt change:caption", show);
   model.on("msg:custom", ({ name, type }, [bytes]) => {

@@ -34,6 +34,7 @@ class Picture(anywidget.AnyWidget):
 
     def __init__(self, size: str = "large", arrows: bool = False) -> None:
         super().__init__(arrows=arrows)
+        self._on_shown: Callable[[], None] = lambda: None
         self.on_msg(self._answer)
         self.add_class(f"cxr-{size}")
 
@@ -51,10 +52,17 @@ class Picture(anywidget.AnyWidget):
         self.observe(lambda change: across(change["new"] - change["old"]), names="across")
         self.observe(lambda change: up(change["new"] - change["old"]), names="up")
 
+    def on_shown(self, call: Callable[[], None]) -> None:
+        """Call when a page has drawn the picture; each page says so once."""
+        self._on_shown = call
+
     def download(self, name: str, content: bytes, media_type: str) -> None:
         """Hand a file to the page, which saves it as a download."""
         self.send({"name": name, "type": media_type}, [content])
 
     def _answer(self, _widget: "Picture", content: dict, _buffers: list) -> None:
         """Tell the page that the kernel is there."""
-        self.send({"answer": content["question"]})
+        if content.get("shown"):
+            self._on_shown()
+        else:
+            self.send({"answer": content["question"]})

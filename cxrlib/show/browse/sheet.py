@@ -1,6 +1,5 @@
 """A static picture of the browser's views, for readers without a kernel."""
 
-import textwrap
 from collections.abc import Mapping
 
 import numpy as np
@@ -33,10 +32,6 @@ from cxrlib.workflow.interactive import INTERACTIVE
 
 TILE = 512
 """Side of one view in pixels."""
-
-
-TITLE_WIDTH = 84
-"""Characters of the titles that fit beside each other."""
 
 
 LONGEST_ID = 16
@@ -121,11 +116,11 @@ def contact_sheet(browser: HeatmapBrowser, cases: list[tuple[str, str]] | None =
     width = len(rows[0])
     columns = 3 if width == 1 else width * max(1, 4 // width)
     has_bar = tab != "perturbation" and browser.heatmap.look.heatmap
-    figure, axes = image_axes(-(-len(tiles) // columns), columns, bar=has_bar)
+    lines = 1 + max(title.count("\n") for _, title in tiles)
+    figure, axes = image_axes(-(-len(tiles) // columns), columns, title_lines=lines, bar=has_bar)
     for (picture, title), ax in zip(tiles, (ax for line in axes for ax in line), strict=False):
         ax.imshow(picture, vmin=0, vmax=255)
-        lines = [part for line in title.splitlines() for part in textwrap.wrap(line, TITLE_WIDTH // columns)]
-        ax.set_title("\n".join(lines), fontsize=7)
+        ax.set_title(title, fontsize=7)
     if has_bar:
         colour_bar(figure, [ax for line in axes for ax in line])
     return figure

@@ -18,8 +18,9 @@ TEMPLATE = Path(__file__).parent / "voila_page.html.j2"
 FORMAT = {"nbformat": 4, "nbformat_minor": 5}
 
 
-READY = ["--preheat_kernel=True", "--pool_size=1"]
-"""Options of Voila: a kernel has opened the run before somebody opens the page."""
+READY = ["--preheat_kernel=True", "--pool_size=1", "--VoilaKernelManager.fill_delay=3"]
+"""Options of Voila: a kernel has opened the run before somebody opens the page. The next one starts some seconds after
+the page was opened, so that it does not take the processor from the page."""
 
 
 CELL = """\

@@ -16,7 +16,17 @@ from functools import lru_cache
 import matplotlib
 import numpy as np
 
-from cxrlib.show.figures.style import HEATMAP
+HEATMAP = "autumn_r"
+"""Colours of a heatmap over a radiograph: yellow where it is low, red at its maximum."""
+
+
+TRUE, PREDICTED = "#2ca02c", "#c77cff"
+"""The thesis's colours: green for the readers' boxes, purple for the boxes of the heatmap."""
+
+
+DIMMED = 0.35
+"""Brightness of a radiograph under a map of single points, whose thin marks would be lost on it."""
+
 
 OPACITY = 0.7
 """Opacity of a heatmap's maximum, 0..1."""

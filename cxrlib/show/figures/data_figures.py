@@ -11,7 +11,8 @@ from cxrlib.data.annotations import BOX_COLUMNS
 from cxrlib.data.cohort import Cohort
 from cxrlib.evaluate.boxes import areas
 from cxrlib.show.cases import most_disputed
-from cxrlib.show.figures.panels import box_legend, show_radiograph, show_readers, wrap_names
+from cxrlib.show.figures.lettering import whole
+from cxrlib.show.figures.panels import box_legend, show_radiograph, show_readers
 from cxrlib.show.figures.style import (
     BAR_WIDTH,
     DENSITY,
@@ -146,7 +147,7 @@ def example_grid(cohort: Cohort, image_ids: list[str]) -> Figure:
     figure, axes = image_axes(-(-len(image_ids) // columns), columns)
     for image_id, ax in zip(image_ids, [ax for line in axes for ax in line], strict=False):
         true = [name for name in cohort.explained if cohort.labels.at[image_id, name]]
-        show_radiograph(ax, cohort.images([image_id])[0], wrap_names(true))
+        show_radiograph(ax, cohort.images([image_id])[0], ", ".join(map(whole, true)))
         show_readers(ax, cohort, image_id, {name: colours[name] for name in true})
     box_legend(figure, cohort, image_ids, columns=3)
     return figure

@@ -44,9 +44,6 @@ NONE = "No heatmap of this run is compared with controls: n = 0."
 def control_panels(curves: pd.DataFrame, classes: list[str]) -> Figure:
     """A panel per class: the fall of its own probability against the share of replaced pixels, beside every control.
 
-    Bands are 95 % intervals, of the heatmap and of the random region. The readers' boxes have no line, since each share
-    has other cases: those whose boxes hold so many pixels; they are drawn where these are FEWEST or more.
-
     Args:
         curves: from `control_curves`.
         classes: in the order of the panels; a class without a heatmap has none.
@@ -59,7 +56,7 @@ def control_panels(curves: pd.DataFrame, classes: list[str]) -> Figure:
     size = (PAGE_WIDTH, 0.3 + 1.75 * lines)
     figure, axes = plt.subplots(lines, COLUMNS, figsize=size, sharex=True, sharey=True, squeeze=False)
     for ax, name in zip(axes.flat, names, strict=False):
-        _draw_curves(ax, curves[curves["class_name"] == name])
+        draw_beside_controls(ax, curves[curves["class_name"] == name])
         ax.set_title(f"{name}\nn = {counts[name]}", fontsize=7)
         ax.tick_params(labelsize=6, labelbottom=True)
     rest = list(axes.flat)[len(names) :]
@@ -71,20 +68,40 @@ def control_panels(curves: pd.DataFrame, classes: list[str]) -> Figure:
     axes[0][0].xaxis.set_minor_locator(NullLocator())
     axes[0][0].xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes[0][0].xaxis.set_minor_formatter(NullFormatter())
-    handles = [plt.Line2D([], [], ms=3, label=name, **look) for name, look in LOOKS.items()]
-    rest[0].legend(handles=handles, loc="center left", frameon=False, fontsize=7, title="replaced pixels")
+    controls_legend(rest[0])
     figure.supxlabel("replaced pixels, % of the image (log scale)", fontsize=8)
     figure.supylabel("mean fall of the own probability", fontsize=8)
     return figure
 
 
-def _draw_curves(ax: Axes, curves: pd.DataFrame) -> None:
+def draw_beside_controls(ax: Axes, curves: pd.DataFrame) -> None:
+    """The fall of one class's own probability beside that of every control.
+
+    Bands are 95 % intervals, of the heatmap and of the random region. The readers' boxes have no line, since each share
+    has other cases: those whose boxes hold so many pixels; they are drawn where these are FEWEST or more.
+
+    Args:
+        curves: from `control_curves`, of one class.
+    """
     ax.axhline(0, color="#888888", lw=0.6)
+    shown = drawn(curves)
     for pixels, look in reversed(LOOKS.items()):
-        rows = curves[(curves["pixels"] == pixels) & ((curves["n"] >= FEWEST) | (pixels != READERS))]
+        rows = shown[shown["pixels"] == pixels]
         if pixels in BANDS:
             ax.fill_between(100 * rows["share"], rows["low"], rows["high"], color=look["color"], alpha=0.2, lw=0)
         ax.plot(100 * rows["share"], rows["ours"], ms=3, **look)
+
+
+def drawn(curves: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `control_curves` that figures draw: without the readers' boxes of fewer than FEWEST cases."""
+    return curves[(curves["n"] >= FEWEST) | (curves["pixels"] != READERS)]
+
+
+def controls_legend(ax: Axes) -> None:
+    """A legend of the curves of `draw_beside_controls`, in axes that hold nothing else."""
+    handles = [plt.Line2D([], [], ms=3, label=name, **look) for name, look in LOOKS.items()]
+    ax.legend(handles=handles, loc="center left", frameon=False, fontsize=7, title="replaced pixels")
+    ax.set_axis_off()
 
 
 def gain_panels(table: pd.DataFrame, class_name: str) -> Figure:

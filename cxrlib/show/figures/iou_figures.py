@@ -15,6 +15,7 @@ from cxrlib.evaluate.boxes import all_pairs_iou, boxes_from_mask
 from cxrlib.explain.explanations import Explanations
 from cxrlib.explain.maps import upscale
 from cxrlib.explain.masks import top_pixels
+from cxrlib.show.figures.colouring import PREDICTED, TRUE
 from cxrlib.show.figures.panels import show_boxes, show_radiograph, show_readers
 from cxrlib.show.figures.style import (
     OURS,
@@ -27,9 +28,6 @@ from cxrlib.show.figures.style import (
     sentence_figure,
 )
 from cxrlib.show.tables import best_of_each_finding
-
-TRUE, PREDICTED = "#2ca02c", "#c77cff"
-"""The thesis's colours: green for the readers' boxes, purple for the boxes of the heatmap."""
 
 
 def intersection_and_union(first: np.ndarray, second: np.ndarray) -> Figure:

@@ -1,7 +1,5 @@
 """Figures of notebook 08: every method on the same cases, their scores, how far they agree, and further networks."""
 
-import textwrap
-
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -11,15 +9,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from cxrlib.data.cohort import Cohort
+from cxrlib.runtime.numerals import number_text
 from cxrlib.show.figures.panels import colour_bar, show_on_radiograph, show_radiograph, show_readers
 from cxrlib.show.figures.style import OURS, PAGE_WIDTH, RANDOM, class_colours, image_axes, sentence_figure
 
 PER_LINE = 8
 """Panels in a line of `method_sheet`."""
-
-
-TITLE_WIDTH = 15
-"""Characters of a title that fit over a panel."""
 
 
 METRICS = {
@@ -54,10 +49,10 @@ def method_sheet(cohort: Cohort, cases: list[tuple[str, str]], methods: dict[str
         block = [ax for line in axes[lines * number : lines * (number + 1)] for ax in line][:panels]
         pixels = cohort.images([image_id])[0]
         show_radiograph(block[0], pixels)
-        block[0].set_title(_wrapped(class_name), fontsize=6, fontweight="bold")
+        block[0].set_title(class_name, fontsize=6, fontweight="bold")
         for ax, (title, maps) in zip(block[1:], methods.items(), strict=True):
             show_on_radiograph(ax, pixels, _stretched(maps[number]))
-            ax.set_title(_wrapped(title), fontsize=6)
+            ax.set_title(title, fontsize=6)
         for ax in block:
             show_readers(ax, cohort, image_id, {class_name: colours[class_name]})
     colour_bar(figure, [ax for line in axes for ax in line])
@@ -112,8 +107,8 @@ def agreement_matrix(agreement: pd.DataFrame) -> Figure:
         vmin=-1,
         vmax=1,
         cmap="RdBu_r",
-        annot=True,
-        fmt=".2f",
+        annot=agreement.map(lambda value: number_text(value, 2)),
+        fmt="",
         annot_kws={"fontsize": 6},
         linewidths=0.3,
         cbar_kws={"label": "rank correlation", "shrink": 0.6},
@@ -129,7 +124,3 @@ def _stretched(raw: torch.Tensor) -> torch.Tensor:
     """A raw map without negative values, less its least value: otherwise RISE, whose maps have a floor, is one wash."""
     positive = raw.clamp(min=0)
     return positive - positive.min()
-
-
-def _wrapped(title: str) -> str:
-    return "\n".join(textwrap.wrap(title, TITLE_WIDTH)[:2])

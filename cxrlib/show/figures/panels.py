@@ -13,7 +13,8 @@ from cxrlib.data.annotations import BOX_COLUMNS
 from cxrlib.data.cohort import Cohort
 from cxrlib.explain.explanations import Explanations
 from cxrlib.explain.maps import upscale
-from cxrlib.show.figures.colouring import FINE, LEVELS, bar_picture, coloured, is_fine, relative, top_of
+from cxrlib.show.figures.colouring import DIMMED, FINE, LEVELS, bar_picture, coloured, is_fine, relative, top_of
+from cxrlib.show.figures.lettering import whole
 from cxrlib.show.figures.style import READER_LINES, class_colours, image_axes, on_image, outlined, sentence_figure
 from cxrlib.show.likeness import like_in_words
 
@@ -43,10 +44,6 @@ FULL_LINES = 1.4
 
 LEVEL_LINES = (":", "--", "-")
 """Line styles of the contour lines at LEVELS."""
-
-
-DIMMED = 0.35
-"""Brightness of a radiograph under a map of single points, whose thin marks would be lost on it."""
 
 
 def show_radiograph(ax: Axes, pixels: np.ndarray, title: str = "") -> None:
@@ -109,7 +106,8 @@ def show_heatmap(ax: Axes, raw: torch.Tensor, size: int, cells: bool = False) ->
     top = top_of(values.numpy())
     if top == 0:
         words = {"ha": "center", "va": "center", "transform": ax.transAxes, "fontsize": 7, "color": "black"}
-        ax.text(0.5, 0.5, "this map is zero", bbox={"facecolor": "white", "edgecolor": "black", "pad": 2}, **words)
+        words |= {"in_layout": False}  # a panel that is narrower would get no room for itself
+        ax.text(0.5, 0.5, "this map\nis zero", bbox={"facecolor": "white", "edgecolor": "black", "pad": 2}, **words)
         return
     extent = (0, size, size, 0)
     shown = relative(values.numpy() if cells else upscale(values, MAP_SIZE).numpy(), top)
@@ -196,9 +194,8 @@ def explanation_grid(
     panels = 1 + max(len(classes) for _, classes in rows)
     columns, lines = (panels, 1) if panels <= WIDEST else (-(-panels // 2), 2)
     labels = {image_id: [name for name in cohort.explained if cohort.labels.at[image_id, name]] for image_id, _ in rows}
-    title_lines = max(3, *(-(-len(true) // 2) for true in labels.values()))
     blocks = -(-len(rows) // per_line)
-    figure, axes = image_axes(blocks * lines, columns * per_line, title_lines=title_lines, bar=True)
+    figure, axes = image_axes(blocks * lines, columns * per_line, title_lines=3, bar=True)
     places = [
         [ax for line in axes[top : top + lines] for ax in line[left : left + columns]]
         for top in range(0, blocks * lines, lines)
@@ -208,7 +205,7 @@ def explanation_grid(
         pixels = cohort.images([image_id])[0]
         true = labels[image_id]
         letter = f"{chr(ord('a') + number)}  " if letters else ""
-        show_radiograph(line[0], pixels, f"{letter}labelled {wrap_names(true)}")
+        show_radiograph(line[0], pixels, f"{letter}labelled {', '.join(map(whole, true))}")
         if true:
             show_readers(line[0], cohort, image_id, {name: colours[name] for name in true})
         for name, ax in zip(classes, line[1:], strict=False):
@@ -222,8 +219,3 @@ def explanation_grid(
         box_legend(figure, cohort, [image_id for image_id, _ in rows])
     colour_bar(figure, [ax for line in axes for ax in line], cells_of(explanations.maps))
     return figure
-
-
-def wrap_names(names: list[str]) -> str:
-    """Class names, two on a line."""
-    return ",\n".join(", ".join(names[i : i + 2]) for i in range(0, len(names), 2))

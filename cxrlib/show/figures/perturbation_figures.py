@@ -6,10 +6,14 @@ from itertools import zip_longest
 import pandas as pd
 import torch
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cxrlib.data.cohort import Cohort
+from cxrlib.evaluate.bootstrap import FEWEST
+from cxrlib.evaluate.faithfulness import OWN
 from cxrlib.explain.explanations import Explanations
+from cxrlib.show.figures.faithfulness_figures import BANDS, controls_legend, draw_beside_controls, drawn
 from cxrlib.show.figures.panels import show_on_radiograph, show_radiograph
 from cxrlib.show.figures.style import PAGE_WIDTH, class_colours, image_axes, outlined, sentence_figure
 
@@ -21,6 +25,12 @@ MARKS = "osD^vP*X"
 
 PANELS = "abcdefg"
 """Letters of the thesis's Figure 32, one per label of the explained model."""
+
+
+NO_CONTROLS = "No heatmap of this class is compared with controls: n = 0."
+
+
+READERS_DRAWN = f"The readers' boxes count where they hold so many pixels, in {FEWEST} cases or more."
 
 
 SMALL = 0.05
@@ -46,9 +56,16 @@ def named(transform: str) -> str:
 
 
 def drop_curves(
-    means: pd.DataFrame, own: pd.DataFrame, heatmap_class: str, limits: tuple[float, float], n: int
+    means: pd.DataFrame,
+    own: pd.DataFrame,
+    heatmap_class: str,
+    limits: tuple[float, float],
+    n: int,
+    controlled: pd.DataFrame,
 ) -> Figure:
-    """Figure 32: mean change of every label's probability against the share of replaced pixels, a panel per transform.
+    """Figure 32: the own class beside its controls; below, as in the thesis, every label and a panel per transform.
+
+    Both are mean falls of probabilities against the share of replaced pixels.
 
     Args:
         means: indexed by transform and share, one column per label: mean p_original - p_replaced.
@@ -56,11 +73,18 @@ def drop_curves(
         heatmap_class: whose heatmap chose the pixels; its line is thick and has a band.
         limits: of the probabilities' axis; the same for all figures of a run.
         n: number of images.
+        controlled: from `control_curves`, of the heatmap's class; may be empty.
     """
     transforms = list(dict.fromkeys(means.index.get_level_values("transform")))
     colours = class_colours(list(means.columns))
-    figure, axes = plt.subplots(1, len(transforms), figsize=(PAGE_WIDTH, 2.5), sharey=True, squeeze=False)
-    for ax, transform in zip(axes[0], transforms, strict=True):
+    columns = max(2, len(transforms))
+    figure = plt.figure(figsize=(PAGE_WIDTH, 4.6))
+    grid = figure.add_gridspec(2, columns)
+    first = figure.add_subplot(grid[0, :-1])
+    _beside_controls(first, controlled)
+    controls_legend(figure.add_subplot(grid[0, -1]))
+    below = [figure.add_subplot(grid[1, column], sharey=first) for column in range(len(transforms))]
+    for ax, transform in zip(below, transforms, strict=True):
         band = own[own["transform"] == transform]
         ax.fill_between(band["share"] * 100, band["low"], band["high"], color=colours[heatmap_class], alpha=0.3, lw=0)
         for number, (name, values) in enumerate(means.loc[transform].items()):
@@ -69,17 +93,29 @@ def drop_curves(
             edge = outlined(width)
             ax.plot(values.index * 100, values, color=colours[name], label=name, path_effects=edge, **look)
         ax.axhline(0, color="#888888", lw=0.6)
-        ax.set_title(named(transform), fontsize=8)
+        ax.set_title(f"as in the thesis: {named(transform)}\nn = {n} radiographs", fontsize=8)
         ax.set(xlabel="replaced pixels, %", ylim=limits)
-    axes[0][0].set_ylabel("mean fall in probability")
-    handles, names = axes[0][0].get_legend_handles_labels()
+        ax.tick_params(labelleft=ax is below[0])
+    below[0].set_ylabel("mean fall in probability")
+    handles, names = below[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=4, frameon=False, fontsize=7)
-    figure.suptitle(f"pixels chosen by the {heatmap_class} heatmap (n = {n} radiographs)", fontsize=9)
+    figure.suptitle(f"pixels chosen by the {heatmap_class} heatmap", fontsize=9)
     return figure
 
 
+def _beside_controls(ax: Axes, controlled: pd.DataFrame) -> None:
+    ax.set_xlabel("replaced pixels, %")
+    ax.set_ylabel("mean fall of its own class")
+    if controlled.empty:
+        ax.text(0.5, 0.5, NO_CONTROLS, ha="center", va="center", fontsize=8, transform=ax.transAxes)
+        return
+    draw_beside_controls(ax, controlled)
+    count = controlled.loc[controlled["pixels"] == OWN, "n"].max()
+    ax.set_title(f"the heatmap's pixels and as many others: {named('mean')}\nn = {count} radiographs", fontsize=8)
+
+
 def drop_panels(
-    means: pd.DataFrame, own: pd.DataFrame, counts: pd.Series, threshold: float
+    means: pd.DataFrame, own: pd.DataFrame, counts: pd.Series, threshold: float, controlled: pd.DataFrame
 ) -> Iterator[tuple[str, Figure, str]]:
     """Figure 32: `drop_curves` of every class's heatmap, with one probability axis for all of them.
 
@@ -87,22 +123,28 @@ def drop_panels(
         means, counts: from `cxrlib.evaluate.perturbation.mean_drops`.
         own: from `own_drops`.
         threshold: a class is predicted where its probability reaches this.
+        controlled: from `control_curves`.
 
     Yields:
         One of PANELS, its figure and its caption; where there is nothing to draw, the figure is a sentence.
     """
-    extremes = [0, *means.min(), *means.max(), *own["low"].dropna(), *own["high"].dropna()]
+    bands, lines = [own, controlled[controlled["pixels"].isin(BANDS)]], drawn(controlled)["ours"]
+    ends = [value for band in bands for end in ("low", "high") for value in band[end].dropna()]
+    extremes = [0, *means.min(), *means.max(), *lines, *ends]
     limits = (min(extremes) - 0.02, max(extremes) + 0.02)
     for letter, name in zip_longest(PANELS, counts.index[: len(PANELS)]):
         caption = (
-            f"Mean fall of all probabilities when the top pixels of the {name} heatmap are replaced, on the "
-            f"radiographs with p of at least {threshold} for it; thick, with its 95 % interval: {name}."
+            f"Above: mean fall of the own probability when the top pixels of the {name} heatmap become the mean grey, "
+            f"and when as many others do; bands: 95 % intervals. {READERS_DRAWN} Below, as in the thesis: mean fall of "
+            f"all probabilities; thick, with its 95 % interval: {name}. Radiographs with p of at least {threshold} "
+            "for it."
         )
         if name is None:
             caption = f"This run explains {len(counts)} labels: there is no panel {letter}."
             figure = sentence_figure(caption)
         elif counts[name]:
-            figure = drop_curves(means.loc[name], own[own["class_name"] == name], name, limits, counts[name])
+            beside = controlled[controlled["class_name"] == name]
+            figure = drop_curves(means.loc[name], own[own["class_name"] == name], name, limits, counts[name], beside)
         else:
             figure = sentence_figure(f"{name}: n = 0, no test study is predicted with p of at least {threshold}.")
         yield letter, figure, caption

@@ -126,7 +126,7 @@ def detection_panels(table: pd.DataFrame) -> Figure:
     if known.empty:
         return sentence_figure(NONE if table.empty else "No map was made: no network predicts the label with the cue.")
     methods = known["method"].unique()
-    figure, axes = _panels(len(methods), "mean of p with the cue - p without it", "maps with their peak on the cue")
+    figure, axes = _panels(len(methods), "mean of p with the cue − p without it", "maps with their peak on the cue")
     for ax, method in zip(axes, methods, strict=True):
         for kind in known["kind"].unique():
             rows = known[(known["method"] == method) & (known["kind"] == kind)].sort_values("reliance")

@@ -9,16 +9,16 @@ PAGE_WIDTH = 7.0
 """Width of a figure in inches."""
 
 
+SENTENCE_WIDTH = 3.8
+"""Width of a figure of one sentence in inches."""
+
+
 LINE_HEIGHT = 0.15
 """Height in inches of a line of the title above each image of a grid."""
 
 
 BAR_WIDTH = 0.65
 """Width in inches of a colour bar and its label beside a grid."""
-
-
-HEATMAP = "autumn_r"
-"""Colours of a heatmap over a radiograph: yellow where it is low, red at its maximum."""
 
 
 DENSITY = "inferno"
@@ -95,7 +95,7 @@ def image_axes(
 
 
 def sentence_figure(sentence: str) -> Figure:
-    """A figure that says why there is nothing to draw."""
-    figure = plt.figure(figsize=(PAGE_WIDTH, 0.8))
+    """A figure that says why there is nothing to draw; it is narrow, so that a phone shows its letters large enough."""
+    figure = plt.figure(figsize=(SENTENCE_WIDTH, 0.8))
     figure.text(0.5, 0.5, sentence, ha="center", va="center", wrap=True)
     return figure

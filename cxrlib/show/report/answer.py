@@ -7,7 +7,7 @@ import pandas as pd
 from cxrlib.evaluate.trusted_measures import UNFIT
 from cxrlib.evaluate.verdict import GREEN, GREY, RED, headline
 from cxrlib.runtime.errors import Missing
-from cxrlib.show.report.readable import number_text
+from cxrlib.runtime.numerals import number_text
 from cxrlib.thesis.case_tables import read_table
 
 SIGNS = {GREEN: "●", RED: "✖", GREY: "○"}

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from cxrlib.runtime.files import whole_file
+from cxrlib.runtime.numerals import number_text
 from cxrlib.show.report.changes import Changes, changes
 from cxrlib.show.report.contents import figure_files, study_names, titles, without_machine_names
 from cxrlib.show.report.embedded import embed_all
-from cxrlib.show.report.readable import number_text
 from cxrlib.thesis.items import thesis_items
 from cxrlib.workflow.compare import Comparison
 

@@ -10,6 +10,7 @@ from cxrlib.data.cohort import read_provenance
 from cxrlib.data.provenance import Provenance
 from cxrlib.runtime.errors import Missing, Refusal
 from cxrlib.runtime.files import read_json, whole_file
+from cxrlib.runtime.numerals import number_text
 from cxrlib.show.browse.browsed import BrowsedRun, View, load_results
 from cxrlib.show.browse.overlay import Look, compose
 from cxrlib.show.report.answer import answer
@@ -20,7 +21,6 @@ from cxrlib.show.report.methods_text import bibtex, limitations, methods_text
 from cxrlib.show.report.misses import RULES, best_hit, worst_misses
 from cxrlib.show.report.notebook_pages import write_notebook_pages
 from cxrlib.show.report.origin import origin
-from cxrlib.show.report.readable import number_text
 from cxrlib.show.report.study_viewer import viewer_data
 from cxrlib.show.report.summary import not_comparable, summary
 from cxrlib.thesis.case_tables import load_results as load_case_tables

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from cxrlib.runtime.numerals import number_text, signed
 from cxrlib.runtime.stored_tables import NAMES
 
 INTERVALS = [
@@ -99,20 +100,6 @@ def thesis_grid(table: pd.DataFrame, row: str, column: str, digits: int) -> Text
     return TextTable(header, [[name, *line] for name, line in zip(names, wide.to_numpy().tolist(), strict=True)])
 
 
-def number_text(value: float, digits: int, sign: str = "-") -> str:
-    """A number with a true minus sign, and no sign before zeros; empty for NaN.
-
-    Args:
-        value: the number.
-        digits: after the decimal point.
-        sign: "+" puts a sign before positive numbers too.
-
-    >>> number_text(-0.0004, 3), number_text(-0.04, 2), number_text(float("nan"), 1)
-    ('0.000', '−0.04', '')
-    """
-    return "" if pd.isna(value) else _signed(f"{value:{sign}.{digits}f}")
-
-
 def words_for(name: str) -> str:
     """Words for a name of the code.
 
@@ -132,10 +119,6 @@ def is_numbers(cells: list[str]) -> bool:
     return bool(filled) and all(NUMBER.fullmatch(cell) for cell in filled)
 
 
-def _signed(text: str) -> str:
-    return re.sub(r"^[+-](?=[0.,]+$)", "", text).replace("-", "−")
-
-
 def _readable(column: pd.Series) -> pd.Series:
     """A column of numbers as text with equal decimals; names of the code in words; other text unchanged."""
     if column.name in ("protocol", "metric", "measure"):
@@ -149,4 +132,4 @@ def _readable(column: pd.Series) -> pd.Series:
         return numbers.map(lambda value: f"{100 * value:g} %")
     style = "{:.3f}" if column.str.contains(".", regex=False).any() else "{:d}" if column.name == "year" else "{:,d}"
     whole = style.endswith("d}")
-    return numbers.map(lambda value: "" if pd.isna(value) else _signed(style.format(int(value) if whole else value)))
+    return numbers.map(lambda value: "" if pd.isna(value) else signed(style.format(int(value) if whole else value)))

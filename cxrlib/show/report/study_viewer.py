@@ -13,9 +13,7 @@ from cxrlib.show.browse.browsed import BrowsedRun, View
 from cxrlib.show.browse.numbers import EXPLAINED
 from cxrlib.show.browse.overlay import LINES, SIDE, Look, overlay, rgb
 from cxrlib.show.figures import colouring
-from cxrlib.show.figures.iou_figures import PREDICTED, TRUE
-from cxrlib.show.figures.panels import DIMMED
-from cxrlib.show.figures.style import HEATMAP
+from cxrlib.show.figures.colouring import DIMMED, HEATMAP, PREDICTED, TRUE
 from cxrlib.show.report.pixel_maps import pixel_maps
 
 BUDGET = 850_000

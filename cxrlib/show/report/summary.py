@@ -8,6 +8,7 @@ from cxrlib.data.provenance import NO_DATA, Provenance
 from cxrlib.evaluate.bootstrap import FEWEST, in_words
 from cxrlib.evaluate.boxes import with_union
 from cxrlib.runtime.errors import Missing
+from cxrlib.runtime.numerals import number_text
 from cxrlib.thesis.case_tables import read_table
 from cxrlib.thesis.claims import FAILS, HOLDS, OPEN
 from cxrlib.thesis.reported import thesis_iou, thesis_values
@@ -102,7 +103,7 @@ def _perturbation(folder: Path) -> str:
     most = max(own, key=own.get)
     return (
         f"replacing the top {drops['share'].max():.0%} by the mean lowers the class's own probability for {falls} of "
-        f"{len(own)} predicted classes, most for {most} (by {own[most]:.2f})."
+        f"{len(own)} predicted classes, most for {most} (by {number_text(own[most], 2)})."
     )
 
 
