@@ -117,7 +117,7 @@ def test_resamples_in_parts_give_the_same_scores(monkeypatch):
 
 
 def test_memory_for_resamples_does_not_grow_with_the_studies(monkeypatch):
-    """Beyond the weights, which the caller holds, eight times as many studies take hardly more for their resamples."""
+    """Beyond the weights, which the caller holds, a study costs its name and its place, not its 201 weights again."""
     monkeypatch.setattr("cxrlib.evaluate.bootstrap.AT_ONCE", 2**15)
     peaks = []
     for n in (1000, 8000):
@@ -125,4 +125,4 @@ def test_memory_for_resamples_does_not_grow_with_the_studies(monkeypatch):
         weights = study_weights(labels.index, 200, seed=0)
         areas = peak_of(auroc_samples, labels[["a"]], probabilities[["a"]], weights.to_numpy())
         peaks.append([areas, peak_of(mean_samples, labels["a"].to_numpy(), labels.index, weights)])
-    assert (np.array(peaks[1]) < 2 * np.array(peaks[0])).all(), peaks
+    assert (np.diff(peaks, axis=0) / 7000 < 200).all(), peaks
