@@ -1,27 +1,35 @@
 """`python -m benchmarks.rehearsal FOLDER`: the thesis's run at full scale, with tiny drawn images and a tiny network.
 
 All 15,000 real studies with their labels, readers and boxes, the thesis's parameters but for the network and one epoch:
-does anything break at that size, and how much memory and disk does each notebook take? FOLDER/images is read as resized
-copies of VinBigData, although its pictures, of 64 pixels, are drawn here from the boxes: nothing in FOLDER says
+does anything break at that size, and how much memory and disk does each notebook take? FOLDER/images-15000 is read as
+resized copies of VinBigData, although its pictures, of 64 pixels, are drawn here from the boxes: nothing in FOLDER says
 anything about patients.
+
+`--studies N` takes fewer studies, or more: above 15,000 real studies are drawn again under new identifiers, with the
+same labels, readers and boxes and other noise. They are drawings, not further patients.
 """
 
 import argparse
+import hashlib
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from cxrlib.data.annotations import VINBIGDATA_CLASSES, public_annotations_path, read_annotations
 from cxrlib.data.render.frame import BOX_COLUMNS, boxes_as_fractions, estimate_frames
 from cxrlib.runtime.files import PROJECT_ROOT
 from cxrlib.runtime.progress import progress
+from cxrlib.runtime.workers import worker_pool
 from cxrlib.workflow.notebooks import find_notebooks
 
 SIDE = 64
+WORKERS = 2
 SETTINGS = [
     "data.source=vinbigdata-resized",
     f"data.image_size={SIDE}",
@@ -31,7 +39,8 @@ SETTINGS = [
     "model.output_stride=16",
     "training.epochs=1",
     "smoothgrad.samples=5",
-    "compute.workers=2",
+    "methods.n_studies=5",
+    f"compute.workers={WORKERS}",
     "compute.threads=1",
 ]
 STAGE = """
@@ -43,23 +52,65 @@ sys.exit(code)
 """
 
 
-def draw_images(folder: Path) -> None:
-    """One picture per real study: noise, two dark lungs, a patch for each box by its class; and the original sizes."""
+def drawn_again(table: pd.DataFrame, count: int) -> pd.DataFrame:
+    """The rows of `count` studies: the first by their ids, and from the first again, under new ids, where these end.
+
+    Args:
+        table: with the column image_id, or indexed by it.
+        count: number of studies.
+
+    >>> drawn_again(pd.DataFrame({"image_id": ["b", "a", "a"], "x": [1, 2, 3]}), 3)["x"].tolist()
+    [2, 3, 1, 2, 3]
+    """
+    indexed = table.index.name == "image_id"
+    rows = table.reset_index() if indexed else table
+    image_ids = sorted(rows["image_id"].unique())
+    parts = []
+    for start in range(0, count, len(image_ids)):
+        part = rows[rows["image_id"].isin(image_ids[: count - start])]
+        part = part.sort_values("image_id", kind="stable")
+        parts.append(part.assign(image_id=[id_again(name, start) for name in part["image_id"]]))
+    found = pd.concat(parts, ignore_index=True)
+    return found.set_index("image_id") if indexed else found
+
+
+def id_again(image_id: str, start: int) -> str:
+    """The id itself at the first time, then another of as many digits for each time."""
+    return hashlib.md5(f"{image_id} {start}".encode()).hexdigest() if start else image_id
+
+
+def draw_images(folder: Path, count: int) -> None:
+    """One picture per study: noise, two dark lungs, a patch for each box by its class; annotations, original sizes."""
     annotations, _ = read_annotations(public_annotations_path())
-    frames = estimate_frames(annotations).round().astype(int)
-    boxes = boxes_as_fractions(annotations)
-    boxes_of = {image_id: rows for image_id, rows in boxes.groupby("image_id")}
-    random = np.random.default_rng(0)
-    for image_id in progress(frames.index, "drawing", "image"):
-        picture = random.normal(150, 15, (SIDE, SIDE)).astype(np.float32)
-        for centre in (20, 44):
-            cv2.ellipse(picture, (centre, 30), (9, 20), 0, 0, 360, 70, -1)
-        for box in boxes_of[image_id].itertuples() if image_id in boxes_of else []:
-            left, top, right, bottom = (round(getattr(box, name) * SIDE) for name in BOX_COLUMNS)
-            picture[top : bottom + 1, left : right + 1] += 10 + 4 * VINBIGDATA_CLASSES.index(box.class_name)
-        cv2.imwrite(str(folder / f"{image_id}.png"), picture.clip(0, 255).astype(np.uint8))
+    frames = drawn_again(estimate_frames(annotations).round().astype(int), count)
+    boxes = drawn_again(boxes_as_fractions(annotations), count)
+    boxes = boxes[boxes["image_id"].isin(frames.index)]
+    levels = 10 + 4 * boxes["class_name"].map(VINBIGDATA_CLASSES.index).to_numpy()
+    patches = np.column_stack([(boxes[BOX_COLUMNS].to_numpy() * SIDE).round(), levels]).astype(int)
+    rows_of = boxes.reset_index(drop=True).groupby("image_id").indices
+    tasks = [(folder / f"{image_id}.png", patches[rows_of.get(image_id, [])]) for image_id in frames.index]
+    with worker_pool(WORKERS, cv2.setNumThreads, (1,)) as pool:
+        for _ in progress(pool.map(draw, *zip(*tasks, strict=True), chunksize=200), "drawing", "image", len(tasks)):
+            pass
+    drawn_again(annotations, count).to_csv(folder / "train.csv", index=False)
     # last: where it is, all pictures are there
     frames.rename(columns={"height": "dim0", "width": "dim1"}).to_csv(folder / "train_meta.csv")
+
+
+def draw(path: Path, patches: np.ndarray) -> None:
+    """Draw one study's picture; its noise follows from its name.
+
+    Args:
+        path: of the picture.
+        patches: left, top, right, bottom and how much brighter, int64 (boxes, 5).
+    """
+    random = np.random.default_rng(zlib.crc32(path.stem.encode()))
+    picture = random.normal(150, 15, (SIDE, SIDE)).astype(np.float32)
+    for centre in (20, 44):
+        cv2.ellipse(picture, (centre, 30), (9, 20), 0, 0, 360, 70, -1)
+    for left, top, right, bottom, brighter in patches:
+        picture[top : bottom + 1, left : right + 1] += brighter
+    cv2.imwrite(str(path), picture.clip(0, 255).astype(np.uint8))
 
 
 def size_of(folder: Path) -> float:
@@ -76,16 +127,32 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "folder", metavar="FOLDER", type=Path, help="receives images/ and run/; images that are there are used again"
+        "folder", metavar="FOLDER", type=Path, help="receives images-N/ and run/; images that are there are used again"
     )
-    folder = parser.parse_args().folder.resolve()
-    images = folder / "images"
+    parser.add_argument(
+        "--studies", type=int, default=15_000, metavar="N", help="how many (default: 15,000, all real ones once)"
+    )
+    parser.add_argument("--only", metavar="NN,NN", default="", help="notebooks, e.g. 01,06 (default: the thesis's)")
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="SECTION.NAME=VALUE",
+        help="change one parameter; may be repeated",
+    )
+    options = parser.parse_args()
+    folder = options.folder.resolve()
+    images = folder / f"images-{options.studies}"
     if not (images / "train_meta.csv").exists():
         images.mkdir(parents=True, exist_ok=True)
-        draw_images(images)
-    changes = [word for setting in [*SETTINGS, f"data.root={images}"] for word in ("--set", setting)]
+        draw_images(images, options.studies)
+    changes = [
+        word for setting in [*SETTINGS, f"data.root={images}", *options.overrides] for word in ("--set", setting)
+    ]
     print(f"{'notebook':20}{'minutes':>9}{'MB of memory':>14}{'GB of disk':>12}", flush=True)
-    for notebook in find_notebooks()[:7]:
+    numbers = options.only.split(",") if options.only else [notebook.name[:2] for notebook in find_notebooks()[:7]]
+    for notebook in (notebook for notebook in find_notebooks() if notebook.name[:2] in numbers):
         begun = time.perf_counter()
         arguments = ["thesis", *changes, "--only", notebook.name[:2], "--out", str(folder / "run")]
         command = [sys.executable, "-c", STAGE, *arguments]

@@ -22,7 +22,15 @@ DUPLICATE = 0.98
 
 
 BLOCK = 1000
-"""Images that are compared with all others at once."""
+"""Images that are read, or compared with as many others, at once."""
+
+
+COARSE = 4
+"""Side in pixels of the squares whose averages tell which thumbnails cannot be alike."""
+
+
+ROUNDING = 1e-5
+"""By how much float32 may miss a distance."""
 
 
 def labels_together(labels: pd.DataFrame) -> pd.DataFrame:
@@ -95,16 +103,15 @@ def split_balance(cohort: Cohort) -> pd.DataFrame:
 
 
 def thumbnails(pixels: np.ndarray) -> np.ndarray:
-    """Images, read one at a time, averaged down to uint8 (n, THUMBNAIL, THUMBNAIL).
+    """Images averaged down to uint8 (n, THUMBNAIL, THUMBNAIL).
 
     Args:
-        pixels: uint8 (n, size, size), e.g. memory-mapped.
+        pixels: uint8 (n, size, size).
 
     >>> thumbnails(np.full((2, 64, 64), 7, np.uint8)).shape
     (2, 32, 32)
     """
-    images = progress(pixels, "comparing", "image", len(pixels))
-    return np.stack([cv2.resize(image, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA) for image in images])
+    return np.stack([cv2.resize(image, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA) for image in pixels])
 
 
 def near_duplicates(small: np.ndarray) -> list[tuple[int, int]]:
@@ -112,6 +119,9 @@ def near_duplicates(small: np.ndarray) -> list[tuple[int, int]]:
 
     Each thumbnail is brought to mean 0 and standard deviation 1. Any two frontal radiographs resemble each other; the
     mean of all thumbnails is therefore subtracted. The correlation of a and b is then a . b / (|a| |b|).
+
+    For a and b of length 1, half of their squared distance is 1 - a . b. Averages over squares of COARSE x COARSE
+    pixels, times COARSE, are never further apart. So only pairs that are near in these few numbers are correlated.
 
     Args:
         small: from `thumbnails`.
@@ -123,16 +133,42 @@ def near_duplicates(small: np.ndarray) -> list[tuple[int, int]]:
     >>> near_duplicates(np.concatenate([noise, noise[1:2]]))
     [(1, 3)]
     """
+    blocks, pairs = _blocks(len(small)), []
+    mean = sum(_standardised(small[rows]).sum(axis=0, dtype=np.float64) for rows in blocks) / len(small)
+    coarse = np.concatenate([_coarse(_directions(small[rows], mean)) for rows in blocks])
+    half = (coarse**2).sum(axis=1) / 2
+    for number, rows in enumerate(progress(blocks, "near-duplicates", "block")):
+        for others in blocks[number:]:
+            apart = half[rows, None] + half[others] - coarse[rows] @ coarse[others].T
+            near = np.argwhere(apart <= 1 - DUPLICATE + ROUNDING) + (rows.start, others.start)
+            near = near[near[:, 0] < near[:, 1]]
+            for some in _blocks(len(near)):
+                one, other = (_directions(small[at], mean) for at in near[some].T)
+                pairs += near[some][(one * other).sum(axis=1) >= DUPLICATE].tolist()
+    return sorted((one, other) for one, other in pairs)
+
+
+def _blocks(count: int) -> list[slice]:
+    return [slice(start, start + BLOCK) for start in range(0, count, BLOCK)]
+
+
+def _standardised(small: np.ndarray) -> np.ndarray:
+    """Thumbnails of mean 0 and standard deviation 1, float32 (n, pixels)."""
     flat = small.reshape(len(small), -1).astype(np.float32)
     flat -= flat.mean(axis=1, keepdims=True)
-    flat /= np.maximum(flat.std(axis=1, keepdims=True), 1e-6)
-    flat -= flat.mean(axis=0)
-    flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
-    pairs = []
-    for start in range(0, len(flat), BLOCK):
-        alike = np.argwhere(flat[start : start + BLOCK] @ flat.T >= DUPLICATE) + (start, 0)
-        pairs += [(int(one), int(other)) for one, other in alike if one < other]
-    return pairs
+    return flat / np.maximum(flat.std(axis=1, keepdims=True), 1e-6)
+
+
+def _directions(small: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Standardised thumbnails less their mean over all images, each of length 1."""
+    flat = _standardised(small) - mean.astype(np.float32)
+    return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
+
+
+def _coarse(flat: np.ndarray) -> np.ndarray:
+    """Averages over squares, times their side, so that distances do not grow: (n, THUMBNAIL^2 / COARSE^2)."""
+    cells = flat.reshape(len(flat), THUMBNAIL // COARSE, COARSE, THUMBNAIL // COARSE, COARSE)
+    return cells.mean(axis=(2, 4)).reshape(len(flat), -1) * COARSE
 
 
 def check_images(cohort: Cohort) -> pd.DataFrame:
@@ -142,7 +178,8 @@ def check_images(cohort: Cohort) -> pd.DataFrame:
         Indexed by check: value (as text) and wanted, which is empty where nothing is wrong or right.
     """
     usable = cohort.studies["split"].isin(SPLITS).to_numpy()
-    studies, small = cohort.studies[usable], thumbnails(cohort.pixels)[usable]
+    blocks = progress(cohort.blocks(BLOCK), "reading", "block", -(-len(cohort.pixels) // BLOCK))
+    studies, small = cohort.studies[usable], np.concatenate([thumbnails(block) for block in blocks])[usable]
     pairs = near_duplicates(small)
     split = studies["split"].to_numpy()
     apart = sum(split[one] != split[other] for one, other in pairs)

@@ -1,5 +1,6 @@
 """The cohort of a run: studies, labels, boxes and pixels, all in one frame of square images."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -79,6 +80,16 @@ class Cohort:
         """Pixels of the given studies, uint8 (n, size, size)."""
         return self.pixels[self.positions(image_ids)]
 
+    def blocks(self, size: int) -> Iterator[np.ndarray]:
+        """All pixels in order, at most `size` studies at a time.
+
+        A stored file is mapped anew for each block, so that memory does not grow with what was read.
+        """
+        for start in range(0, len(self.pixels), size):
+            stored = isinstance(self.pixels, np.memmap)
+            pixels = np.load(self.pixels.filename, mmap_mode="r") if stored else self.pixels
+            yield pixels[start : start + size]
+
     def positions(self, image_ids: list[str]) -> np.ndarray:
         """Rows of the given studies in `pixels`, int64 (n,).
 
@@ -92,28 +103,38 @@ class Cohort:
 
     def boxes(self, image_id: str, class_name: str) -> pd.DataFrame:
         """All readers' boxes of one finding: rad_id and BOX_COLUMNS, pixels of the stored image."""
-        rows = self._boxed.get((image_id, class_name))
-        return self.annotations.loc[rows if rows is not None else [], ["rad_id", *BOX_COLUMNS]]
+        rows = self.rows_of([image_id])
+        classes, boxed = self._classes_and_boxed
+        wanted = rows[(classes[rows] == class_name) & boxed[rows]]
+        return self._boxes.take(wanted)
 
     def readers(self, image_id: str) -> list[str]:
         """Ids of the readers of one image, R8 before R10."""
-        rows = self._read.get(image_id, [])
-        return sorted(self.annotations.loc[rows, "rad_id"].unique(), key=reader_order)
+        return sorted(self.annotations["rad_id"].take(self.rows_of([image_id])).unique(), key=reader_order)
+
+    def rows_of(self, image_ids: Iterable[str]) -> np.ndarray:
+        """Positions in `annotations` of all rows of some studies, in their order there, int64 (rows,)."""
+        found = [self._read[image_id] for image_id in image_ids if image_id in self._read]
+        return np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)
 
     def boxes_of(self, image_id: str) -> np.ndarray:
         """All readers' boxes of all `findings` on one image: float (n, 4), pixels of the stored image."""
         return np.concatenate([self.boxes(image_id, name)[BOX_COLUMNS].to_numpy(float) for name in self.findings])
 
     @cached_property
-    def _read(self) -> dict:
-        """Row labels of the annotations, by image_id."""
-        return self.annotations.groupby("image_id").groups
+    def _read(self) -> dict[str, np.ndarray]:
+        """Positions of the rows of the annotations, by image_id."""
+        return self.annotations.groupby("image_id").indices
 
     @cached_property
-    def _boxed(self) -> dict:
-        """Row labels of the annotations with a box, by image_id and class_name."""
-        boxed = self.annotations[self.annotations["x_min"].notna()]
-        return boxed.groupby(["image_id", "class_name"]).groups
+    def _boxes(self) -> pd.DataFrame:
+        """What `boxes` returns of every row."""
+        return self.annotations[["rad_id", *BOX_COLUMNS]]
+
+    @cached_property
+    def _classes_and_boxed(self) -> tuple[np.ndarray, np.ndarray]:
+        """The class of every row of the annotations, and whether it has a box."""
+        return self.annotations["class_name"].to_numpy(object), self.annotations["x_min"].notna().to_numpy()
 
 
 def read_studies(folder: Path) -> pd.DataFrame:

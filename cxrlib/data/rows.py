@@ -4,7 +4,8 @@ import csv
 import gzip
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 import pandas as pd
@@ -62,7 +63,7 @@ def read_rows(path: str | Path, columns: Sequence[str], optional: Iterable[str] 
             fields than the header.
     """
     records = _records(path, columns)
-    line, header = records[0]
+    _, header = next(records)
     names = _column_names(header, [*columns, *optional], path)
     missing = [column for column in columns if column not in names]
     if missing:
@@ -70,8 +71,9 @@ def read_rows(path: str | Path, columns: Sequence[str], optional: Iterable[str] 
         raise AnnotationError(
             f"{path} lacks the column(s) {', '.join(missing)}; it has {found}; {_remedy(names, missing)}"
         )
-    lines, rows, n = [], [], len(names)
-    for line, fields in records[1:]:
+    lines, cells, n = [], [[] for _ in names], len(names)
+    known: dict[str, str] = {}  # a text that occurs again takes no memory again
+    for line, fields in records:
         fields = [field.strip(BLANKS) for field in fields]
         if len(fields) > n and any(fields[n:]):
             raise AnnotationError(
@@ -79,10 +81,11 @@ def read_rows(path: str | Path, columns: Sequence[str], optional: Iterable[str] 
             )
         if any(fields):
             lines.append(line)
-            rows.append(fields[:n] if len(fields) >= n else fields + [""] * (n - len(fields)))
-    if not rows:
+            for cell, field in zip_longest(cells, fields[:n], fillvalue=""):
+                cell.append(known.setdefault(field, field))
+    if not lines:
         raise AnnotationError(f"{path} has a header but no rows; is the download complete?")
-    return pd.DataFrame(rows, index=lines, columns=names)
+    return pd.DataFrame(dict(enumerate(cells)), lines).set_axis(names, axis=1)
 
 
 def columns_among(path: str | Path, columns: Sequence[str]) -> set[str]:
@@ -91,7 +94,7 @@ def columns_among(path: str | Path, columns: Sequence[str]) -> set[str]:
     Raises:
         AnnotationError: the file is empty or no CSV file in UTF-8.
     """
-    _, header = _records(path, columns, header_only=True)[0]
+    _, header = next(_records(path, columns))
     return {column for column in columns if column_key(column) in map(column_key, header)}
 
 
@@ -132,28 +135,30 @@ def numbers_of(frame: pd.DataFrame, column: str, path: str | Path) -> pd.Series:
     return numbers
 
 
-def _records(path: str | Path, columns: Sequence[str], header_only: bool = False) -> list[tuple[int, list[str]]]:
-    """The header and all rows, each with its line in the file."""
-    text = _text(path, columns)
-    lines = csv.reader(
-        io.StringIO(text, newline=""), delimiter=_separator(text, columns), skipinitialspace=True, strict=True
-    )
-    records, line = [], 1
+def _records(path: str | Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """The header, then one row after another, each with its line in the file."""
+    content = _content(path)
+    delimiter = _separator(_text_of(content).read(LONGEST_HEADER), columns)
+    lines = csv.reader(_text_of(content), delimiter=delimiter, skipinitialspace=True, strict=True)
+    begun, line = False, 1
     try:
         for fields in lines:
-            if records or (any(map(trimmed, fields)) and not re.fullmatch(r"sep=.?", "".join(fields))):
-                records.append((line, fields))
-            if records and header_only:
-                break
+            begun = begun or (any(map(trimmed, fields)) and not re.fullmatch(r"sep=.?", "".join(fields)))
+            if begun:
+                yield line, fields
             line = lines.line_num + 1
     except csv.Error as error:
         raise AnnotationError(f"{path}, row {line}: is not readable as CSV ({error}); is a quote unclosed?") from None
-    if not records:
+    if not begun:
         raise AnnotationError(f"{path} is empty; expected a CSV with the columns {', '.join(columns)}")
-    return records
 
 
-def _text(path: str | Path, columns: Sequence[str]) -> str:
+def _text_of(content: bytes) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", newline="")
+
+
+def _content(path: str | Path) -> bytes:
+    """A file's bytes, which are text in UTF-8."""
     try:
         content = read_bytes(str(path))
         content = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
@@ -163,18 +168,23 @@ def _text(path: str | Path, columns: Sequence[str]) -> str:
         if content[:200].lstrip().startswith(start):
             raise AnnotationError(f"{path} {what}, not a CSV file; save or download it again as CSV in UTF-8")
     try:
-        text = content.decode("utf-8-sig")
+        content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise AnnotationError(f"{path} is not UTF-8 text ({error}); save it as CSV in UTF-8") from None
-    if "\0" in text:  # pandas before 3.1 would end the field there, and the name would be another one
-        row = text[: text.index("\0")].count("\n") + 1
+    if b"\0" in content:  # pandas before 3.1 would end the field there, and the name would be another one
+        row = content[: content.index(b"\0")].count(b"\n") + 1
         raise AnnotationError(f"{path}, row {row}: holds a NUL character; save it as CSV in UTF-8")
-    return text
+    return content
 
 
 def _separator(text: str, columns: Sequence[str]) -> str:
-    """The separator by which the header names most of `columns`, or else has most fields; a comma in doubt."""
-    line = next((line for line in text[:LONGEST_HEADER].splitlines() if trimmed(line).strip(SEPARATORS)), "")
+    """The separator by which the header names most of `columns`, or else has most fields; a comma in doubt.
+
+    Args:
+        text: the first LONGEST_HEADER characters.
+        columns: whose names are looked for.
+    """
+    line = next((line for line in text.splitlines() if trimmed(line).strip(SEPARATORS)), "")
     if announced := re.fullmatch(r"sep=(.)", trimmed(line)):  # a first line that Excel understands
         return announced[1]
     wanted = {column_key(column) for column in columns}

@@ -5,7 +5,8 @@ study set as it is, so that one call gives the score and its resamples. Two meth
 weights can be compared resample by resample.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,10 @@ LEVEL = 0.95
 
 FEWEST = 5
 """Cases below which a mean has no interval: resamples of fewer cases differ too little."""
+
+
+AT_ONCE = 2**24
+"""Weights that are copied in float64 at once, 128 MiB."""
 
 
 ALL = "mean of findings"
@@ -96,6 +101,24 @@ def in_words(scored: pd.Series, digits: int = 2) -> str:
     return f"{ours} ({'no interval' if np.isnan(scored['low']) else f'{low} to {high}'})"
 
 
+def some_resamples(weights: np.ndarray | pd.DataFrame, columns: int) -> Iterator[np.ndarray | pd.DataFrame]:
+    """The resamples in parts, so that a float64 copy of `columns` weights a row needs no more than AT_ONCE.
+
+    A part has two rows or more, since NumPy adds a single row in another order.
+
+    Args:
+        weights: from `study_weights`, or their values.
+        columns: weights of a row that are copied; one that is copied twice counts twice.
+
+    >>> [len(part) for part in some_resamples(np.ones((1001, 3)), columns=100_000)]
+    [166, 167, 167, 167, 167, 167]
+    """
+    parts = max(1, min(-(-len(weights) * columns // AT_ONCE), len(weights) // 2))
+    ends = [len(weights) * part // parts for part in range(parts + 1)]
+    for start, end in pairwise(ends):
+        yield weights[start:end]
+
+
 def mean_samples(values: np.ndarray, image_ids: Sequence, weights: pd.DataFrame) -> np.ndarray:
     """Mean over cases in every resample: sum_i w_i v_i / sum_i w_i, with the weight w_i of case i's study.
 
@@ -114,10 +137,13 @@ def mean_samples(values: np.ndarray, image_ids: Sequence, weights: pd.DataFrame)
     >>> mean_samples([1.0, 3.0], ["a", "b"], weights).tolist()
     [2.0, 1.0, nan]
     """
-    values, of_cases = np.asarray(values, np.float64), weights[list(image_ids)].to_numpy(np.float64)
-    total = of_cases.sum(axis=1).reshape(-1, *[1] * (values.ndim - 1))
-    with np.errstate(invalid="ignore"):
-        return np.tensordot(of_cases, values, axes=1) / np.where(total > 0, total, np.nan)
+    values, image_ids, means = np.asarray(values, np.float64), list(image_ids), []
+    for some in some_resamples(weights, len(image_ids)):
+        of_cases = some[image_ids].to_numpy(np.float64)
+        total = of_cases.sum(axis=1).reshape(-1, *[1] * (values.ndim - 1))
+        with np.errstate(invalid="ignore"):
+            means.append(np.tensordot(of_cases, values, axes=1) / np.where(total > 0, total, np.nan))
+    return np.concatenate(means)
 
 
 def mean_of_findings(samples: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, int]:

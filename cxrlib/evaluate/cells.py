@@ -46,8 +46,8 @@ def cell_cover(boxes: np.ndarray, size: int, rows: int, columns: int) -> np.ndar
 
 def boxed_rows(cohort: Cohort, image_ids: list[str], classes: list[str]) -> pd.DataFrame:
     """The rows of the annotations with a box of these studies and classes: image_id, class_name and BOX_COLUMNS."""
-    rows = cohort.annotations
-    wanted = rows["image_id"].isin(image_ids) & rows["class_name"].isin(classes) & rows["x_min"].notna()
+    rows = cohort.annotations.take(cohort.rows_of(image_ids))
+    wanted = rows["class_name"].isin(classes) & rows["x_min"].notna()
     return rows.loc[wanted, ["image_id", "class_name", *BOX_COLUMNS]]
 
 

@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 from sklearn import metrics
 
+from cxrlib.evaluate.bootstrap import some_resamples
+
 
 def predictions(results: dict[str, tuple[pd.DataFrame, pd.DataFrame]]) -> pd.DataFrame:
     """Every prediction in one long table.
@@ -136,6 +138,18 @@ def _auroc(true: np.ndarray, probability: pd.Series, weights: np.ndarray) -> np.
     values, group = np.unique(probability.to_numpy(), return_inverse=True)
     order = np.argsort(group, kind="stable")
     starts = np.searchsorted(group[order], np.arange(len(values)))
+    return np.concatenate([_auroc_of(true, order, starts, rows) for rows in some_resamples(weights, weights.shape[1])])
+
+
+def _auroc_of(true: np.ndarray, order: np.ndarray, starts: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Of some resamples.
+
+    Args:
+        true: boolean (studies,).
+        order: studies from the lowest to the highest probability.
+        starts: where each probability begins in `order`.
+        weights: (resamples, studies).
+    """
     positive, negative = (
         np.add.reduceat((weights * part)[:, order].astype(np.float64), starts, axis=1) for part in (true, ~true)
     )

@@ -57,7 +57,7 @@ def marks_and_targets(
         Marks: image_id, class_name, score, and for each rule of HITS whether the mark is false.
         Targets: image_id, class_name, and for each rule the highest score of a mark that finds it, -inf without one.
     """
-    marks, targets, size = [], [], explanations.input_size
+    marks, targets, size = ([], []), ([], []), explanations.input_size
     for image_id in progress(explanations.probabilities.index.tolist(), "marking", "study"):
         for name in cohort.findings:
             heatmap = upscale(normalise_maps(explanations.map(image_id, name).clamp(min=0)), size)
@@ -67,12 +67,27 @@ def marks_and_targets(
             true = cohort.boxes(image_id, name)[BOX_COLUMNS].to_numpy(np.float64)
             true = true if cohort.labels.at[image_id, name] else true[:0]
             met = [rule(boxes, true) >= LEAST for rule in HITS.values()]
-            false = (~found.any(axis=1) for found in met)
-            best = (np.where(found, scores[:, None], -np.inf).max(axis=0, initial=-np.inf) for found in met)
-            marks += [(image_id, name, *row) for row in zip(scores.tolist(), *false, strict=True)]
-            targets += [(image_id, name, *row) for row in zip(*best, strict=True)]
-    columns = ["image_id", "class_name"]
-    return pd.DataFrame(marks, columns=[*columns, "score", *HITS]), pd.DataFrame(targets, columns=[*columns, *HITS])
+            false = [~found.any(axis=1) for found in met]
+            best = [np.where(found, scores[:, None], -np.inf).max(axis=0, initial=-np.inf) for found in met]
+            for (about, numbers), found in ((marks, [scores, *false]), (targets, best)):
+                about.append((image_id, name, len(found[0])))
+                numbers.append(np.column_stack(found))
+    marks, targets = _named(*marks, ["score", *HITS]), _named(*targets, [*HITS])
+    return marks.astype(dict.fromkeys(HITS, bool)), targets
+
+
+def _named(about: list[tuple[str, str, int]], numbers: list[np.ndarray], columns: list[str]) -> pd.DataFrame:
+    """Rows of numbers with their names.
+
+    Args:
+        about: image_id, class_name and number of rows of each study and class.
+        numbers: its rows, each (rows, columns).
+        columns: their names.
+    """
+    names = pd.DataFrame(about, columns=["image_id", "class_name", "rows"])
+    names = names.loc[names.index.repeat(names.pop("rows"))].reset_index(drop=True)
+    table = pd.DataFrame(np.concatenate([np.empty((0, len(columns))), *numbers]), columns=columns)
+    return pd.concat([names, table], axis=1)
 
 
 def sensitivity_samples(
@@ -111,7 +126,8 @@ def sensitivity_samples(
     of_mark, of_target = (places.get_indexer(one["image_id"]) for one in (order, targets))
     is_false, best = order[rule].to_numpy(np.float64), targets[rule].to_numpy()
     found, reached = (np.full((len(weights), len(rates)), np.nan) for _ in range(2))
-    for row, drawn in enumerate(weights.to_numpy(np.float64)):
+    for row, own in enumerate(weights.to_numpy()):
+        drawn = own.astype(np.float64)
         total, of_targets = drawn.sum(), drawn[of_target]
         if not of_targets.sum():
             continue

@@ -65,7 +65,8 @@ def regress(
     >>> found.round(6).tolist(), round(float(deviation["size"]), 3), round(fit, 6)
     ([[0.5], [0.5]], 1.479, 1.0)
     """
-    y, x, drawn = np.asarray(score, np.float64), features.to_numpy(np.float64), weights[list(image_ids)].to_numpy(float)
+    y, x = np.asarray(score, np.float64), features.to_numpy(np.float64)
+    drawn, of_case = weights.to_numpy(), [weights.columns.get_loc(image_id) for image_id in image_ids]
     member = np.ones((len(y), 1)) if groups is None else pd.get_dummies(np.asarray(groups)).to_numpy(np.float64)
     coefficients, fit = np.full((len(drawn), x.shape[1]), np.nan), np.nan
     within = x - member @ (member.T @ x / np.maximum(member.sum(0), 1)[:, None])
@@ -73,7 +74,8 @@ def regress(
     used = deviation > 1e-9 * np.maximum(1, np.abs(x).max(0, initial=0))
     if used.any() and len(y) >= PER_COEFFICIENT * (used.sum() + member.shape[1]):
         design = np.concatenate([within[:, used] / deviation[used], member], axis=1)
-        for row, one in enumerate(drawn):
+        for row, studies in enumerate(drawn):
+            one = studies[of_case].astype(np.float64)
             root = np.sqrt(one)
             solution, _, rank, _ = np.linalg.lstsq(design * root[:, None], y * root, rcond=1e-8)
             if rank == (design[one > 0] != 0).any(axis=0).sum():

@@ -1,5 +1,7 @@
 """Localisation: scores of heatmaps, their masks and their boxes against all readers' boxes."""
 
+from operator import itemgetter
+
 import numpy as np
 import pandas as pd
 import torch
@@ -43,16 +45,18 @@ def score_maps(
     Returns:
         One row per case and share: image_id, class_name, share and the scores of `score_mask`, `hit` of the heatmap.
     """
-    rows = []
-    pairs = zip(cases["image_id"], cases["class_name"], maps, strict=True)
-    for image_id, class_name, small in progress(pairs, "scoring", "map", len(cases)):
+    columns = [*SCORES, *SIZES]
+    numbers = np.empty((len(cases), len(shares), len(columns)))
+    pairs = zip(cases["image_id"], cases["class_name"], maps, numbers, strict=True)
+    for image_id, class_name, small, rows in progress(pairs, "scoring", "map", len(cases)):
         true = cohort.boxes(image_id, class_name)[BOX_COLUMNS].to_numpy()
-        heatmap = upscale(small, input_size)
-        about = {"image_id": image_id, "class_name": class_name, "hit": hit(small, true, cohort.size)}
-        for share, mask in zip(shares, top_pixels_of(heatmap, shares).numpy(), strict=True):
-            rows.append(about | {"share": share} | score_mask(mask, true, cohort.size))
-    scores = pd.DataFrame(rows, columns=["image_id", "class_name", "share", *SCORES, *SIZES])
-    return scores.astype({name: float for name in ("share", *SCORES, *SIZES)})  # an empty table would have dtype object
+        masks = top_pixels_of(upscale(small, input_size), shares).numpy()
+        about = {"hit": hit(small, true, cohort.size)}
+        rows[:] = [itemgetter(*columns)(about | score_mask(mask, true, cohort.size)) for mask in masks]
+    named = cases[["image_id", "class_name"]].reset_index(drop=True)
+    named = named.loc[named.index.repeat(len(shares))].reset_index(drop=True)
+    scores = pd.DataFrame(numbers.reshape(-1, len(columns)), columns=columns)
+    return pd.concat([named.assign(share=np.tile(np.array(shares, float), len(cases))), scores], axis=1)
 
 
 def score_cases(cohort: Cohort, explanations: Explanations, cases: pd.DataFrame, shares: list[float]) -> pd.DataFrame:

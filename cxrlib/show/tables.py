@@ -298,8 +298,8 @@ def own_drops(cases: pd.DataFrame, classes: list[str], weights: pd.DataFrame) ->
     Returns:
         transform, share, class_name, ours (mean fall of the probability), low, high, n (images).
     """
-    own = cases.melt(["image_id", "heatmap_class", "transform", "share"], classes, "class_name", "drop")
-    own = own[own["class_name"] == own["heatmap_class"]]
+    predicted = ((name, cases[cases["heatmap_class"] == name]) for name in classes)
+    own = pd.concat([part.assign(class_name=name, drop=part[name]) for name, part in predicted], ignore_index=True)
     wide = own.pivot(index=["image_id", "class_name", "share"], columns="transform", values="drop").reset_index()
     transforms = cases["transform"].unique().tolist()
     return by_class(wide, transforms, classes, weights).rename(columns={"protocol": "transform"})

@@ -41,8 +41,9 @@ def network_inputs(cohort: Cohort, image_ids: list[str], size: int) -> StoredInp
 def _store_inputs(pixels_path: Path, path: Path, size: int) -> None:
     count = len(np.load(pixels_path, mmap_mode="r"))
     with whole_file(path) as temporary:
-        stored = np.lib.format.open_memmap(temporary, "w+", np.uint8, (count, size, size))
+        np.lib.format.open_memmap(temporary, "w+", np.uint8, (count, size, size))
         for start in progress(range(0, count, CHUNK), f"resizing to {size} px", "chunk"):
+            # both files are opened anew for each chunk, so that memory does not grow with what is read or written
             pixels = np.array(np.load(pixels_path, mmap_mode="r")[start : start + CHUNK])
+            stored = np.load(temporary, mmap_mode="r+")
             stored[start : start + CHUNK] = to_input(pixels, size)[:, 0].numpy()
-        stored.flush()

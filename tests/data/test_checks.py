@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fixtures import annotation_rows, small_cohort
+from peaks import peak_of
 
 from cxrlib.data.annotations import BOX_COLUMNS
 from cxrlib.data.checks import (
@@ -77,6 +78,20 @@ def test_near_duplicates_are_found_whatever_their_brightness(cohort):
 def test_blocks_do_not_change_the_pairs(cohort, monkeypatch):
     monkeypatch.setattr("cxrlib.data.checks.BLOCK", 5)
     assert near_duplicates(thumbnails(cohort.pixels)) == [(1, 9)]
+
+
+def test_memory_does_not_grow_with_the_images(monkeypatch, tmp_path):
+    """Of an image 64 numbers are kept, not its 1,024; and most of the stored file, 49 MB of zeros, is never mapped."""
+    monkeypatch.setattr("cxrlib.data.checks.BLOCK", 20)
+    small = RANDOM.integers(0, 256, (400, 32, 32)).astype(np.uint8)
+    few, many = (peak_of(near_duplicates, some) for some in (small[:100], small))
+    assert (many - few) / 300 < 500
+    path = tmp_path / "pixels.npy"
+    np.lib.format.open_memmap(path, "w+", np.uint8, (3000, 128, 128))
+    cohort = small_cohort(["A"], pixels=np.load(path, mmap_mode="r"))
+    blocks = [*cohort.blocks(100)]
+    assert len({id(block.base) for block in blocks}) == len(blocks) > 1  # each has a map of its own, and goes with it
+    np.testing.assert_array_equal(np.concatenate(blocks), cohort.pixels)
 
 
 def test_the_checks_name_what_is_wrong(cohort):

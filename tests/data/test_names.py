@@ -6,6 +6,7 @@ import unicodedata
 import pandas as pd
 import pytest
 from fixtures import annotation_rows, pictures, write_dicom
+from peaks import peak_of
 
 from cxrlib.data.annotations import check_annotations, read_annotations
 from cxrlib.data.cohort import load_cohort
@@ -320,3 +321,10 @@ def test_a_dicom_file_without_suffix_beside_its_picture_is_ambiguous(write):
     write_dicom(root / "a", pd.Series(range(64)).to_numpy("uint16").reshape(8, 8))
     with pytest.raises(SourceError, match=r"two images are called 'a'"):
         opened(root)
+
+
+def test_a_text_that_occurs_again_takes_no_memory_again(tmp_path):
+    """A row costs the places of its fields in lists and columns; its texts, which all rows share, cost nothing."""
+    path, count = tmp_path / "a.csv", 20_000
+    path.write_text(HEADER + "\n" + "a,Nodule/Mass,R10,1000,1000,2000,2000\n" * count)
+    assert peak_of(read_rows, path, HEADER.split(",")) < 3.5 * path.stat().st_size + 250 * count

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from peaks import peak_of
 from scipy import stats
 from sklearn import metrics
 
@@ -98,3 +99,30 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
         low, high = interval(mean_samples(values, np.arange(60), study_weights(range(60), 300, seed)))
         covered += low <= 0 <= high
     assert 0.88 <= covered / 200 <= 0.99
+
+
+def test_resamples_in_parts_give_the_same_scores(monkeypatch):
+    labels, probabilities = scores()
+    weights = study_weights(labels.index, 40, seed=0)
+    several = np.repeat(labels.index.to_numpy(), 2)  # two cases of each study
+    values = np.random.default_rng(0).random((len(several), 3))
+
+    def both() -> list[np.ndarray]:
+        return [auroc_samples(labels, probabilities, weights.to_numpy()), mean_samples(values, several, weights)]
+
+    whole = both()
+    monkeypatch.setattr("cxrlib.evaluate.bootstrap.AT_ONCE", 600)
+    for expected, found in zip(whole, both(), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-14)
+
+
+def test_memory_for_resamples_does_not_grow_with_the_studies(monkeypatch):
+    """Beyond the weights, which the caller holds, a study costs its name and its place, not its 201 weights again."""
+    monkeypatch.setattr("cxrlib.evaluate.bootstrap.AT_ONCE", 2**15)
+    peaks = []
+    for n in (1000, 8000):
+        labels, probabilities = scores(n)
+        weights = study_weights(labels.index, 200, seed=0)
+        areas = peak_of(auroc_samples, labels[["a"]], probabilities[["a"]], weights.to_numpy())
+        peaks.append([areas, peak_of(mean_samples, labels["a"].to_numpy(), labels.index, weights)])
+    assert (np.diff(peaks, axis=0) / 7000 < 200).all(), peaks

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from fixtures import annotation_rows, small_cohort
+from peaks import peak_of
 
 from cxrlib.data.annotations import union_labels
 from cxrlib.evaluate.froc import heights, marks_and_targets, sensitivity_samples
@@ -73,3 +74,10 @@ def test_the_label_decides_whether_a_box_is_looked_for():
     index = pd.Index(["a"], name="image_id")
     explained = Explanations(pd.DataFrame({"ILD": [0.8]}, index), torch.ones(1, 1, 2, 2), 8, identity="")
     assert marks_and_targets(cohort, explained, {"ILD": 0.5})[1].empty
+
+
+def test_resamples_are_counted_one_after_the_other():
+    marks, targets = MARKS.assign(image_id="a"), TARGETS.assign(image_id="a")
+    few, many = (pd.DataFrame(np.ones((rows, 2000), np.float32)).rename(columns={0: "a"}) for rows in (10, 80))
+    peaks = [peak_of(sensitivity_samples, marks, targets, "iou", (1.0,), drawn) for drawn in (few, many)]
+    assert peaks[1] < 1.5 * peaks[0]

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fixtures import annotation_rows, small_cohort
+from peaks import peak_of
 
 from cxrlib.evaluate.bootstrap import study_weights
 from cxrlib.evaluate.iou_regression import FEATURES, box_features, regress
@@ -57,3 +58,11 @@ def test_features_by_hand():
     cases = pd.DataFrame({"image_id": ["a"], "class_name": ["ILD"], "probability": [0.75]})
     (row,) = box_features(small_cohort(["ILD"], rows, size=8), cases)[FEATURES].to_numpy().tolist()
     assert row == pytest.approx([37.5, 5 / 3, 1.5, 2, 0.75])
+
+
+def test_resamples_are_fitted_one_after_the_other():
+    x = pd.DataFrame({"size": RANDOM.normal(size=3000)})
+    ids, y = [f"study {row}" for row in range(len(x))], x["size"].to_numpy()
+    few, many = (study_weights(ids, resamples, seed=1) for resamples in (5, 40))
+    peaks = [peak_of(regress, y, x, None, ids, weights) for weights in (few, many)]
+    assert peaks[1] < 1.5 * peaks[0]

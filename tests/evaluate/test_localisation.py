@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 import torch
 from fixtures import annotation_rows, small_cohort
+from peaks import peak_of
 from torchvision.ops import box_iou
 
 from cxrlib.data.annotations import BOX_COLUMNS, union_labels
@@ -219,3 +220,10 @@ def test_a_model_without_no_finding_has_no_places_of_it():
     explanations = Explanations(pd.DataFrame({"ILD": [0.9]}, ["a"]), torch.ones(1, 1, 4, 4), 8, "")
     places = no_finding_places(explanations, None, 0.5)
     assert places.empty and {"left", "right", "x", "y"} <= {*places}
+
+
+def test_a_scored_case_keeps_its_numbers_and_nothing_else(cohort):
+    """14 numbers of 8 bytes a case and share, copied a few times; a dictionary for each took five times as much."""
+    cases = pd.DataFrame({"image_id": ["a"] * 50, "class_name": "ILD"})
+    maps, shares = falling(12, 12, 15, 15).expand(50, SIZE, SIZE), np.linspace(0.01, 0.2, 20).tolist()
+    assert peak_of(score_maps, cohort, cases, maps, SIZE, shares) < 600 * len(cases) * len(shares)

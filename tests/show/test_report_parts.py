@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from peaks import peak_of
 from PIL import Image, ImageDraw
 
 from cxrlib.data.annotations import BOX_COLUMNS
@@ -22,7 +23,7 @@ from cxrlib.show.browse.overlay import overlay
 from cxrlib.show.figures.colouring import HEATMAP, top_of
 from cxrlib.show.report.answer import answer
 from cxrlib.show.report.changes import changes
-from cxrlib.show.report.contents import study_names, without_machine_names
+from cxrlib.show.report.contents import PART, rows_of, study_names, without_machine_names
 from cxrlib.show.report.embedded import STEPS, embed, embed_all
 from cxrlib.show.report.methods_text import bibtex, methods_text
 from cxrlib.show.report.misses import best_hit, worst_misses
@@ -233,3 +234,13 @@ def test_changes_by_hand(tmp_path):
 def test_a_jpeg_is_small_and_grey():
     with Image.open(io.BytesIO(small_jpeg(np.full((1000, 1000), 90, np.uint8)))) as image:
         assert image.size == (448, 448) and image.mode == "L"
+
+
+def test_the_rows_of_a_long_table_are_counted_a_part_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr("cxrlib.show.report.contents.PART", PART // 50)
+    path, peaks = tmp_path / "cases.csv", []
+    for count in (8_000, 64_000):
+        path.write_text("image_id,label\n" + '"a, or\nb",Mass\n' * count)
+        assert rows_of(path) == count
+        peaks.append(peak_of(rows_of, path))
+    assert peaks[1] < 1.5 * peaks[0]

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from fixtures import SEVEN, annotation_rows, chest_weights
+from fixtures import SEVEN, annotation_rows, chest_weights, noisy_cohort
+from peaks import resident
 
 from cxrlib.data.cohort import Cohort
 from cxrlib.data.provenance import Provenance
@@ -21,6 +22,7 @@ from cxrlib.runtime.errors import Missing, Refusal
 from cxrlib.runtime.store import identity_of
 from cxrlib.show.figures.training_figures import loss_curves
 from cxrlib.stages import explain as explaining
+from cxrlib.stages import inputs as resizing
 from cxrlib.stages import train as training
 from cxrlib.stages.explain import explain_split
 from cxrlib.stages.inputs import network_inputs
@@ -384,3 +386,17 @@ def test_the_store_gives_back_what_it_took(explanations, tmp_path):
     assert torch.equal(again.map("image01", "No finding"), explanations.maps[1, 1])
     with pytest.raises(Missing, match="03_classification"):
         load_explanations(tmp_path / "absent.npz")
+
+
+def test_memory_does_not_grow_with_the_images_that_are_resized(tmp_path, monkeypatch):
+    """Neither the stored pixels nor the new ones stay mapped."""
+    cohort, held = noisy_cohort(tmp_path, (28, 2, 2), ["A", "No finding"]), []
+
+    def watched(pixels: np.ndarray, size: int) -> torch.Tensor:
+        held.append(sum(resident(path) for path in cohort.folder.glob("*.npy")))
+        return to_input(pixels, size)
+
+    monkeypatch.setattr(resizing, "CHUNK", 4)
+    monkeypatch.setattr(resizing, "to_input", watched)
+    network_inputs(cohort, cohort.of("test"), 64)
+    assert len(held) == 8 and max(held) < 16 * 64 * 64

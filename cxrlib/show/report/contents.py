@@ -18,6 +18,10 @@ LONGEST_TABLE = 60
 """Rows of the longest table that the page shows; it links to longer tables."""
 
 
+PART = 100_000
+"""Rows of a table that are read at once to count them."""
+
+
 SHEET = re.compile(r"browser_\d+")
 """Still pictures of the browser; the page has sliders instead."""
 
@@ -131,6 +135,12 @@ def sections(
     return parts
 
 
+def rows_of(path: Path) -> int:
+    """How many rows a CSV file has, read a part at a time."""
+    with pd.read_csv(path, usecols=[0], dtype=str, keep_default_na=False, chunksize=PART) as parts:
+        return sum(len(part) for part in parts)
+
+
 def study_names(image_ids: list[str]) -> dict[str, str]:
     """A short name for each test study: its number in the order of the test split.
 
@@ -183,14 +193,14 @@ def _item(folder: Path, row: dict, pictures: dict[Path, Embedded], studies: dict
     if path.suffix == ".png":
         item.picture = pictures[path]
         return item
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table = pd.read_csv(path, dtype=str, keep_default_na=False, nrows=LONGEST_TABLE + 1)
     if list(table.columns) == ["code"]:
-        item.code = "\n".join(table["code"])
+        item.code = "\n".join(pd.read_csv(path, dtype=str, keep_default_na=False)["code"])
         return item
     if name in GRIDS:
         item.grid = thesis_grid(read_stored(path), *GRIDS[name])
-    item.rows = len(table)
-    if len(table) <= LONGEST_TABLE:
+    item.rows = len(table) if len(table) <= LONGEST_TABLE else rows_of(path)
+    if item.rows <= LONGEST_TABLE:
         item.caution = "" if name in COUNTED or "difference" not in table else caution
         readable = table.map(lambda cell: without_machine_names(cell, studies))
         item.table = table_cells(readable, item.caution)
