@@ -421,6 +421,8 @@ class Sanity(Section):
     """At so many layers, evenly spread, the weights are randomised, in cascade from the output and one layer alone."""
     randomise: Literal["permute", "redraw"] = "permute"
     """permute: a tensor's own values in random order; redraw: normal draws with its mean and standard deviation."""
+    draws: Positive = 5
+    """How often all weights are randomised anew; a case's likeness is the mean over these networks."""
     seed: Seed = 2023
     """Seeds the randomised weights, the permuted labels, the noise and the removed squares."""
     permuted_epochs: Annotated[int, Field(ge=0)] = 20

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 LEVEL = 0.95
 
@@ -81,6 +82,41 @@ def interval(samples: np.ndarray, counts: np.ndarray | None = None) -> tuple[np.
     if counts is not None:
         known = known & (np.asarray(counts) >= FEWEST) & (low < high)
     return np.where(known, low, np.nan), np.where(known, high, np.nan)
+
+
+def expanded(score: np.ndarray, bound: np.ndarray, patients: np.ndarray) -> np.ndarray:
+    """A bound of a percentile interval, as far from the score as few patients demand (Hesterberg 2015).
+
+        score + k (bound - score),  k = t_(n-1, 97.5 %) / z_(97.5 %) * sqrt(n / (n - 1))
+
+    Resamples of n patients spread less than means of n patients do. Of gains that are zero on average the percentile
+    interval excludes zero in 17 % of all cases with five patients and in 12 % with ten, in place of 5 %.
+
+    Args:
+        score, bound: of one shape.
+        patients: n, of that shape; below two there is no bound.
+
+    >>> expanded(np.array([0.5, 0.5]), np.array([0.4, 0.4]), np.array([5, 1000])).round(3)
+    array([0.342, 0.4  ])
+    """
+    n = np.maximum(np.asarray(patients, np.float64), 2)
+    level = (1 + LEVEL) / 2
+    factor = stats.t.ppf(level, n - 1) / stats.norm.ppf(level) * np.sqrt(n / (n - 1))
+    return np.where(np.asarray(patients) >= 2, score + factor * (bound - score), np.nan)
+
+
+def patients_behind(image_ids: Sequence, weights: pd.DataFrame) -> int:
+    """Number of patients behind some cases: studies of one patient are drawn together in every resample.
+
+    Args:
+        image_ids: the study of each case.
+        weights: from `study_weights`.
+
+    >>> patients_behind(["a", "b", "a"], pd.DataFrame({"a": [1, 2, 0], "b": [1, 2, 0], "c": [1, 0, 2]}))
+    1
+    """
+    drawn = weights[list(dict.fromkeys(image_ids))].to_numpy()
+    return len(np.unique(drawn, axis=1).T)
 
 
 def in_words(scored: pd.Series, digits: int = 2) -> str:

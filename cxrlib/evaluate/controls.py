@@ -7,7 +7,15 @@ score is better, whatever the measure: where a lower value is better, its negati
 import numpy as np
 import pandas as pd
 
-from cxrlib.evaluate.bootstrap import ALL, interval, mean_of_findings, mean_samples
+from cxrlib.evaluate.bootstrap import (
+    ALL,
+    FEWEST,
+    expanded,
+    interval,
+    mean_of_findings,
+    mean_samples,
+    patients_behind,
+)
 
 CASE_COLUMNS = ["image_id", "class_name", "method", "measure", "score", "control", "control_score"]
 """The study and its finding, what was scored, its score, and the score of the same case's control."""
@@ -20,13 +28,15 @@ CONSTANT = "a constant map, or no other one to compare"
 KEYS = ["method", "measure", "control"]
 
 
-COLUMNS = ["class_name", "ours", "low", "high", "control_score", "gain", "gain_low", "gain_high", "n"]
+COLUMNS = ["class_name", "ours", "low", "high", "control_score", "gain", "gain_low", "gain_high", "n", "patients"]
 
 
 def beside_controls(cases: pd.DataFrame, classes: list[str], weights: pd.DataFrame) -> pd.DataFrame:
     """Mean scores and mean gains over each control, with intervals over patients.
 
         gain = mean_i (score_i - control_score_i)
+
+    The intervals of gains are `expanded` for the number of patients. Fewer than FEWEST patients have none.
 
     Args:
         cases: CASE_COLUMNS; a row without a score or without a control's score does not count.
@@ -35,7 +45,8 @@ def beside_controls(cases: pd.DataFrame, classes: list[str], weights: pd.DataFra
 
     Returns:
         method, measure, control, class_name (and ALL, the mean over findings with enough cases), ours, low, high,
-        control_score, gain, gain_low, gain_high and n. Methods, measures and controls stand in the order of `cases`.
+        control_score, gain, gain_low, gain_high, n (cases) and patients. Methods, measures and controls stand in the
+        order of `cases`.
 
     >>> about = {"class_name": "Mass", "method": "CAM", "measure": "energy", "control": "random"}
     >>> cases = pd.DataFrame({"image_id": ["a", "b"], **about, "score": [0.75, 0.5], "control_score": [0.25, 0.25]})
@@ -54,11 +65,14 @@ def beside_controls(cases: pd.DataFrame, classes: list[str], weights: pd.DataFra
         )
         (mean, count), (mean_control, _) = mean_of_findings(scored, counts), mean_of_findings(control, counts)
         scored, control = np.column_stack([scored, mean]), np.column_stack([control, mean_control])
-        low, high = interval(scored, [*counts, count])
-        gain_low, gain_high = interval(scored - control, [*counts, count])
+        enough = [rows for rows in of_class if len(rows) >= FEWEST] or of_class
+        patients = [patients_behind(rows["image_id"], weights) for rows in (*of_class, pd.concat(enough))]
+        low, high = interval(scored, patients)
+        gains = scored - control
+        gain_low, gain_high = (expanded(gains[0], bound, patients) for bound in interval(gains, patients))
         table = {"class_name": [*classes, ALL], "ours": scored[0], "low": low, "high": high}
-        table |= {"control_score": control[0], "gain": scored[0] - control[0]}
-        table |= {"gain_low": gain_low, "gain_high": gain_high, "n": [*counts, count]}
+        table |= {"control_score": control[0], "gain": gains[0]}
+        table |= {"gain_low": gain_low, "gain_high": gain_high, "n": [*counts, count], "patients": patients}
         parts.append(pd.DataFrame(dict(zip(KEYS, about, strict=True)) | table))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*KEYS, *COLUMNS])
 

@@ -13,7 +13,7 @@ from cxrlib.evaluate.boxes import Union
 from cxrlib.evaluate.controls import CASE_COLUMNS
 from cxrlib.evaluate.method_scores import BySplit, score_methods
 from cxrlib.evaluate.sanity import beside_other_images, likeness_cases, places_of
-from cxrlib.evaluate.similarity import MEASURES, rank_correlation, similarities
+from cxrlib.evaluate.similarity import mean_similarity, rank_correlation, similarities
 from cxrlib.explain.explanations import Explanations
 from cxrlib.explain.maps import normalise_maps, upscale
 
@@ -84,8 +84,8 @@ def trained_again_cases(
         return pd.DataFrame(columns=[*CASE_COLUMNS, "because"])
     places, size = places_of(cases, own.probabilities.index.tolist(), own.classes), own.input_size
     maps = places.of(own.maps)
-    found = _mean([similarities(maps, places.of(one.maps), size) for one in others])
-    beside = _mean([beside_other_images(maps, one.maps, places, size) for one in others])
+    found = mean_similarity([similarities(maps, places.of(one.maps), size) for one in others])
+    beside = mean_similarity([beside_other_images(maps, one.maps, places, size) for one in others])
     return likeness_cases(check, places, found, beside, alike=True).assign(method=method)[[*CASE_COLUMNS, "because"]]
 
 
@@ -145,10 +145,6 @@ def score_ensemble(
     for name, one in agreement.items():
         scored[name] = scored[name].merge(one, "left", ["image_id", "class_name"])
     return {name: maps["test"].probabilities for name, maps in together.items()}, scored
-
-
-def _mean(found: list[dict]) -> dict:
-    return {measure: torch.stack([one[measure] for one in found]).nanmean(0) for measure in MEASURES}
 
 
 def _large(one: Explanations, cases: pd.DataFrame, size: int) -> torch.Tensor:

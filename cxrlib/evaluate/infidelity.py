@@ -76,11 +76,11 @@ def falls_by_removal(
 def infidelity(maps: torch.Tensor, squares: torch.Tensor, falls: torch.Tensor) -> torch.Tensor:
     """Mean squared difference between what a map says of each square and how far the logit falls without it.
 
-        mean_s (b sum_(ij in s) M_ij - fall_s)^2,  b = sum_s m_s fall_s / sum_s m_s^2,  m_s = sum_(ij in s) M_ij
+        mean_s (b sum_(ij in s) M_ij - fall_s)^2,  b = max(0, sum_s m_s fall_s / sum_s m_s^2),  m_s = sum_(ij in s) M_ij
 
-    The factor b is the best one, since the units of most maps are arbitrary; a map that explains nothing has the mean
-    of fall^2. A square counts as removed whatever stood there, so that a map should hold contributions; a gradient is
-    none, and is scored all the same.
+    The factor b is the best one that keeps the map's sign, since the units of most maps are arbitrary; a map that
+    explains nothing, or says the opposite, has the mean of fall^2. A square counts as removed whatever stood there, so
+    that a map should hold contributions; a gradient is none, and is scored all the same.
 
     Args:
         maps: M, raw, float32 (n, rows, columns).
@@ -88,7 +88,7 @@ def infidelity(maps: torch.Tensor, squares: torch.Tensor, falls: torch.Tensor) -
         falls: of the logit that each map explains, (n, squares).
 
     Returns:
-        float64 (n,), in squared units of the logit; NaN where a map holds a value that is no number, or is zero.
+        float64 (n,), in squared units of the logit; NaN where a map is constant or holds a value that is no number.
 
     The left half says 1 and the right half 3; the falls are 2 and 6:
 
@@ -100,5 +100,6 @@ def infidelity(maps: torch.Tensor, squares: torch.Tensor, falls: torch.Tensor) -
     said = large.flatten(1) @ squares.flatten(1).double().T
     falls = falls.double()
     size = said.square().sum(1, keepdim=True)
-    factor = (said * falls).sum(1, keepdim=True) / size.where(size > 0, torch.nan)
-    return (factor * said - falls).square().mean(1)
+    factor = ((said * falls).sum(1, keepdim=True) / size.where(size > 0, torch.nan)).clamp(min=0)
+    varies = maps.flatten(1).amax(1) > maps.flatten(1).amin(1) if len(maps) else torch.zeros(0, dtype=torch.bool)
+    return (factor * said - falls).square().mean(1).where(varies, torch.nan)

@@ -15,7 +15,8 @@ def layers_in_order(network: nn.Module, images: torch.Tensor) -> list[str]:
 
     The order of definition may be another one: torchvision's ResNet defines a block's shortcut after its convolutions,
     DenseNet's and Inception's branches stand in any order. A module that runs twice counts where it runs first; one
-    that does not run is left out.
+    whose weights change no logit is left out. A module that never runs itself, because the one around it takes its
+    weights, as attention does with its projections, counts where the one around it begins.
 
     Args:
         network: runs once on the first image, in evaluation mode; its mode returns as it was.
@@ -31,21 +32,44 @@ def layers_in_order(network: nn.Module, images: torch.Tensor) -> list[str]:
     >>> layers_in_order(Backwards(), torch.zeros(1, 3))
     ['first', 'last']
     """
-    found: dict[str, None] = {}
-    weighted = {name: module for name, module in network.named_modules() if [*module.parameters(recurse=False)]}
+    begun: dict[str, None] = {}
+    weighted = {name: one for name, one in network.named_modules() if [*one.parameters(recurse=False)]}
     handles = [
-        module.register_forward_hook(lambda *_, name=name: found.setdefault(name)) for name, module in weighted.items()
+        module.register_forward_pre_hook(lambda *_, name=name: begun.setdefault(name))
+        for name, module in network.named_modules()
     ]
     modes = [(module, module.training) for module in network.modules()]
+    wanted = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
     try:
-        with torch.no_grad():
-            network.eval()(images[:1])
+        with torch.enable_grad():
+            total = network.eval().requires_grad_()(images[:1]).sum()
+        silent = {
+            name: _nearest(name, begun)
+            for name, module in weighted.items()
+            if name not in begun and _matters(total, [*module.parameters(recurse=False)])
+        }
     finally:
         for handle in handles:
             handle.remove()
         for module, training in modes:
             module.training = training
-    return list(found)
+        for parameter, flag in wanted:
+            parameter.requires_grad_(flag)
+    found = [[name] * (name in weighted) + [one for one, around in silent.items() if around == name] for name in begun]
+    return [name for names in found for name in names]
+
+
+def _nearest(name: str, begun: dict[str, None]) -> str:
+    """The module around `name` that ran, the innermost one; "" is the network."""
+    while name and name not in begun:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def _matters(total: torch.Tensor, parameters: list[nn.Parameter]) -> bool:
+    """Whether a sum of logits depends on one of the parameters."""
+    gradients = torch.autograd.grad(total, parameters, retain_graph=True, allow_unused=True)
+    return any(gradient is not None for gradient in gradients)
 
 
 def random_weights(network: nn.Module, seed: int, how: How = "permute") -> dict[str, torch.Tensor]:

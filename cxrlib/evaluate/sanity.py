@@ -15,7 +15,7 @@ from torch import nn
 from cxrlib.evaluate.bootstrap import FEWEST
 from cxrlib.evaluate.controls import CONSTANT, without_number
 from cxrlib.evaluate.randomisation import exchanged
-from cxrlib.evaluate.similarity import MEASURES, similarities
+from cxrlib.evaluate.similarity import MEASURES, mean_similarity, similarities
 
 Explain = Callable[[nn.Module, torch.Tensor, list[int]], torch.Tensor]
 """A network, images and classes to raw maps (n, len(classes), rows, columns)."""
@@ -127,8 +127,7 @@ def beside_other_images(maps: torch.Tensor, others: torch.Tensor, places: Places
     count = min(OTHERS, len(others) - 1)
     if count < 1:
         return {measure: torch.full((len(maps),), torch.nan, dtype=torch.float64) for measure in MEASURES}
-    found = [similarities(maps, places.of(others, ahead), size) for ahead in range(1, count + 1)]
-    return {measure: torch.stack([one[measure] for one in found]).nanmean(0) for measure in MEASURES}
+    return mean_similarity([similarities(maps, places.of(others, ahead), size) for ahead in range(1, count + 1)])
 
 
 def likeness_cases(
@@ -230,7 +229,7 @@ def with_verdicts(table: pd.DataFrame) -> pd.DataFrame:
     >>> with_verdicts(pd.DataFrame(rows))["verdict"].tolist()
     ['pass', 'fail', 'open']
     """
-    equal = table["gain_low"].isna() & (table["n"] >= FEWEST)
+    equal = table["gain_low"].isna() & (table.get("patients", table["n"]) >= FEWEST)
     low, high = (table[name].where(~equal, table["gain"]) for name in ("gain_low", "gain_high"))
     verdict = np.select([low > 0, high < 0], [PASS, FAIL], OPEN)
     return table.assign(verdict=verdict)

@@ -127,6 +127,17 @@ def rank_correlation(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     return correlation(ranks(first.flatten(1)), ranks(second.flatten(1)))
 
 
+def mean_similarity(found: list[dict]) -> dict:
+    """The mean of several `similarities` of the same maps; where one of them is NaN the others count.
+
+    >>> one = {measure: torch.tensor([0.5, torch.nan]) for measure in MEASURES}
+    >>> other = {measure: torch.tensor([1.0, 0.25]) for measure in MEASURES}
+    >>> mean_similarity([one, other])["ssim", "raw"].tolist()
+    [0.75, 0.25]
+    """
+    return {measure: torch.stack([one[measure] for one in found]).nanmean(0) for measure in MEASURES}
+
+
 def correlation(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     """Pearson's correlation of each row with its partner.
 

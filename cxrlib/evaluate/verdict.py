@@ -29,6 +29,10 @@ NOT_TRIED = "not tried"
 """Of a check that has no measure of maps, or of a run in which the cause is not known."""
 
 
+KNOWN_CAUSE = "true"
+"""The light that asks for the known cause, which only rendered radiographs have."""
+
+
 MANY = 10_000
 """Cases that nobody would collect to decide a light."""
 
@@ -142,18 +146,46 @@ def cases_to_decide(gain: float, gain_low: float, gain_high: float, n: int) -> f
     return float(max(1, math.ceil(round(n * (reach / gain) ** 2 - n, 6))))
 
 
+def asked(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the lights that this run asks: all but KNOWN_CAUSE where no cause is known, as on real data.
+
+    Args:
+        table: from `verdict_table`.
+
+    >>> rows = [("points", 0.5), ("true", float("nan"))]
+    >>> asked(pd.DataFrame(rows, columns=["light", "number"]))["light"].tolist()
+    ['points']
+    """
+    of_cause = table["light"] == KNOWN_CAUSE
+    return table[~of_cause] if table.loc[of_cause, "number"].isna().all() else table
+
+
+def never_green(table: pd.DataFrame) -> list[str]:
+    """The lights that can be green for no map of this run, since their measure is unfit where the cause is known.
+
+    Args:
+        table: from `verdict_table`.
+
+    >>> rows = [("points", "fit"), ("matters", "unfit")]
+    >>> never_green(pd.DataFrame(rows, columns=["light", "measure_on_truth"]))
+    ['matters']
+    """
+    unfit = (table["measure_on_truth"] == UNFIT).groupby(table["light"], sort=False).all()
+    return unfit.index[unfit].tolist()
+
+
 def answers(table: pd.DataFrame, method: str) -> list[str]:
     """One sentence per finding: whether a method's map may be relied on, and which lights speak against it.
 
     Args:
-        table: from `verdict_table`.
+        table: from `verdict_table`; the lights of `asked` count.
         method: whose lights are read.
 
-    >>> rows = [("Mass", "CAM", "points", "green"), ("Mass", "CAM", "matters", "red")]
-    >>> answers(pd.DataFrame(rows, columns=["class_name", "method", "light", "verdict"]), "CAM")
+    >>> rows = [("Mass", "CAM", "points", "green", 0.5), ("Mass", "CAM", "matters", "red", 0.1)]
+    >>> answers(pd.DataFrame(rows, columns=["class_name", "method", "light", "verdict", "number"]), "CAM")
     ['Mass: do not rely on the map (red: matters).']
     """
-    said = []
+    said, table = [], asked(table)
     for name, rows in table[table["method"] == method].groupby("class_name", sort=False):
         lights = {colour: rows.loc[rows["verdict"] == colour, "light"].tolist() for colour in (RED, GREY)}
         if lights[RED]:
@@ -166,21 +198,26 @@ def answers(table: pd.DataFrame, method: str) -> list[str]:
 
 
 def headline(table: pd.DataFrame, method: str) -> str:
-    """The answer in one sentence: for how many findings a method passes every check, and for how many it fails one.
+    """The answer: for how many findings a method passes every check that is `asked`, and for how many it fails one.
 
     >>> rows = [("Mass", "CAM", "points", "green"), ("ILD", "CAM", "points", "red"), ("Cyst", "CAM", "points", "grey")]
-    >>> headline(pd.DataFrame(rows, columns=["class_name", "method", "light", "verdict"]), "CAM")
+    >>> table = pd.DataFrame(rows, columns=["class_name", "method", "light", "verdict"])
+    >>> headline(table.assign(number=0.5, measure_on_truth="fit"), "CAM")
     'CAM may be relied on for 1 of 3 findings (Mass), fails a check for 1, and is undecided for 1.'
     """
+    table = asked(table)
     of_finding = table[table["method"] == method].groupby("class_name", sort=False)["verdict"].agg(set)
     relied = of_finding.index[[verdicts == {GREEN} for verdicts in of_finding]].tolist()
     fails = sum(RED in verdicts for verdicts in of_finding)
     named = f" ({', '.join(relied)})" if relied else ""
     undecided = len(of_finding) - len(relied) - fails
-    return (
+    said = (
         f"{method} may be relied on for {len(relied)} of {len(of_finding)} findings{named}, fails a check for {fails}, "
         f"and is undecided for {undecided}."
     )
+    if blocked := never_green(table):
+        said += f" No map can be green for {', '.join(blocked)} here: the measure is unfit where the cause is known."
+    return said
 
 
 def _judged(
@@ -207,20 +244,23 @@ def _judged(
         return GREY, *nothing, 0, tried, none
     row = rows.iloc[0]
     gain, low, high, n = row["gain"], row["gain_low"], row["gain_high"], int(row["n"])
-    if math.isnan(low) and n >= FEWEST and gain != 0:  # the same in every case, so that no resample differs
+    patients = int(row.get("patients", n))
+    if math.isnan(low) and patients >= FEWEST and gain != 0:  # the same for every patient
         low = high = gain
     colour, missing = colour_of(low, high), row.get("missing")
-    if n < FEWEST:
-        because = _too_few(check, n, missing if isinstance(missing, str) else "")
+    if patients < FEWEST:
+        because = _too_few(check, n, patients, missing if isinstance(missing, str) else "")
     else:
         because = _because(check, colour, gain, low, high, n, trusted == UNFIT)
-    if trusted == UNFIT and n >= FEWEST:
+    if trusted == UNFIT and patients >= FEWEST:
         colour, because = _by_unfit(check, colour, because, above or [])
     return colour, row["ours"], row["control_score"], low, high, n, tried, because
 
 
-def _too_few(check: Check, n: int, missing: str) -> str:
+def _too_few(check: Check, n: int, patients: int, missing: str) -> str:
     counted = f"{n} {'case' if n == 1 else 'cases'}" + (f" ({check.cases})" if check.cases else "")
+    if n >= FEWEST:
+        counted += f" of {patients} {'patient' if patients == 1 else 'patients'}"
     return f"{check.words}: {counted}; an interval needs {FEWEST}" + (f"; {missing}" if missing else "")
 
 

@@ -260,7 +260,7 @@ def _sanity_seconds(params: Params, compared: float, speed: Speed, classes: int)
     """The maps of the checked methods: weights in cascade and alone, permuted labels, a shift, noise, other seeds."""
     sanity, methods, size = params.sanity, params.methods.compared, params.model.input_size
     checked = {name: methods[name] for name in sanity.compared if name in methods} or methods
-    repeats = [(CHECKED, 2 * sanity.layers + 2 + sanity.samples), (classes, _further_seeds(params))]
+    repeats = [(CHECKED, 2 * sanity.layers + 1 + sanity.draws + sanity.samples), (classes, _further_seeds(params))]
     seconds = sum(
         count * _method_seconds(name, parameters, speed, of, size)
         for name, parameters in checked.items()

@@ -13,7 +13,7 @@ from cxrlib.evaluate.controls import CASE_COLUMNS
 from cxrlib.evaluate.invariance import LIMIT, Shifted, whole_range
 from cxrlib.evaluate.localisation import boxed_cases
 from cxrlib.evaluate.method_scores import BySplit
-from cxrlib.evaluate.randomisation import layers_in_order, random_weights, stops
+from cxrlib.evaluate.randomisation import exchanged, layers_in_order, random_weights, stops
 from cxrlib.evaluate.sanity import (
     OTHER_IMAGES,
     OTHERS,
@@ -25,7 +25,7 @@ from cxrlib.evaluate.sanity import (
     similarity_over_layers,
 )
 from cxrlib.evaluate.sensitivity import noisy, relative_change
-from cxrlib.evaluate.similarity import similarities
+from cxrlib.evaluate.similarity import mean_similarity, similarities
 from cxrlib.explain.explanations import Explanations
 from cxrlib.explain.methods import find
 from cxrlib.model.checkpoint import checkpoint_path, load_checkpoint
@@ -209,6 +209,11 @@ def check_method(
     rows, last = similarity_over_layers(
         lambda changed: explain(ready(changed)), network, weights, order, counts, before, size
     )
+    randomised = [last]
+    for seed in range(sanity.seed + 1, sanity.seed + sanity.draws):
+        with exchanged(network, random_weights(network, seed, sanity.randomise), order):
+            randomised.append(similarities(before, explain(ready(network)), size))
+    last = mean_similarity(randomised)
     parts = [likeness_cases(PARAMETERS, places, last, beside, alike=False, other="the randomised network's map")]
     if permuted is not None:
         found = similarities(before, explain(ready(permuted)), size)

@@ -38,6 +38,22 @@ def test_few_cases_have_no_interval_and_a_missing_score_does_not_count():
     )
 
 
+def test_studies_of_one_patient_are_one_patient():
+    patients = pd.Series([name if number > 5 else "one" for number, name in enumerate(NAMES)], NAMES)
+    weights = study_weights(NAMES, 400, seed=1, patients=patients)
+    scores = [0.9, -0.2, -0.2, -0.2, -0.2, -0.2]
+    row = beside_controls(cases_of("Mass", scores, [0.0] * 6), ["Mass"], weights).iloc[0]
+    assert (row["n"], row["patients"]) == (6, 1) and np.isnan(row["gain_low"])
+
+
+def test_gains_of_few_patients_that_are_zero_on_average_seldom_exclude_zero():
+    random, weights, excluded = np.random.default_rng(0), study_weights(NAMES[:6], 400, seed=0), []
+    for _ in range(300):
+        row = beside_controls(cases_of("Mass", random.normal(size=6), np.zeros(6)), ["Mass"], weights).iloc[0]
+        excluded.append(row["gain_low"] > 0 or row["gain_high"] < 0)
+    assert np.mean(excluded) < 0.1  # without the expansion about 0.15
+
+
 def test_methods_and_controls_keep_their_order_and_no_case_gives_no_row():
     cases = pd.concat(
         [cases_of("Mass", [1.0] * 6, [0.0] * 6, *names) for names in (("b", "z"), ("a", "y"), ("a", "z"))]

@@ -59,10 +59,13 @@ def test_squares_lie_in_the_image_and_reach_its_edges():
     assert torch.equal(squares, removed_squares(300, 20, seed=0))
 
 
-def test_a_map_of_zeros_has_no_infidelity():
-    squares, falls = removed_squares(5, 8, 0), torch.ones(2, 5)
-    found = infidelity(torch.stack([torch.zeros(2, 2), torch.ones(2, 2)]), squares, falls)
-    assert found.isnan().tolist() == [True, False]
+def test_a_constant_map_has_no_infidelity_and_the_opposite_of_the_right_one_says_nothing():
+    squares, falls = removed_squares(5, 8, 0), torch.rand(4, 5, generator=torch.Generator().manual_seed(0))
+    right = torch.arange(64.0).view(8, 8)
+    falls[2:] = squares.flatten(1).float() @ right.flatten()
+    found = infidelity(torch.stack([torch.zeros(8, 8), torch.ones(8, 8), right, -right]), squares, falls)
+    assert found.isnan().tolist() == [True, True, False, False]
+    assert found[2] == pytest.approx(0, abs=1e-3) and found[3] == pytest.approx(falls[3].square().mean().item())
 
 
 def test_max_sensitivity_is_captum_s(network):

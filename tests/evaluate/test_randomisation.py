@@ -33,10 +33,26 @@ def test_a_layer_that_runs_twice_counts_once_and_one_that_does_not_run_is_left_o
             return self.shared(self.shared(inputs)) * self.own
 
     order = layers_in_order(Twice(), torch.zeros(1, 3))
-    assert order == ["shared", ""]
+    assert order == ["", "shared"]  # a module counts where it begins
     network = Twice()
     with exchanged(network, {name: torch.zeros_like(one) for name, one in network.named_parameters()}, [""]):
         assert network.own.tolist() == [0, 0, 0] and network.shared.weight.any()
+
+
+def test_layers_whose_weights_the_module_around_them_takes_are_found():
+    class Attending(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.attention, self.last = nn.Linear(4, 4), nn.MultiheadAttention(4, 2), nn.Linear(4, 2)
+            self.requires_grad_(False)
+
+        def forward(self, inputs):
+            hidden = self.first(inputs)
+            return self.last(self.attention(hidden, hidden, hidden)[0])
+
+    network = Attending()
+    assert layers_in_order(network, torch.rand(2, 3, 4)) == ["first", "attention", "attention.out_proj", "last"]
+    assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
 @pytest.mark.parametrize("how", ["permute", "redraw"])

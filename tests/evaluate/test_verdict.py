@@ -13,6 +13,7 @@ from cxrlib.evaluate.verdict import (
     COLUMNS,
     GREEN,
     GREY,
+    KNOWN_CAUSE,
     NOT_TRIED,
     RED,
     Check,
@@ -159,6 +160,31 @@ def test_a_gain_that_is_the_same_in_every_case_is_decided_by_its_sign(gain, n, c
     tables = results()
     same = tables["localisation"].assign(gain=gain, gain_low=np.nan, gain_high=np.nan, n=n)
     assert lights(tables | {"localisation": same}).loc["points", "verdict"] == colour
+
+
+def test_many_studies_of_one_patient_decide_nothing():
+    tables = results()
+    one = tables["localisation"].assign(gain=0.3, gain_low=np.nan, gain_high=np.nan, n=9, patients=1)
+    judged = lights(tables | {"localisation": one}).loc["points"]
+    assert (
+        judged["verdict"] == GREY and "9 cases (boxed findings) of 1 patient; an interval needs 5" in judged["because"]
+    )
+
+
+def test_a_light_of_the_known_cause_is_asked_only_where_one_is_known():
+    table = verdict_table(RULE, results(), ["Mass"], ["CAM"])
+    unknown = table.iloc[:1].assign(light=KNOWN_CAUSE, verdict=GREY, number=np.nan)
+    both = pd.concat([table, unknown])
+    assert headline(both, "CAM").startswith("CAM may be relied on for 1 of 1 findings (Mass)")
+    assert answers(both, "CAM") == ["Mass: the map may be relied on; every light is green."]
+    known = pd.concat([table, unknown.assign(number=0.2)])
+    assert headline(known, "CAM").startswith("CAM may be relied on for 0 of 1 findings")
+
+
+def test_the_headline_names_the_light_that_no_map_can_turn_green():
+    table = verdict_table(RULE, results(), ["Mass"], ["CAM"])
+    table.loc[table["light"] == "points", "measure_on_truth"] = "unfit"
+    assert "No map can be green for points here" in headline(table, "CAM")
 
 
 def test_a_row_without_a_method_or_a_class_holds_for_all():
