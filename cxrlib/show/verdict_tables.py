@@ -137,28 +137,35 @@ def rule_table(rule: list[Check]) -> pd.DataFrame:
 def with_ceilings(verdict: pd.DataFrame, table_06: pd.DataFrame | None, readers: pd.DataFrame | None) -> pd.DataFrame:
     """What could be reached, in the words of Grad-CAM's light `points`: by a perfect map on its grid, and by readers.
 
+    Both are compared with Table 6's IoU at the share of pixels where it is highest: the ceiling is of the same cases.
+
     Args:
         verdict: from `verdict_table`.
-        table_06: of notebook 06, with grid_ceiling by share and class_name; None leaves it out.
-        readers: the table reader_agreement of notebook 06; None leaves it out.
+        table_06: of notebook 06: ours and grid_ceiling by share and class_name; None leaves both out.
+        readers: the table reader_agreement of notebook 06, of all real studies; None leaves it out.
 
     >>> verdict = pd.DataFrame({"class_name": ["Mass"], "method": "Grad-CAM", "light": "points", "number": 0.1})
-    >>> grid = pd.DataFrame({"class_name": ["Mass", "Mass"], "grid_ceiling": [0.2, 0.3]})
+    >>> grid = pd.DataFrame({"class_name": ["Mass", "Mass"], "ours": [0.1, 0.06], "grid_ceiling": [0.2, 0.3]})
     >>> with_ceilings(verdict.assign(because="open"), grid, None)["because"][0]
-    'open; 33 % of what its grid allows'
+    'open; on the findings of Table 6 its IoU is 50 % of what its grid allows'
     """
-    most = {}
-    if table_06 is not None and "grid_ceiling" in table_06:
-        most["what its grid allows"] = table_06.groupby("class_name")["grid_ceiling"].max()
+    if table_06 is None or "grid_ceiling" not in table_06:
+        return verdict
+    best = table_06.dropna(subset="ours").sort_values("ours").groupby("class_name").tail(1).set_index("class_name")
+    most = {"what its grid allows": best["grid_ceiling"]}
     if readers is not None:
-        own = readers[readers["protocol"] == "all_pairs"]
-        most["what two radiologists reach"] = own.set_index("class_name")["ours"]
+        of_pairs = readers[readers["protocol"] == "all_pairs"]
+        most["what two radiologists reach on all real studies"] = of_pairs.set_index("class_name")["ours"]
     said, chosen = verdict["because"].copy(), (verdict["light"] == "points") & (verdict["method"] == "Grad-CAM")
-    for row in verdict.index[chosen & verdict["number"].notna()]:
-        name, number = verdict.loc[row, ["class_name", "number"]]
-        for words, ceiling in most.items():
-            if ceiling.get(name, 0) > 0:
-                said[row] += f"; {100 * number / ceiling[name]:.0f} % of {words}"
+    for row in verdict.index[chosen & verdict["number"].notna() & verdict["class_name"].isin(best.index)]:
+        name = verdict.at[row, "class_name"]
+        parts = [
+            f"{100 * best['ours'][name] / of[name]:.0f} % of {words}"
+            for words, of in most.items()
+            if of.get(name, 0) > 0
+        ]
+        if parts:
+            said[row] += f"; on the findings of Table 6 its IoU is {' and '.join(parts)}"
     return verdict.assign(because=said)
 
 

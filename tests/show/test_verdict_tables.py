@@ -119,11 +119,17 @@ def test_a_place_is_read_beside_what_can_be_reached():
     about = {"class_name": ["Mass", "ILD", "Mass"], "light": ["points", "points", "true"], "because": "open"}
     verdict = pd.DataFrame({**about, "method": "Grad-CAM", "number": [0.1, np.nan, 0.1]})
     grid = pd.DataFrame(
-        {"share": [0.1, 0.2] * 2, "class_name": ["Mass", "Mass", "ILD", "ILD"], "grid_ceiling": [0.2, 0.25, 0, 0]}
+        {
+            "share": [0.1, 0.2] * 2,
+            "class_name": ["Mass", "Mass", "ILD", "ILD"],
+            "ours": [0.05, 0.1, 0.1, 0.1],
+            "grid_ceiling": [0.2, 0.25, 0, 0],
+        }
     )
     readers = pd.DataFrame({"protocol": ["all_pairs", "mask_iou"], "class_name": "Mass", "ours": [0.5, 0.9]})
     said = with_ceilings(verdict, grid, readers)["because"].tolist()
-    assert said == ["open; 40 % of what its grid allows; 20 % of what two radiologists reach", "open", "open"]
+    both = "40 % of what its grid allows and 20 % of what two radiologists reach on all real studies"
+    assert said == [f"open; on the findings of Table 6 its IoU is {both}", "open", "open"]
     assert with_ceilings(verdict, None, None).equals(verdict)
 
 
