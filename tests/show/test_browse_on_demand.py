@@ -359,6 +359,9 @@ def test_a_control_that_needs_the_network_does_not_wait_for_a_page(own_run):
     choose(browser, "LRP")
     compute(browser)
     assert browser.heatmap.picture.image == drawn(browser)
+    choose(browser, "Grad-CAM")
+    browser.load_network()
+    assert "layer3" in values(browser.layer), "it is offered although the network had been loaded by the other control"
 
 
 def test_a_model_that_is_gone_before_it_was_loaded_is_told(own_run):

@@ -98,7 +98,7 @@ class HeatmapBrowser(widgets.VBox):
         super().__init__([head, self.chooser, self._common_row(), self.tab, self.panels])
         self.add_class("cxr-browser")
         self._add_actions()
-        self._following = False
+        self._following, self._complete = False, not isinstance(network, Later)
         self._connect()
         for panel in panels:
             panel.pictures[0].on_shown(self.load_network)
@@ -141,12 +141,12 @@ class HeatmapBrowser(widgets.VBox):
 
     def load_network(self) -> None:
         """Load the network if it was not, and offer what it adds."""
-        on_demand = self.results.on_demand
-        if on_demand is None or on_demand.is_loaded:
+        if self._complete:
             return
         with self.panels.errors_told():
             self.results.check_files()
-            on_demand.load()
+            self.results.on_demand.load()
+            self._complete = True
             self.refresh()
 
     def case(self) -> Case:
