@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from cxrlib.evaluate.bootstrap import expanded
 from cxrlib.evaluate.controls import without_number
 from cxrlib.evaluate.verdict import Check
 
@@ -228,11 +229,14 @@ def phantom_evidence(phantom: pd.DataFrame) -> pd.DataFrame:
         phantom: the table of notebook 09.
 
     Returns:
-        Columns as of `beside_controls`; the controls are CHANCE and USUAL.
+        Columns as of `beside_controls`; the controls are CHANCE and USUAL. The intervals of gains are `expanded` here;
+        a study has a finding once, so that n counts studies.
     """
     rows, parts = phantom[phantom["against"] == "cause"].rename(columns={"metric": "measure"}), []
     for control, over in ((CHANCE, "over_random"), (USUAL, "over_usual")):
         if over in rows:
             names = {over: "gain", f"{over}_low": "gain_low", f"{over}_high": "gain_high"}
-            parts.append(rows.rename(columns=names).assign(control=control, control_score=rows["ours"] - rows[over]))
+            part = rows.rename(columns=names).assign(control=control, control_score=rows["ours"] - rows[over])
+            bounds = {name: expanded(part["gain"], part[name], part["n"]) for name in ("gain_low", "gain_high")}
+            parts.append(part.assign(**bounds))
     return pd.concat(parts, ignore_index=True)
