@@ -10,7 +10,6 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 LEVEL = 0.95
 
@@ -99,6 +98,8 @@ def expanded(score: np.ndarray, bound: np.ndarray, patients: np.ndarray) -> np.n
     >>> expanded(np.array([0.5, 0.5]), np.array([0.4, 0.4]), np.array([5, 1000])).round(3)
     array([0.342, 0.4  ])
     """
+    from scipy import stats  # takes a second to import, and the browser does without it
+
     n = np.maximum(np.asarray(patients, np.float64), 2)
     level = (1 + LEVEL) / 2
     factor = stats.t.ppf(level, n - 1) / stats.norm.ppf(level) * np.sqrt(n / (n - 1))
