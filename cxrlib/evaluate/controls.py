@@ -65,7 +65,7 @@ def beside_controls(cases: pd.DataFrame, classes: list[str], weights: pd.DataFra
         )
         (mean, count), (mean_control, _) = mean_of_findings(scored, counts), mean_of_findings(control, counts)
         scored, control = np.column_stack([scored, mean]), np.column_stack([control, mean_control])
-        enough = [rows for rows in of_class if len(rows) >= FEWEST] or of_class
+        enough = [rows for rows in of_class if len(rows) >= FEWEST] or [group.iloc[:0]]
         patients = [patients_behind(rows["image_id"], weights) for rows in (*of_class, pd.concat(enough))]
         low, high = interval(scored, patients)
         gains = scored - control

@@ -38,6 +38,13 @@ def test_few_cases_have_no_interval_and_a_missing_score_does_not_count():
     )
 
 
+def test_findings_with_few_cases_each_have_no_interval_together():
+    few = [cases_of(name, [0.5, 0.6, 0.9], [0.1, 0.2, 0.1]) for name in ("Mass", "ILD", "Cyst")]
+    few[1]["image_id"], few[2]["image_id"] = NAMES[3:6], NAMES[6:9]
+    row = beside_controls(pd.concat(few), ["Mass", "ILD", "Cyst"], WEIGHTS).set_index("class_name").loc[ALL]
+    assert (row["n"], row["patients"]) == (0, 0) and np.isnan(row["gain_low"]) and row["gain"] > 0
+
+
 def test_studies_of_one_patient_are_one_patient():
     patients = pd.Series([name if number > 5 else "one" for number, name in enumerate(NAMES)], NAMES)
     weights = study_weights(NAMES, 400, seed=1, patients=patients)

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from cxrlib.evaluate.bootstrap import FEWEST
 from cxrlib.evaluate.phantom import AGAINST, BOXES, CAUSE, TWIN, TwinCases
 from cxrlib.evaluate.trusted_measures import FIT, OPEN, UNFIT
 from cxrlib.evaluate.verdict import GREEN, GREY, RED
@@ -190,7 +191,8 @@ def truth_ladder(table: pd.DataFrame, trusted: pd.Series, class_name: str) -> Fi
                 mfc=mark.get("markerfacecolor"),
             )
         ax.axvline(0, color="#000000", lw=0.6)
-        ax.set_title(f"over the {control} (n up to {own['n'].max():.0f})", fontsize=7)
+        counted = f"n up to {own['n'].max():.0f}" if own["n"].any() else f"fewer than {FEWEST} cases of each finding"
+        ax.set_title(f"over the {control} ({counted})", fontsize=7)
         ax.set_xlabel("gain of the true cause, fraction of the larger score", fontsize=6)
         ax.tick_params(labelsize=6)
         ax.grid(axis="y", lw=0.3, color="#dddddd")
