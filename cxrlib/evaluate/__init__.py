@@ -26,7 +26,7 @@ __getattr__, __dir__, __all__ = attach(
         "retrained": ["retrained_table"],
         "stability": ["mean_agreement", "smoothing_agreement"],
         "trusted_measures": ["fitness"],
-        "verdict": ["answers", "cases_to_decide", "colour_of", "headline", "verdict_table"],
+        "verdict": ["answers", "cases_to_decide", "colour_of", "headline", "limits", "verdict_table"],
         "trade_off": ["map_cases", "penalty_table"],
         "transfer": ["best_share", "compare", "evaluate_model"],
     },

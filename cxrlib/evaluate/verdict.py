@@ -160,18 +160,21 @@ def asked(table: pd.DataFrame) -> pd.DataFrame:
     return table[~of_cause] if table.loc[of_cause, "number"].isna().all() else table
 
 
-def never_green(table: pd.DataFrame) -> list[str]:
-    """The lights that can be green for no map of this run, since their measure is unfit where the cause is known.
+def limits(table: pd.DataFrame) -> list[str]:
+    """A sentence for each of the lights that can be green for no map of this run.
 
     Args:
         table: from `verdict_table`.
 
     >>> rows = [("points", "fit"), ("matters", "unfit")]
-    >>> never_green(pd.DataFrame(rows, columns=["light", "measure_on_truth"]))
-    ['matters']
+    >>> limits(pd.DataFrame(rows, columns=["light", "measure_on_truth"]))
+    ['No map can be green for matters here: its measure is unfit where the cause is known.']
     """
     unfit = (table["measure_on_truth"] == UNFIT).groupby(table["light"], sort=False).all()
-    return unfit.index[unfit].tolist()
+    return [
+        f"No map can be green for {name} here: its measure is unfit where the cause is known."
+        for name in unfit.index[unfit]
+    ]
 
 
 def answers(table: pd.DataFrame, method: str) -> list[str]:
@@ -202,7 +205,7 @@ def headline(table: pd.DataFrame, method: str) -> str:
 
     >>> rows = [("Mass", "CAM", "points", "green"), ("ILD", "CAM", "points", "red"), ("Cyst", "CAM", "points", "grey")]
     >>> table = pd.DataFrame(rows, columns=["class_name", "method", "light", "verdict"])
-    >>> headline(table.assign(number=0.5, measure_on_truth="fit"), "CAM")
+    >>> headline(table.assign(number=0.5), "CAM")
     'CAM may be relied on for 1 of 3 findings (Mass), fails a check for 1, and is undecided for 1.'
     """
     table = asked(table)
@@ -211,13 +214,10 @@ def headline(table: pd.DataFrame, method: str) -> str:
     fails = sum(RED in verdicts for verdicts in of_finding)
     named = f" ({', '.join(relied)})" if relied else ""
     undecided = len(of_finding) - len(relied) - fails
-    said = (
+    return (
         f"{method} may be relied on for {len(relied)} of {len(of_finding)} findings{named}, fails a check for {fails}, "
         f"and is undecided for {undecided}."
     )
-    if blocked := never_green(table):
-        said += f" No map can be green for {', '.join(blocked)} here: the measure is unfit where the cause is known."
-    return said
 
 
 def _judged(

@@ -21,6 +21,7 @@ from cxrlib.evaluate.verdict import (
     cases_to_decide,
     colour_of,
     headline,
+    limits,
     verdict_table,
 )
 
@@ -181,10 +182,11 @@ def test_a_light_of_the_known_cause_is_asked_only_where_one_is_known():
     assert headline(known, "CAM").startswith("CAM may be relied on for 0 of 1 findings")
 
 
-def test_the_headline_names_the_light_that_no_map_can_turn_green():
+def test_a_light_that_no_map_can_turn_green_is_named():
     table = verdict_table(RULE, results(), ["Mass"], ["CAM"])
-    table.loc[table["light"] == "points", "measure_on_truth"] = "unfit"
-    assert "No map can be green for points here" in headline(table, "CAM")
+    assert limits(table) == []
+    table.loc[table["light"] == "points", "measure_on_truth"] = UNFIT
+    assert limits(table) == ["No map can be green for points here: its measure is unfit where the cause is known."]
 
 
 def test_a_row_without_a_method_or_a_class_holds_for_all():
