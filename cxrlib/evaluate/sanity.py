@@ -15,7 +15,7 @@ from torch import nn
 from cxrlib.evaluate.bootstrap import FEWEST
 from cxrlib.evaluate.controls import CONSTANT, without_number
 from cxrlib.evaluate.randomisation import exchanged
-from cxrlib.evaluate.similarity import MEASURES, mean_similarity, similarities
+from cxrlib.evaluate.similarity import MEASURES, compared, described, mean_similarity, similarities
 
 Explain = Callable[[nn.Module, torch.Tensor, list[int]], torch.Tensor]
 """A network, images and classes to raw maps (n, len(classes), rows, columns)."""
@@ -199,7 +199,7 @@ def similarity_over_layers(
     >>> [row["how"] for row in rows[::6]], round(last["ssim", "raw"].item(), 3)
     (['cascade', 'alone'], 1.0)
     """
-    rows, last = [], {}
+    rows, last, own = [], {}, described(maps, size)
     for count in counts:
         found = {}
         for how, chosen in (("cascade", layers[-count:]), ("alone", layers[-count : len(layers) - count + 1])):
@@ -207,7 +207,7 @@ def similarity_over_layers(
                 found[how] = found["cascade"]
             else:
                 with exchanged(network, weights, chosen):
-                    found[how] = similarities(maps, explain(network), size)
+                    found[how] = compared(own, described(explain(network), size))
         for how, alike in found.items():
             about = {"how": how, "layers": count, "layer": layers[-count]}
             for (similarity, form), values in alike.items():

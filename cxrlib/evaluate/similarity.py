@@ -1,6 +1,7 @@
 """How alike two maps are: SSIM, rank correlation, and the correlation of their histograms of oriented gradients."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
@@ -47,27 +48,58 @@ def similarities(first: torch.Tensor, second: torch.Tensor, size: int) -> dict[t
     >>> [round(found["rank correlation", form].item(), 2) for form in ("raw", "absolute")]
     [-1.0, 1.0]
     """
-    parts = [_similarities(*part, size) for part in zip(first.split(CHUNK), second.split(CHUNK), strict=True)]
-    return {measure: torch.cat([part[measure] for part in parts]) for measure in MEASURES}
+    return compared(described(first, size), described(second, size))
 
 
-def _similarities(first: torch.Tensor, second: torch.Tensor, size: int) -> dict[tuple[str, str], torch.Tensor]:
+@dataclass(frozen=True)
+class Described:
+    """What `compared` needs of maps, made once of maps with which many others are compared.
+
+    Attributes:
+        scaled, ranks, hog: one of FORMS -> of each upscaled map, from `scaled`, `ranks` and `hog`.
+        usable: one of FORMS -> bool (n,), which maps hold numbers that are not all equal.
+    """
+
+    scaled: dict[str, torch.Tensor]
+    ranks: dict[str, torch.Tensor]
+    hog: dict[str, torch.Tensor]
+    usable: dict[str, torch.Tensor]
+
+
+def described(maps: torch.Tensor, size: int) -> Described:
+    """What `compared` needs; arguments as in `similarities`.
+
+    >>> described(torch.zeros(2, 3, 3), size=48).usable["raw"].tolist()
+    [False, False]
+    """
+    large = {form: upscale((maps if form == "raw" else maps.abs()).float().cpu(), size) for form in FORMS}
+    within = {form: scaled(one).nan_to_num() for form, one in large.items()}  # what is no number is not usable
+    return Described(
+        within,
+        {form: ranks(one.flatten(1)) for form, one in large.items()},
+        {form: torch.cat([hog(part) for part in one.split(CHUNK)]) for form, one in within.items()},
+        {form: _varies(one) for form, one in large.items()},
+    )
+
+
+def compared(first: Described, second: Described) -> dict[tuple[str, str], torch.Tensor]:
+    """As `similarities`, of maps that are described already.
+
+    >>> one = torch.rand(1, 3, 3)
+    >>> compared(described(one, 48), described(one, 48))["hog", "raw"].round(decimals=6).tolist()
+    [1.0]
+    """
     found = {}
     for form in FORMS:
-        chosen = [one if form == "raw" else one.abs() for one in (first, second)]
-        one, other = (upscale(maps.float().cpu(), size) for maps in chosen)
-        usable = _varies(one) & _varies(other)
+        parts = zip(first.scaled[form].split(CHUNK), second.scaled[form].split(CHUNK), strict=True)
+        usable = first.usable[form] & second.usable[form]
         values = {
-            "ssim": lambda a, b: ssim(scaled(a), scaled(b)),
-            "rank correlation": rank_correlation,
-            "hog": lambda a, b: correlation(hog(scaled(a)), hog(scaled(b))),
+            "ssim": torch.cat([ssim(*part) for part in parts]),
+            "rank correlation": correlation(first.ranks[form], second.ranks[form]),
+            "hog": correlation(first.hog[form], second.hog[form]),
         }
-        for name, similarity in values.items():
-            result = torch.full((len(one),), math.nan, dtype=torch.float64)
-            if usable.any():
-                result[usable] = similarity(one[usable], other[usable])
-            found[name, form] = result
-    return found
+        found |= {(name, form): one.where(usable, math.nan) for name, one in values.items()}
+    return {measure: found[measure] for measure in MEASURES}
 
 
 def scaled(maps: torch.Tensor) -> torch.Tensor:

@@ -189,10 +189,12 @@ def check_method(
     if places.cases.empty:
         return SanityChecks(pd.DataFrame(columns=[*CASE_COLUMNS, "because"]), pd.DataFrame(columns=LAYER_COLUMNS), {})
     layer = str(parameters.get("layer", maps.layer))
-    at_once = method.cost(network, 1, (size, size), **(parameters | {"layer": layer})).backward == 0
+    passes = method.cost(network, 1, (size, size), **(parameters | {"layer": layer}))
+    at_once = passes.backward == 0
 
     def ready(changed: nn.Module) -> nn.Module:
-        return prepared(changed, method, layer, size)
+        """A copy for inference costs as much as some ten passes, too much for a map of one pass."""
+        return prepared(changed, method, layer, size) if passes.forward > 1 else changed
 
     def explain(changed: nn.Module, of: torch.Tensor = images, at: str = layer) -> torch.Tensor:
         chosen = parameters | ({"layer": at} if "layer" in method.parameters else {})
@@ -221,7 +223,7 @@ def check_method(
     shift = whole_range().to(images.device)
     shifted = Shifted(network, shift)
     parts.append(_invariance(places, before, lambda: explain(shifted, images + shift, PREFIX + layer), size))
-    fast = ready(network)
+    fast = prepared(network, method, layer, size)
     changed = [relative_change(before, explain(fast, copy)) for copy in noisy_images(images, sanity)]
     parts.append(_sensitivity(places, before, maps.maps, torch.stack(changed).amax(0)))
     cases = pd.concat(parts, ignore_index=True)

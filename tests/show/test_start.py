@@ -12,7 +12,7 @@ from cxrlib.show import start
 from cxrlib.show.start import found_runs, play_last_run, show_last_run
 from cxrlib.workflow.notebooks import NOTEBOOKS, START, find_notebooks
 
-VERDICT = "class_name,method,light,verdict\nMass,Other,points,red\nILD,Other,points,grey\n"
+VERDICT = "class_name,method,light,verdict,number\nMass,Other,points,red,0.1\nILD,Other,points,grey,0.2\n"
 
 
 @pytest.fixture

@@ -368,10 +368,10 @@ def test_a_run_that_succeeds_exits_0(tmp_path, write_notebook, monkeypatch):
 
 
 VERDICT = """\
-class_name,method,light,verdict,images
-Mass,Grad-CAM,points,green,rendered
-Mass,LayerCAM,points,red,rendered
-ILD,Grad-CAM,points,red,rendered
+class_name,method,light,verdict,number,images
+Mass,Grad-CAM,points,green,0.5,rendered
+Mass,LayerCAM,points,red,0.1,rendered
+ILD,Grad-CAM,points,red,0.1,rendered
 """
 
 
