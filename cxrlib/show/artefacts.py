@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from cxrlib.runtime.files import whole_file
 from cxrlib.show.figures.fonts import use_fonts_with_all_letters
@@ -14,6 +15,8 @@ from cxrlib.show.figures.lettering import keep_titles_in_panels, use_minus_signs
 FIGURE_DPI = 200
 NOTE_GAP = 0.06
 """Inches between a figure and the note below it."""
+LETTERS = "smallest letters: "
+"""What the comment of a PNG file says before their size."""
 RENDERED_NOTE = "rendered radiographs, real annotations; not a clinical result"
 
 
@@ -48,7 +51,9 @@ def write_figure(path: Path, figure: Figure, mark: str, rendered: bool, formats:
         below = (figure.get_tightbbox().y0 - NOTE_GAP) / figure.get_figheight()
         figure.text(0.5, below, RENDERED_NOTE, ha="center", va="top", fontsize=6, color="#666666")
     area = figure.get_tightbbox().padded(NOTE_GAP)
-    about = {"png": {"Software": None, "Source": mark}, "pdf": {"CreationDate": None, "Creator": mark}}
+    letters = min((text.get_fontsize() for text in figure.findobj(Text) if text.get_text()), default=0)
+    png = {"Software": None, "Source": mark, "Comment": f"{LETTERS}{letters:g} pt"}
+    about = {"png": png, "pdf": {"CreationDate": None, "Creator": mark}}
     with plt.rc_context({"figure.constrained_layout.use": False}):  # savefig would lay it out again
         figure.set_layout_engine(None)  # "none" would draw each file twice
         for name in formats:

@@ -3,8 +3,9 @@
 import pytest
 from matplotlib import pyplot as plt
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from PIL import Image
 
-from cxrlib.show.artefacts import write_figure
+from cxrlib.show.artefacts import LETTERS, write_figure
 from cxrlib.show.figures.style import sentence_figure, set_style
 
 
@@ -34,3 +35,11 @@ def test_a_sentence_instead_of_a_figure_is_written_without_a_warning(tmp_path, r
         write_figure(tmp_path / "figure.png", sentence_figure("There is nothing to draw."), "a run", rendered=True)
     assert [str(warning.message) for warning in recwarn] == []  # a notebook would show it on red
     assert (tmp_path / "figure.png").stat().st_size > 0
+
+
+def test_a_png_says_how_small_its_letters_are(tmp_path):
+    figure, ax = plt.subplots()
+    ax.text(0, 0, "small", fontsize=3.5)
+    write_figure(tmp_path / "figure.png", figure, "a run", rendered=False)
+    with Image.open(tmp_path / "figure.png") as image:
+        assert image.text["Comment"] == f"{LETTERS}3.5 pt"
