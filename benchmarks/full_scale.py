@@ -15,13 +15,12 @@ from pathlib import Path
 
 from cxrlib.params import THESIS_LABELS, Params, load_params
 from cxrlib.runtime.files import write_json
-from cxrlib.workflow.command import exit_code
+from cxrlib.workflow.command import add_overrides, exit_code
 
 HEALTHY = 10_606
 """Of the 15,000 real studies, those without a box."""
 SETTINGS = [
     "data.source=demo",
-    "data.root=null",
     "data.root=null",
     f"labels.experiments={ {'7 labels': THESIS_LABELS['7 labels']} }",
     "model.weights=null",
@@ -112,14 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="receives the run and full_scale.json")
     parser.add_argument("--studies", type=int, default=15_000, metavar="N", help="how many (default: 15,000)")
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="SECTION.NAME=VALUE",
-        help="change one parameter; may be repeated",
-    )
+    add_overrides(parser)
     options = parser.parse_args(arguments)
     return exit_code("benchmarks.full_scale", lambda: _measure(options))
 

@@ -26,6 +26,7 @@ from cxrlib.data.render.frame import BOX_COLUMNS, boxes_as_fractions, estimate_f
 from cxrlib.runtime.files import PROJECT_ROOT
 from cxrlib.runtime.progress import progress
 from cxrlib.runtime.workers import worker_pool
+from cxrlib.workflow.command import add_overrides
 from cxrlib.workflow.notebooks import find_notebooks
 
 SIDE = 64
@@ -133,14 +134,7 @@ def main() -> int:
         "--studies", type=int, default=15_000, metavar="N", help="how many (default: 15,000, all real ones once)"
     )
     parser.add_argument("--only", metavar="NN,NN", default="", help="notebooks, e.g. 01,06 (default: the thesis's)")
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="SECTION.NAME=VALUE",
-        help="change one parameter; may be repeated",
-    )
+    add_overrides(parser)
     options = parser.parse_args()
     folder = options.folder.resolve()
     images = folder / f"images-{options.studies}"

@@ -6,7 +6,7 @@ from torch import nn
 
 from cxrlib.evaluate.ceval import least_change
 from cxrlib.evaluate.controls import CASE_COLUMNS
-from cxrlib.evaluate.infidelity import falls_by_removal, infidelity, removed_squares
+from cxrlib.evaluate.infidelity import falls_by_removal, infidelity, removed_squares, says_something
 from cxrlib.evaluate.sanity import Places, places_of
 from cxrlib.explain.explanations import Explanations
 from cxrlib.explain.gradcam import frozen
@@ -121,7 +121,7 @@ def ceval_cases(
     parts = []
     for title, one in methods.items():
         maps = places.of(one.maps)[chosen]
-        score = change_without(maps).where(_says_something(maps), torch.nan)
+        score = change_without(maps).where(says_something(maps), torch.nan)
         about = {"method": title, "measure": "c-Eval", "control": RANDOM_PIXELS}
         parts.append(cases.assign(score=score.numpy(), control_score=control.numpy(), **about))
     return pd.concat(parts, ignore_index=True)[CASE_COLUMNS]
@@ -161,8 +161,3 @@ def fidelity_cases(
         removed = infidelity_cases(network, images, methods, places, squares, seed, batch_size)
         changed = ceval_cases(network, images, methods, places, threshold, seed, batch_size)
     return pd.concat([removed, changed], ignore_index=True)
-
-
-def _says_something(maps: torch.Tensor) -> torch.Tensor:
-    """Which maps (n, rows, columns) are not constant, bool (n,)."""
-    return maps.flatten(1).amax(1) > maps.flatten(1).amin(1) if len(maps) else torch.zeros(0, dtype=torch.bool)

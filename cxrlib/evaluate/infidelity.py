@@ -101,5 +101,13 @@ def infidelity(maps: torch.Tensor, squares: torch.Tensor, falls: torch.Tensor) -
     falls = falls.double()
     size = said.square().sum(1, keepdim=True)
     factor = ((said * falls).sum(1, keepdim=True) / size.where(size > 0, torch.nan)).clamp(min=0)
-    varies = maps.flatten(1).amax(1) > maps.flatten(1).amin(1) if len(maps) else torch.zeros(0, dtype=torch.bool)
-    return (factor * said - falls).square().mean(1).where(varies, torch.nan)
+    return (factor * said - falls).square().mean(1).where(says_something(maps), torch.nan)
+
+
+def says_something(maps: torch.Tensor) -> torch.Tensor:
+    """Which maps (n, rows, columns) are not constant, bool (n,).
+
+    >>> says_something(torch.tensor([[[1.0, 1.0]], [[1.0, 2.0]]])).tolist()
+    [False, True]
+    """
+    return maps.flatten(1).amax(1) > maps.flatten(1).amin(1) if len(maps) else torch.zeros(0, dtype=torch.bool)

@@ -74,6 +74,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "profile", nargs="?", default="demo", help=f"a file of params/: {', '.join(profile_names())} (default: demo)"
     )
+    add_overrides(parser)
+    parser.add_argument("--out", metavar="FOLDER", type=Path, help="work here instead of in outputs/<profile>")
+
+
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """Declare --set, whose values are `overrides`."""
     parser.add_argument(
         "--set",
         dest="overrides",
@@ -82,7 +88,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="change one parameter, e.g. training.epochs=3; may be repeated; paths count from the working folder",
     )
-    parser.add_argument("--out", metavar="FOLDER", type=Path, help="work here instead of in outputs/<profile>")
 
 
 def read_arguments(options: argparse.Namespace) -> tuple[Params, Path]:

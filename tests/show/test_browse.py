@@ -325,6 +325,17 @@ def test_the_contact_sheet_has_a_view_of_every_finding_and_method(results):
     assert not contact_sheet(browser).axes
 
 
+def test_many_methods_take_more_lines_and_no_narrower_pictures(results):
+    maps = {"Grad-CAM": results.explanations, **{f"method {number}": results.explanations for number in range(6)}}
+    axes = [ax for ax in contact_sheet(HeatmapBrowser(results.cohort, maps)).axes if ax.get_title()]
+    places = [ax.get_subplotspec() for ax in axes]
+    assert len(axes) == 7 * 2 and max(place.colspan.stop for place in places) == sheet.MOST_COLUMNS
+    assert [place.colspan.start for place, ax in zip(places, axes, strict=True) if "Grad-CAM" in ax.get_title()] == [
+        0,
+        0,
+    ]
+
+
 @pytest.mark.parametrize("view", ["heatmap", "boxes", "perturbation", "comparison"])
 def test_a_notebook_s_browser_leaves_its_contact_sheet(own_run, results, monkeypatch, view):
     shown = []

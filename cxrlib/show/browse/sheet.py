@@ -53,6 +53,10 @@ SUREST = "The surest true test study of every finding"
 STATIC = "A still picture of the browser: above each view its study, class and top pixels; the sliders need a kernel."
 
 
+MOST_COLUMNS = 5
+"""Pictures beside each other on a contact sheet."""
+
+
 Tile = tuple[np.ndarray, str]
 """A picture (h, w) or (h, w, 3) and its title."""
 
@@ -98,8 +102,8 @@ def show_browser(
 def contact_sheet(browser: HeatmapBrowser, cases: list[tuple[str, str]] | None = None) -> Figure:
     """Some cases, or the surest true study of every finding, as the browser's first tab draws them at its setting.
 
-    One heatmap per finding; a row per finding and a column per method where there are several; the network's input
-    before and after in the perturbation tab.
+    One heatmap per finding; where there are several methods, a line or more per finding; the network's input before and
+    after in the perturbation tab.
     """
     results, share, tab = browser.results, browser.share.value, browser.tab.value
     methods = [(method, layer) for method, layers in results.methods.items() for layer in layers]
@@ -112,15 +116,17 @@ def contact_sheet(browser: HeatmapBrowser, cases: list[tuple[str, str]] | None =
             rows.append([_heatmap(results, view, browser.heatmap.look, len(methods) > 1) for view in views])
     if not rows:
         return sentence_figure("No test study carries a finding: there is nothing to show.")
-    tiles = [tile for row in rows for tile in row]
     width = len(rows[0])
-    columns = 3 if width == 1 else width * max(1, 4 // width)
+    columns = 3 if width == 1 else width * max(1, 4 // width) if width <= MOST_COLUMNS else MOST_COLUMNS
+    empty = -width % columns if width > columns else 0  # every finding begins on a line of its own
+    tiles = [tile for row in rows for tile in [*row, *[None] * empty]]
     has_bar = tab != "perturbation" and browser.heatmap.look.heatmap
-    lines = 1 + max(title.count("\n") for _, title in tiles)
+    lines = 1 + max(title.count("\n") for _, title in filter(None, tiles))
     figure, axes = image_axes(-(-len(tiles) // columns), columns, title_lines=lines, bar=has_bar)
-    for (picture, title), ax in zip(tiles, (ax for line in axes for ax in line), strict=False):
-        ax.imshow(picture, vmin=0, vmax=255)
-        ax.set_title(title, fontsize=7)
+    for tile, ax in zip(tiles, (ax for line in axes for ax in line), strict=False):
+        if tile:
+            ax.imshow(tile[0], vmin=0, vmax=255)
+            ax.set_title(tile[1], fontsize=7)
     if has_bar:
         colour_bar(figure, [ax for line in axes for ax in line])
     return figure
