@@ -106,18 +106,20 @@ def expanded(score: np.ndarray, bound: np.ndarray, patients: np.ndarray) -> np.n
     return np.where(np.asarray(patients) >= 2, score + factor * (bound - score), np.nan)
 
 
-def patients_behind(image_ids: Sequence, weights: pd.DataFrame) -> int:
-    """Number of patients behind some cases: studies of one patient are drawn together in every resample.
+def patients_of(weights: pd.DataFrame) -> pd.Series:
+    """A number for the patient of each study: studies of one patient are drawn together in every resample.
 
     Args:
-        image_ids: the study of each case.
         weights: from `study_weights`.
 
-    >>> patients_behind(["a", "b", "a"], pd.DataFrame({"a": [1, 2, 0], "b": [1, 2, 0], "c": [1, 0, 2]}))
-    1
+    Returns:
+        Numbers from 0 on, by image_id.
+
+    >>> patients_of(pd.DataFrame({"a": [1, 2, 0], "b": [1, 2, 0], "c": [1, 0, 2]})).tolist()
+    [0, 0, 1]
     """
-    drawn = weights[list(dict.fromkeys(image_ids))].to_numpy()
-    return len(np.unique(drawn, axis=1).T)
+    numbers, _ = pd.factorize(np.array([column.tobytes() for column in weights.to_numpy().T], dtype=object))
+    return pd.Series(numbers, weights.columns)
 
 
 def in_words(scored: pd.Series, digits: int = 2) -> str:

@@ -14,7 +14,7 @@ from cxrlib.evaluate.bootstrap import (
     interval,
     mean_of_findings,
     mean_samples,
-    patients_behind,
+    patients_of,
 )
 
 CASE_COLUMNS = ["image_id", "class_name", "method", "measure", "score", "control", "control_score"]
@@ -56,6 +56,7 @@ def beside_controls(cases: pd.DataFrame, classes: list[str], weights: pd.DataFra
     Mass 0.625 0.25 0.375 2
     """
     known, parts = cases.dropna(subset=["score", "control_score"]), []
+    patient_of = patients_of(weights[known["image_id"].unique()])
     for about, group in known.groupby(["method", "measure", "control"], sort=False):
         of_class = [group[group["class_name"] == name] for name in classes]
         counts = np.array([len(rows) for rows in of_class])
@@ -66,7 +67,7 @@ def beside_controls(cases: pd.DataFrame, classes: list[str], weights: pd.DataFra
         (mean, count), (mean_control, _) = mean_of_findings(scored, counts), mean_of_findings(control, counts)
         scored, control = np.column_stack([scored, mean]), np.column_stack([control, mean_control])
         enough = [rows for rows in of_class if len(rows) >= FEWEST] or [group.iloc[:0]]
-        patients = [patients_behind(rows["image_id"], weights) for rows in (*of_class, pd.concat(enough))]
+        patients = [patient_of[rows["image_id"]].nunique() for rows in (*of_class, pd.concat(enough))]
         low, high = interval(scored, patients)
         gains = scored - control
         gain_low, gain_high = (expanded(gains[0], bound, patients) for bound in interval(gains, patients))

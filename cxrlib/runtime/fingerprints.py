@@ -65,7 +65,7 @@ def code_files(names: Iterable[str], given: tuple[str, ...] = (), root: Path = P
         Python files, and the data files beside them that they name, in order.
     """
     left_out = (*COMPUTES_NOTHING, *given)
-    waiting, seen, found = list(names), set(), set()
+    waiting, seen, found, beside = list(names), set(), set(), {}
     while waiting:
         name = waiting.pop()
         if name in seen or name.partition(".")[0] != PACKAGE:
@@ -75,8 +75,10 @@ def code_files(names: Iterable[str], given: tuple[str, ...] = (), root: Path = P
             file = root.joinpath(*module.split(".")).with_suffix(".py")
             if file in found or _is_below(module, left_out):
                 continue
-            source = file.read_text(encoding="utf-8")
-            found |= {file, *_data_files(source, file.parent)}
+            source, folder = file.read_text(encoding="utf-8"), file.parent
+            if folder not in beside:
+                beside[folder] = [path for path in folder.iterdir() if path.is_file() and path.suffix != ".py"]
+            found |= {file, *(path for path in beside[folder] if path.name in _texts(source))}
             waiting += imported_names(source)
     return sorted(found)
 
@@ -124,12 +126,6 @@ def _is_text(statement: ast.stmt) -> bool:
 
 def _is_below(name: str, folders: tuple[str, ...]) -> bool:
     return any(name == folder or name.startswith(f"{folder}.") for folder in folders)
-
-
-def _data_files(source: str, folder: Path) -> set[Path]:
-    """Files in a module's folder, other than Python, whose names stand in it as strings."""
-    texts = _texts(source)
-    return {path for path in folder.iterdir() if path.is_file() and path.suffix != ".py" and path.name in texts}
 
 
 @cache

@@ -24,7 +24,7 @@ from cxrlib.show.figures.colouring import HEATMAP, top_of
 from cxrlib.show.report.answer import answer
 from cxrlib.show.report.changes import changes
 from cxrlib.show.report.contents import PART, rows_of, study_names, without_machine_names
-from cxrlib.show.report.embedded import STEPS, embed, embed_all
+from cxrlib.show.report.embedded import STEPS, embed, embed_all, embed_within
 from cxrlib.show.report.methods_text import bibtex, methods_text
 from cxrlib.show.report.misses import best_hit, worst_misses
 from cxrlib.show.report.origin import origin
@@ -75,8 +75,13 @@ def test_photographs_become_jpeg_drawings_png_and_all_fit_a_budget(tmp_path):
     assert small.source.startswith("data:image/png;") and (small.width, small.height) == (200, 150)
     Image.fromarray(noise).resize((900, 675), Image.NEAREST).save(tmp_path / "a.png")
     path = tmp_path / "a.png"
-    (large,), (least,) = embed_all([path]).values(), embed_all([path], 1).values()
-    assert large.width == 900 and least.width == STEPS[-1][0] and least.size < large.size
+    drawing.save(tmp_path / "b.png")
+    large, drawn = embed_within([path, io.BytesIO((tmp_path / "b.png").read_bytes())], STEPS, 10**9)
+    assert (large.width, drawn.width) == (900, 400)  # in the order of the files, none enlarged
+    (least,) = embed_within([path], STEPS, 1)
+    assert least.width == STEPS[-1][0] and least.size < large.size
+    (second,) = embed_within([path], STEPS, large.size - 1)
+    assert second.width == STEPS[1][0]
     assert embed_all([]) == {}
 
 

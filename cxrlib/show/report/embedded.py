@@ -2,8 +2,10 @@
 
 import base64
 import io
-from collections.abc import Iterator
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -43,9 +45,7 @@ class Embedded:
 
 def embed(image: Image.Image, width: int, quality: int) -> Embedded:
     """A picture, at most `width` pixels wide, as JPEG where it `is_photograph`, else as PNG of COLOURS colours."""
-    if image.width > width:
-        image = image.resize((width, round(image.height * width / image.width)), Image.BICUBIC, reducing_gap=2.0)
-    buffer = io.BytesIO()
+    image, buffer = _at_most(image, width), io.BytesIO()
     if is_photograph(np.asarray(image)):
         kind = "jpeg"
         image.save(buffer, "JPEG", quality=quality, optimize=True)
@@ -74,16 +74,36 @@ def is_photograph(picture: np.ndarray) -> bool:
     return bool(((spread < 12) & (level > 20) & (level < 205)).mean() > PHOTOGRAPHIC)
 
 
-def embed_all(paths: list[Path], budget: int = BUDGET) -> dict[Path, Embedded]:
-    """The pictures of some files at the first of STEPS at which all of them fit into a budget, else at the last."""
-    for width, quality in STEPS:
-        found = dict(zip(paths, (embed(image, width, quality) for image in _images(paths)), strict=True))
-        if sum(picture.size for picture in found.values()) <= budget:
-            break
-    return found if paths else {}
+def embed_all(paths: list[Path]) -> dict[Path, Embedded]:
+    """The pictures of some files within BUDGET."""
+    return dict(zip(paths, embed_within(paths, STEPS, BUDGET), strict=True))
 
 
-def _images(paths: list[Path]) -> Iterator[Image.Image]:
-    for path in paths:
-        with Image.open(path) as image:
-            yield image.convert("RGB")
+def embed_within(files: Sequence[Path | io.BytesIO], steps: list[tuple[int, int]], budget: int) -> list[Embedded]:
+    """Pictures at the first step at which all of them fit into a budget, else at the last.
+
+    Pillow computes without Python's lock, so that threads share the pictures. Each file is decoded once.
+
+    Args:
+        files: pictures, on the disk or in memory.
+        steps: width in pixels and JPEG quality in percent, the widest first.
+        budget: bytes of all pictures, before they become text.
+    """
+    with ThreadPoolExecutor() as threads:
+        images = list(threads.map(partial(_opened, width=steps[0][0]), files))
+        for width, quality in steps:
+            found = list(threads.map(partial(embed, width=width, quality=quality), images))
+            if sum(picture.size for picture in found) <= budget:
+                break
+    return found
+
+
+def _opened(file: Path | io.BytesIO, width: int) -> Image.Image:
+    with Image.open(file) as image:
+        return _at_most(image.convert("RGB"), width)
+
+
+def _at_most(image: Image.Image, width: int) -> Image.Image:
+    if image.width <= width:
+        return image
+    return image.resize((width, round(image.height * width / image.width)), Image.BICUBIC, reducing_gap=2.0)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from cxrlib.runtime.files import whole_file
-from cxrlib.show.report.embedded import embed
+from cxrlib.show.report.embedded import embed_within
 from cxrlib.workflow.notebooks import title_of
 
 TEMPLATE = """{% extends 'lab/index.html.j2' %}
@@ -58,15 +58,9 @@ def write_notebook_pages(folder: Path) -> list[Path]:
 
 def _make_small(notebook: dict) -> None:
     """Replace every PNG output by a smaller picture, at the first of STEPS at which all fit into BUDGET."""
-    from PIL import Image
-
     outputs = [output.data for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output]
     outputs = [data for data in outputs if "image/png" in data]
-    images = [Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).convert("RGB") for data in outputs]
-    for width, quality in STEPS:
-        small = [embed(image, width, quality) for image in images]
-        if sum(picture.size for picture in small) <= BUDGET:
-            break
+    small = embed_within([io.BytesIO(base64.b64decode(data["image/png"])) for data in outputs], STEPS, BUDGET)
     for data, image in zip(outputs, small, strict=True):
         kind, _, text = image.source.removeprefix("data:").partition(";base64,")
         del data["image/png"]
