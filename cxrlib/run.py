@@ -343,10 +343,11 @@ class Run:
         """
         provenance = self.cohort.provenance if provenance is None else provenance
         path = self.path("figures", f"{name}.png")
+        undrawn = {} if figure.axes else {"sentence": figure.texts[0].get_text()}
         missing = write_figure(path, figure, f"cxr-explained, run {self.id}", provenance.rendered, self.formats)
         if missing:
             caption += f" (Shown as boxes, since no installed font has them: {missing})"
-        self._save_provenance(path, caption, provenance)
+        self._save_provenance(path, caption, provenance, **undrawn)
         display(Image(filename=path, width=DISPLAY_WIDTH, alt=caption), Markdown(caption))
 
     def save_maps(self, method: str, maps: torch.Tensor, image_ids: list[str]) -> Explanations:
@@ -390,7 +391,7 @@ class Run:
         notebook = NOTEBOOKS / f"{self.notebook}.ipynb"
         return fingerprint(code_fingerprints(imported_names(code_of(notebook)) if notebook.exists() else [__name__]))
 
-    def _save_provenance(self, artefact: Path, caption: str, provenance: Provenance) -> None:
+    def _save_provenance(self, artefact: Path, caption: str, provenance: Provenance, **more: str) -> None:
         sections = {name: section.model_dump() for name, section in vars(self.params).items()}
         write_json(
             artefact.with_suffix(".json"),
@@ -401,6 +402,7 @@ class Run:
                 "data": vars(provenance),
                 "code": self._code,
                 "run": self.id,
+                **more,
             },
         )
 

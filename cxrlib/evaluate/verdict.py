@@ -276,7 +276,7 @@ def _because(check: Check, colour: str, gain: float, low: float, high: float, n:
         return beside
     if more > MANY:
         return f"{beside}; more than {MANY:,} more cases would be needed to decide it"
-    return f"{beside}; about {more:.0f} more {'case' if more == 1 else 'cases'} would decide it at this gain"
+    return f"{beside}; about {more:,.0f} more {'case' if more == 1 else 'cases'} would decide it at this gain"
 
 
 def _by_unfit(check: Check, colour: str, because: str, above: list[str]) -> tuple[str, str]:

@@ -159,6 +159,22 @@ def contrasting_cases(scores: pd.DataFrame, threshold: float) -> list[tuple[str,
     return [(case["image_id"], [case["class_name"]]) for case in chosen if case is not None]
 
 
+def overlaps_in_words(scores: pd.DataFrame, rows: list[tuple[str, list[str]]]) -> str:
+    """The IoU of cases that a figure shows with a letter each; begins with a space, since it follows a sentence.
+
+    Args:
+        scores: image_id, class_name, all_pairs.
+        rows: from `contrasting_cases`.
+
+    >>> scores = pd.DataFrame({"image_id": ["i", "j"], "class_name": "Mass", "all_pairs": [0.0, 0.25]})
+    >>> overlaps_in_words(scores, [("j", ["Mass"]), ("i", ["Mass"])])
+    ' IoU: a 0.250, b 0.000.'
+    """
+    known = scores.set_index(["image_id", "class_name"])["all_pairs"]
+    shown = [f"{letter} {known[image_id, name]:.3f}" for letter, (image_id, (name,)) in zip("ab", rows, strict=False)]
+    return f" IoU: {', '.join(shown)}." if shown else ""
+
+
 def own_falls(drops: pd.DataFrame, transform: str, share: float) -> pd.DataFrame:
     """image_id, class_name and fall of the heatmap's own class at one replacement and share of pixels.
 

@@ -132,9 +132,9 @@ def froc_table(
         union: by which shares are chosen, as in `pairwise_iou`.
 
     Returns:
-        method, hit (rule of HITS), class_name (ALL_FINDINGS: all marks together), false_boxes (allowed an image), ours,
-        low, high, reached (false boxes an image at this threshold, fewer where the map has no more boxes), random,
-        gain, gain_low, gain_high, n (readers' boxes) and images (all studies).
+        method, meet_by (rule of HITS), class_name (ALL_FINDINGS: all marks together), false_boxes (allowed an image),
+        ours, low, high, reached (false boxes an image at this threshold, fewer where the map has no more boxes),
+        random, gain, gain_low, gain_high, n (readers' boxes) and images (all studies).
     """
     rows = []
     for title, maps in methods.items():
@@ -152,7 +152,7 @@ def froc_table(
                 row = (title, rule, name, rate, ours[0, i], low[i], high[i], reached[0, i], theirs[0, i])
                 row = (*row, ours[0, i] - theirs[0, i], gain_low[i], gain_high[i])
                 rows.append((*row, len(targets), drawn.shape[1]))
-    columns = ["method", "hit", "class_name", "false_boxes", "ours", "low", "high", "reached", "random", "gain"]
+    columns = ["method", "meet_by", "class_name", "false_boxes", "ours", "low", "high", "reached", "random", "gain"]
     return pd.DataFrame(rows, columns=[*columns, "gain_low", "gain_high", "n", "images"])
 
 

@@ -234,7 +234,7 @@ def test_a_panel_of_figure_32_for_every_letter():
     assert [letter for letter, _, _ in panels] == list(PANELS)
     (_, drawn, caption), (_, never_predicted, _), (_, absent, said) = panels[:3]
     assert [ax.get_ylim() for ax in drawn.axes if ax.axison] == [pytest.approx((-0.22, 0.72))] * 2
-    assert "thick, with its 95 % interval: A" in caption
+    assert caption.startswith("Replaced are the top pixels of the A heatmap.") and "p of at least 0.4" in caption
     assert not never_predicted.axes and "B: n = 0" in never_predicted.texts[0].get_text()
     assert absent.texts[0].get_text() == said == "This run explains 2 labels: there is no panel c."
 
@@ -287,6 +287,6 @@ def test_figure_26_shows_the_fullest_studies_in_the_findings_after_the_first_two
     assert titles[0] == ["labelled C, D", "C\np = 0.250 (labelled)\n", "D\np = 0.250 (labelled)\n"]
     assert titles[1][0] == "labelled A, B" and titles[2:] == [[]] * 4
     assert panels[2][1].texts[0].get_text() == "This run has 2 such test radiographs: n = 2."
-    assert panels[5][2].startswith("Test radiograph 6 of the six")
+    assert panels[5][2].startswith("Radiograph 6. The six test radiographs")
     easy = small_cohort(classes[:2], rows, labels, pd.DataFrame(index=labels.index), pixels)
     assert not any(figure.axes for _, figure, _ in harder_panels(easy, explanations))

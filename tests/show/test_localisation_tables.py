@@ -67,7 +67,7 @@ def test_the_thesis_as_a_fraction_of_its_grid():
     drawn = ours.assign(grid_ceiling=0.5)
     (ax,) = between_chance_and_readers(drawn, probe, thesis, readers, "all_pairs", table).axes
     lines = {line.get_label(): line.get_xdata().tolist() for line in ax.lines}
-    assert lines["perfect map in this run's cells, same findings"] == [0.5]
+    assert lines["perfect map in this run's cells"] == [0.5]
     assert lines["perfect map of 7 x 7 cells, real studies"] == pytest.approx([0.4])
 
 
@@ -116,7 +116,7 @@ def test_tables_of_a_method_beside_its_controls(cohort):
     assert located.loc[("iou", "random map", "ILD"), "share"] == 0.25
     assert np.isnan(located.loc[("energy", "random map", "ILD"), "share"])
     assert located.loc[("iou", "random map", "Mass"), "n"] == 0
-    froc = tables["froc"].set_index(["hit", "class_name", "false_boxes"])
+    froc = tables["froc"].set_index(["meet_by", "class_name", "false_boxes"])
     assert froc.loc[("iou", "ILD", 0.5), "ours"] == 1 and froc.loc[("iou", "ILD", 0.5), "reached"] == 0
     assert froc.loc[("iou", ALL_FINDINGS, 1.0), ["n", "images"]].tolist() == [12, 12]
     assert np.isnan(froc.loc[("iou", "Mass", 1.0), "ours"])
@@ -139,12 +139,12 @@ def test_nothing_boxed_gives_empty_tables(cohort):
 
 def test_the_froc_figure_draws_every_point_and_the_published_one_where_it_belongs():
     rows = [(rule, name, rate) for rule in ("iou", "iobb") for name in ("Mass", "ILD", ALL_FINDINGS) for rate in RATES]
-    table = pd.DataFrame(rows, columns=["hit", "class_name", "false_boxes"])
+    table = pd.DataFrame(rows, columns=["meet_by", "class_name", "false_boxes"])
     table = table.assign(ours=np.linspace(0, 0.9, len(table)), low=np.nan, high=np.nan, random=0.01, n=7, images=20)
     figure = froc_curves(table)
     iou, iobb = figure.axes
     drawn = [line.get_ydata().tolist() for line in iou.lines if line.get_marker() in "os^"]
-    assert sum(drawn, []) == pytest.approx(table[table["hit"] == "iou"]["ours"].tolist())
+    assert sum(drawn, []) == pytest.approx(table[table["meet_by"] == "iou"]["ours"].tolist())
     stars = [line for ax in (iou, iobb) for line in ax.lines if line.get_marker() == "*"]
     assert len(stars) == 1 and stars[0] in iou.lines and float(np.ravel(stars[0].get_ydata())[0]) == VINDR[1]
     place = float(np.ravel(stars[0].get_xdata())[0])

@@ -80,6 +80,13 @@ def test_tables_for_reading_have_one_interval_column_and_equal_decimals():
     assert words.rows == [["IoU, all pairs of boxes; union as a sum", "5 %"]]
     bounds = {f"{name}_{bound}": ["0.1"] for name in ("gain", "beyond") for bound in ("low", "high")}
     assert table_cells(pd.DataFrame(bounds)).header == ["gain, 95 %", "beyond, 95 %"]
+    whole = table_cells(pd.DataFrame({"gain_low": ["0"], "gain_high": ["0.002"], "n": ["7"]}))
+    assert whole.rows == [["0.000 to 0.002", "7"]]
+    counts = table_cells(pd.DataFrame({"low": ["2973"], "high": ["3170"], "hit": ["True"], "random_hit": ["False"]}))
+    assert counts.rows == [["2,973 to 3,170", "yes", "no"]]
+    made = {f"standardised_{bound}": ["0.1"] for bound in ("low", "high")} | {"score": ["average_precision"]}
+    assert table_cells(pd.DataFrame(made)).header == ["standardised, 95 %", "score"]
+    assert table_cells(pd.DataFrame(made)).rows == [["0.100 to 0.100", "average precision"]]
     for name in ("image_id", "class_name", "label"):
         assert table_cells(pd.DataFrame({name: ["0012", "1e5"]})).rows == [["0012"], ["1e5"]]
 
@@ -237,9 +244,9 @@ def test_the_first_lines_say_what_the_tables_hold(tmp_path):
     parameters, provenance = load_params("smoke").model_dump(), Provenance(description="seven drawn studies")
     text = "\n".join(map(str, summary(tmp_path, parameters, provenance, items, pd.DataFrame())))
     assert "seven drawn studies; resnet18 at 48 px, 1 epoch." in text
-    assert "best is Cardiomegaly, mean IoU 0.40 (0.30 to 0.50) at 10% of the pixels (n = 9)" in text
+    assert "best is Cardiomegaly, mean IoU 0.40 (0.30 to 0.50) at the top 10 % of the pixels (n = 9)" in text
     assert "random heatmap 0.12" in text and "two radiologists 0.73" in text
-    assert "top 50% by the mean lowers" in text and "for 1 of 2 predicted classes, most for A (by 0.30)" in text
+    assert "top 50 % by the mean lowers" in text and "for 1 of 2 predicted classes, most for A (by 0.30)" in text
     assert "1 of 2 tables and figures are here" in text
 
 

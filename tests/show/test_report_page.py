@@ -25,6 +25,10 @@ from cxrlib.workflow.compare import Comparison
 
 MEGABYTE = 1_000_000
 SCREEN, PHONE = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
+PHONE_SCREENS = 36
+"""Most screens of the report on a phone, every fold closed."""
+
+
 LEAST_LETTER = 9
 """Height in CSS pixels that any letter of a figure has where it is opened large."""
 
@@ -80,7 +84,7 @@ def test_files_are_small_and_nothing_leaves_the_machine(smoke, opened):
 
 def test_the_page_is_short_and_its_first_screen_holds_answer_verdict_and_pictures(opened):
     assert opened.evaluate("document.documentElement.scrollHeight") <= 25 * SCREEN["height"]
-    for place in (".answer", ".first > div > table.lights", "#first-ceiling img"):
+    for place in (".answer", ".first > div > table.lights", "#figure_ceiling img"):
         box = opened.locator(place).bounding_box()
         assert box["y"] >= 0 and box["y"] + box["height"] <= SCREEN["height"], place
         assert box["x"] >= 0 and box["x"] + box["width"] <= SCREEN["width"] and box["width"] > 300, place
@@ -101,10 +105,29 @@ def test_nothing_is_cut_or_scrolls_sideways(opened, phone):
     }).map((e) => e.outerHTML.slice(0, 99))"""
     found = [*opened.evaluate(wide), *opened.evaluate(boxes)]
     text = opened.inner_text("main")
+    cells = opened.evaluate("[...document.querySelectorAll('main td, main th')].map((e) => e.textContent.trim())")
     opened.evaluate("document.querySelectorAll('details').forEach((fold) => (fold.open = false))")
     opened.set_viewport_size(SCREEN)
     assert found == []
     assert not re.search(r"[−-]0\.0+\b|\b[0-9a-f]{32}\b|all_pairs|class_name|\bnan\b", text)
+    assert [cell for cell in cells if re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)+|True|False", cell)] == []
+
+
+def test_the_page_is_short_on_a_phone_too(phone):
+    assert phone.evaluate("document.documentElement.scrollHeight") <= PHONE_SCREENS * PHONE["height"]
+    for name in ("table_03", "table_05", "table_06"):
+        rows = phone.locator(f"#{name} table.thesis tr")
+        assert rows.first.locator("th").first.is_visible(), f"the columns of {name} have no names"
+        assert max(row.bounding_box()["height"] for row in rows.all()[1:]) < 50, name
+
+
+def test_a_picture_is_on_the_page_once_and_what_shows_nothing_is_a_sentence(smoke, opened):
+    sources = opened.evaluate("[...document.images].map((image) => image.src)")
+    assert len(sources) == len({*sources})
+    said = [json.loads(path.read_text()) for path in smoke.glob("figures/*.json")]
+    sentences = {one["sentence"] for one in said if "sentence" in one}
+    text = opened.inner_text("main")
+    assert sentences and all(sentence in text for sentence in sentences)
 
 
 def test_print_is_short_and_no_figure_is_taller_than_a_sheet(opened):

@@ -23,7 +23,7 @@ from cxrlib.show.browse.overlay import overlay
 from cxrlib.show.figures.colouring import HEATMAP, top_of
 from cxrlib.show.report.answer import answer
 from cxrlib.show.report.changes import changes
-from cxrlib.show.report.contents import PART, rows_of, study_names, without_machine_names
+from cxrlib.show.report.contents import PART, Item, families, rows_of, study_names, without_machine_names
 from cxrlib.show.report.embedded import STEPS, embed, embed_all, embed_within
 from cxrlib.show.report.methods_text import bibtex, methods_text
 from cxrlib.show.report.misses import best_hit, worst_misses
@@ -49,7 +49,7 @@ def test_the_answer_is_the_verdict_s_headline_and_every_light_is_said_in_words(t
     mass, ild = said["methods"][0]["rows"]
     assert [cell["sign"] for cell in mass["cells"] + ild["cells"]] == ["●", "●", "✖", "○"]
     assert mass["cells"][0]["spoken"] == "points: green, above its control"
-    assert (mass["cells"][0]["number"], mass["cells"][0]["interval"]) == ("0.50", "0.10 to 0.30")
+    assert (mass["cells"][0]["number"], mass["cells"][0]["interval"]) == ("0.500", "0.100 to 0.300")
     assert (ild["cells"][1]["number"], ild["cells"][1]["interval"]) == ("", "")
     assert ild["cells"][1]["measure"] == "unfit" and said["unfit"] == ["matters"]
 
@@ -95,6 +95,24 @@ def test_the_thesis_s_grid_has_ours_and_thesis_in_each_cell():
 def test_long_ids_become_study_numbers():
     first, other = "0" * 32, "f" * 32
     assert without_machine_names(f"of ({first}), {other}", study_names([first])) == "of (study 1), study ffffff…"
+
+
+def test_figures_with_one_number_stand_together_and_say_once_what_all_of_them_say():
+    def figure(name, item, caption):
+        return Item(name, f"figures/{name}.png", "07", "Falls: one of them", caption, item)
+
+    figures = [
+        figure("figure_32a", "Figure 32 a", "Of A (p >= 0.4). Bands: 95 % intervals."),
+        figure("figure_31", "Figure 31", "Bands: 95 % intervals."),
+        figure("figure_32b", "Figure 32 b", "Of B (p >= 0.4). Bands: 95 % intervals. Few."),
+    ]
+    together, alone = families(figures)
+    assert (together.item, together.title, together.caption) == ("Figure 32", "Falls", "Bands: 95 % intervals.")
+    assert [(letter, own, item.artefact) for letter, own, item in together.members] == [
+        ("a", "Of A (p >= 0.4).", "figure_32a"),
+        ("b", "Of B (p >= 0.4). Few.", "figure_32b"),
+    ]
+    assert alone.members == [("", "Bands: 95 % intervals.", figures[1])] and alone.title == "Falls: one of them"
 
 
 def test_misses_follow_their_rules(results):

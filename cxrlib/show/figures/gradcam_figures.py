@@ -62,9 +62,7 @@ def harder_panels(cohort: Cohort, explanations: Explanations) -> Iterator[tuple[
     harder = cohort.findings[2:]
     studies = most_labels(cohort, explanations.probabilities.index.tolist(), harder, len(PANELS)) if harder else []
     for number, letter in enumerate(PANELS):
-        caption = (
-            f"Test radiograph {number + 1} of the six with most of the harder findings; each map has its own maximum."
-        )
+        caption = f"Radiograph {number + 1}. The six test radiographs with most of the harder findings."
         if number < len(studies):
             caption += peaks_in_words(explanations, studies[number], harder) + how_shown(explanations.maps)
             yield letter, explanation_grid(cohort, explanations, [(studies[number], harder)]), caption
@@ -82,7 +80,7 @@ def peaks_in_words(explanations: Explanations, image_id: str, classes: list[str]
     at_edge = [name for name, raw in zip(classes, maps, strict=True) if raw.max() > 0 and _is_at_edge(raw)]
     if not at_edge:
         return ""
-    return f" The strongest cell lies at the edge of the picture for {', '.join(at_edge)}, where few findings are."
+    return f" Strongest at the edge of the picture, where few findings are: {', '.join(at_edge)}."
 
 
 def _is_at_edge(raw: torch.Tensor) -> bool:

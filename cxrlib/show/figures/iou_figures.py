@@ -117,6 +117,17 @@ def iou_curves(table: pd.DataFrame, thesis: pd.DataFrame) -> Figure:
 READERS, PROBE = "#009E73", "#D55E00"
 
 
+CEILING = (
+    "Mean overlap (IoU) with the readers' boxes, 0 to 1, over n findings: every map by its best share of top pixels, "
+    "bars: 95 % intervals, grey: from 0 to what two radiologists reach on real studies."
+)
+"""What the figure below shows."""
+
+
+CEILING_WIDTH = 4.6
+"""Width in inches of a figure whose letters are read on the report's first screen, where it is 430 pixels wide."""
+
+
 def between_chance_and_readers(
     table: pd.DataFrame,
     probe: pd.DataFrame,
@@ -141,7 +152,7 @@ def between_chance_and_readers(
     ceiling = readers[readers["protocol"] == protocol].set_index("class_name")
     classes = [name for name in thesis.columns if name in ceiling.index]
     classes = sorted(classes, key=lambda name: ceiling.at[name, "ours"])
-    figure, ax = plt.subplots(figsize=(PAGE_WIDTH, 0.62 * len(classes) + 1.1))
+    figure, ax = plt.subplots(figsize=(CEILING_WIDTH, 0.5 * len(classes) + 1.2))
     best, asked = (
         found.reindex([name for name in classes if name in found.index])
         for found in (best_of_each_finding(one).set_index("class_name") for one in (table, probe))
@@ -153,20 +164,21 @@ def between_chance_and_readers(
     ax.plot(best["random_heatmap"], rows[best.index] + 0.36, "^", ms=5, color=RANDOM, label="random heatmap")
     ax.plot(asked["usual_place"], rows[asked.index] - 0.28, "v", ms=5, color=RANDOM, label="usual place, no image")
     _with_interval(ax, best, rows[best.index] + 0.12, "o", OURS, "Grad-CAM, this run")
-    ax.plot(thesis.max()[classes], rows + 0.24, "x", ms=5, color=THESIS, label="Grad-CAM, thesis (no interval given)")
+    ax.plot(thesis.max()[classes], rows + 0.24, "x", ms=5, color=THESIS, label="Grad-CAM, thesis")
     if "grid_ceiling" in best:
-        _upright(
-            ax, best["grid_ceiling"], rows[best.index] + 0.12, OURS, "perfect map in this run's cells, same findings"
-        )
+        _upright(ax, best["grid_ceiling"], rows[best.index] + 0.12, OURS, "perfect map in this run's cells")
     if allowed is not None:
         seven = allowed.dropna(subset="thesis").set_index("class_name")["ours"].reindex(classes)
         _upright(ax, seven, rows + 0.24, THESIS, "perfect map of 7 x 7 cells, real studies")
     _with_interval(ax, asked, rows[asked.index] - 0.14, "s", PROBE, "linear probe of the last features")
-    _with_interval(ax, ceiling.loc[classes], rows, "D", READERS, "two radiologists, all real studies")
-    names = [f"{name}\n{_count(best, name)}; {ceiling.at[name, 'n']:,} images" for name in classes]
+    seen = ceiling.loc[classes, "n"]
+    _with_interval(
+        ax, ceiling.loc[classes], rows, "D", READERS, f"two radiologists, n = {seen.min():,} to {seen.max():,}"
+    )
+    names = [f"{name}\n{_count(best, name)}" for name in classes]
     ax.set(yticks=rows, yticklabels=names, xlabel="mean IoU, all pairs of boxes", xlim=(0, 0.8))
     ax.set_ylim(-0.6, len(classes) - 0.4)
-    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure
 
 
@@ -177,7 +189,7 @@ def _upright(ax: Axes, values: pd.Series, rows: pd.Series, colour: str, label: s
 def _count(best: pd.DataFrame, name: str) -> str:
     if name not in best.index:
         return "n = 0"
-    return f"n = {best.at[name, 'n']} at the top {100 * best.at[name, 'share']:g} %"
+    return f"n = {best.at[name, 'n']}, top {100 * best.at[name, 'share']:g} %"
 
 
 def _with_interval(ax: Axes, scores: pd.DataFrame, rows: pd.Series, marker: str, colour: str, label: str) -> None:

@@ -19,6 +19,9 @@ ENDS = [re.compile(r"(?<!=) (?![=%])"), re.compile(r"\s"), re.compile(r"(?<=.)(?
 a word."""
 
 
+HYPHEN = "\N{HYPHEN}"
+
+
 MOST_ROUNDS = 4
 """Images get smaller where titles get longer, so that titles are looked at again."""
 
@@ -74,8 +77,13 @@ def _broken(line: str, fits: Callable[[str], bool]) -> list[str]:
     """A line as lines that fit, as few as possible; a word that does not fit is broken too."""
     lines, rest = [], line
     while not fits(rest):
-        ends = [[at.start() for at in kind.finditer(rest) if fits(rest[: at.start()])] for kind in ENDS]
+        ends = [[at.start() for at in kind.finditer(rest) if fits(_ended(rest, at.start()))] for kind in ENDS]
         end = max(next(filter(None, ends), [1]))
-        lines.append(rest[:end])
+        lines.append(_ended(rest, end))
         rest = rest[end:].lstrip()
     return [*lines, rest]
+
+
+def _ended(line: str, end: int) -> str:
+    """The first letters of a line, with a hyphen where they end within a word."""
+    return line[:end] + HYPHEN * line[end - 1 : end + 1].isalpha()

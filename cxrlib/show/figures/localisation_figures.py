@@ -108,11 +108,11 @@ def froc_curves(table: pd.DataFrame) -> Figure:
     if known.empty:
         return sentence_figure(NONE)
     names = known["class_name"].unique().tolist()
-    colours, rules = class_colours(names), known["hit"].unique().tolist()
+    colours, rules = class_colours(names), known["meet_by"].unique().tolist()
     figure, axes = plt.subplots(1, len(rules), figsize=(PAGE_WIDTH, 3.6), sharey=True, squeeze=False)
     rates = known["false_boxes"].unique()
     for ax, rule in zip(axes[0], rules, strict=True):
-        own = known[known["hit"] == rule]
+        own = known[known["meet_by"] == rule]
         for number, name in enumerate(names):
             rows = own[own["class_name"] == name]
             place = np.arange(len(rows)) + 0.07 * (number - (len(names) - 1) / 2)

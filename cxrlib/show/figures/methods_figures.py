@@ -11,10 +11,10 @@ from matplotlib.ticker import MaxNLocator
 from cxrlib.data.cohort import Cohort
 from cxrlib.runtime.numerals import number_text
 from cxrlib.show.figures.panels import colour_bar, show_on_radiograph, show_radiograph, show_readers
-from cxrlib.show.figures.style import OURS, PAGE_WIDTH, RANDOM, class_colours, image_axes, sentence_figure
+from cxrlib.show.figures.style import OURS, PAGE_WIDTH, RANDOM, class_colours, count_cases, image_axes, sentence_figure
 
 PER_LINE = 8
-"""Panels in a line of `method_sheet`."""
+"""Most panels in a line of `method_sheet`."""
 
 
 METRICS = {
@@ -44,7 +44,7 @@ def method_sheet(cohort: Cohort, cases: list[tuple[str, str]], methods: dict[str
         return sentence_figure("No compared study of this run carries a boxed finding: n = 0.")
     colours, panels = class_colours(cohort.explained), 1 + len(methods)
     lines = -(-panels // PER_LINE)
-    figure, axes = image_axes(lines * len(cases), min(panels, PER_LINE), title_lines=2, bar=True)
+    figure, axes = image_axes(lines * len(cases), -(-panels // lines), title_lines=2, bar=True)
     for number, (image_id, class_name) in enumerate(cases):
         block = [ax for line in axes[lines * number : lines * (number + 1)] for ax in line][:panels]
         pixels = cohort.images([image_id])[0]
@@ -63,7 +63,7 @@ def score_panels(table: pd.DataFrame, class_name: str, controls: set[str], same:
     """A panel per metric and a row per method or network, with 95 % intervals; a dotted line at the first row's score.
 
     Args:
-        table: name, metric, class_name, ours, low and high.
+        table: name, metric, class_name, ours, low, high and n.
         class_name: the finding, or the mean of findings, that is drawn.
         controls: names of the rows that are drawn in grey.
         same: name -> the name of another row that has the same maps.
@@ -88,6 +88,7 @@ def score_panels(table: pd.DataFrame, class_name: str, controls: set[str], same:
         ax.xaxis.set_major_locator(MaxNLocator(2 if len(metrics) > 6 else 3))
         ax.grid(axis="y", lw=0.3, color="#dddddd")
     axes[0][0].set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
+    count_cases(figure, table["n"])
     return figure
 
 

@@ -141,11 +141,9 @@ def cells_of(raw: torch.Tensor) -> str:
 def how_shown(*maps: torch.Tensor) -> str:
     """The rule by which some maps (..., rows, columns) are drawn, in words for a caption; begins with a space."""
     said = " and ".join(dict.fromkeys(cells_of(raw) for raw in maps))
-    rule = f" Maps of {said}, interpolated, as fractions of their maximum; lines at 25, 50 and 75 % of it."
+    rule = f" Maps of {said}, interpolated; lines at 25, 50 and 75 % of each map's maximum."
     if any(is_fine(raw) for raw in maps):
-        rule += (
-            f" Maps of more than {FINE} x {FINE} cells: fractions of their 99th percentile on a darkened radiograph."
-        )
+        rule += f" Above {FINE} x {FINE} cells: fractions of the 99th percentile, on a darkened radiograph."
     return rule
 
 

@@ -30,7 +30,12 @@ PANELS = "abcdefg"
 NO_CONTROLS = "No heatmap of this class is compared with controls: n = 0."
 
 
-READERS_DRAWN = f"The readers' boxes count where they hold so many pixels, in {FEWEST} cases or more."
+FALLS = (
+    "Mean fall of p on the radiographs with p of at least {threshold} for the heatmap's own class; bands: 95 % "
+    "intervals. Above: the own class beside as many other pixels (readers' boxes: where they hold so many, in "
+    f"{FEWEST} cases or more). Below, as in the thesis: every class; thick: the own class."
+)
+"""What Figure 32 shows, the same for each of its letters."""
 
 
 SMALL = 0.05
@@ -133,12 +138,7 @@ def drop_panels(
     extremes = [0, *means.min(), *means.max(), *lines, *ends]
     limits = (min(extremes) - 0.02, max(extremes) + 0.02)
     for letter, name in zip_longest(PANELS, counts.index[: len(PANELS)]):
-        caption = (
-            f"Above: mean fall of the own probability when the top pixels of the {name} heatmap become the mean grey, "
-            f"and when as many others do; bands: 95 % intervals. {READERS_DRAWN} Below, as in the thesis: mean fall of "
-            f"all probabilities; thick, with its 95 % interval: {name}. Radiographs with p of at least {threshold} "
-            "for it."
-        )
+        caption = f"Replaced are the top pixels of the {name} heatmap. {FALLS.format(threshold=threshold)}"
         if name is None:
             caption = f"This run explains {len(counts)} labels: there is no panel {letter}."
             figure = sentence_figure(caption)

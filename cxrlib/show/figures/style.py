@@ -1,9 +1,12 @@
 """The common style of all figures: width, fonts, and colours for any colour vision, one per class in all figures."""
 
+import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import AbstractPathEffect, Normal, Stroke, withStroke
+
+from cxrlib.evaluate.bootstrap import FEWEST
 
 PAGE_WIDTH = 7.0
 """Width of a figure in inches."""
@@ -92,6 +95,13 @@ def image_axes(
         ax.set_axis_off()
         ax.set(xticks=[], yticks=[])  # hidden axes would take time to lay out
     return figure, axes.tolist()
+
+
+def count_cases(figure: Figure, counts: pd.Series) -> None:
+    """Write below the panels of a figure how many cases are behind its scores."""
+    least, most = int(counts.min()), int(counts.max())
+    said = f"n = {most:,}" if least == most else f"n = {least:,} to {most:,}"
+    figure.supxlabel(said if most else f"fewer than {FEWEST} cases of each finding", fontsize=7)
 
 
 def sentence_figure(sentence: str) -> Figure:

@@ -79,14 +79,14 @@ def _of_method(table: pd.DataFrame, method: str) -> dict[str, object]:
 
 def _cell(row: dict) -> dict[str, str]:
     known = pd.notna(row["number"])
-    interval = f"{number_text(row['low'], 2)} to {number_text(row['high'], 2)}" if pd.notna(row["low"]) else ""
+    interval = f"{number_text(row['low'], 3)} to {number_text(row['high'], 3)}" if pd.notna(row["low"]) else ""
     return {
         "light": row["light"],
         "colour": row["verdict"],
         "sign": SIGNS[row["verdict"]],
         "spoken": f"{row['light']}: {row['verdict']}, {SAID[row['verdict']]}",
-        "number": number_text(row["number"], 2) if known else "",
-        "control": number_text(row["control"], 2) if known else "",
+        "number": number_text(row["number"], 3) if known else "",
+        "control": number_text(row["control"], 3) if known else "",
         "interval": interval,
         "n": f"{row['n']:.0f}",
         "because": row["because"],

@@ -50,6 +50,14 @@ WIDE = 2.9
 MACHINE_NAME = re.compile(r"\b[0-9a-f]{32}\b")
 
 
+LETTERED = re.compile(r"(\w+ \d+) ([a-z])")
+"""One of several figures with the same number in the thesis: "Figure 32 a"."""
+
+
+SENTENCE = re.compile(r"(?<=[.:)]) (?=[A-Z])")
+"""Between two sentences of a caption."""
+
+
 @dataclass
 class Item:
     """One figure or table of a run.
@@ -60,6 +68,7 @@ class Item:
         item: "Figure 22", the place in the thesis; empty for what goes beyond it.
         rendered: whether it shows rendered radiographs.
         picture: of a figure.
+        sentence: why a figure shows nothing; empty where it does.
         grid: of a table in the thesis's own shape.
         table: all rows of a short table.
         code: lines of a table of code.
@@ -76,6 +85,7 @@ class Item:
     item: str = ""
     rendered: bool = False
     picture: Embedded | None = None
+    sentence: str = ""
     grid: TextTable | None = None
     table: TextTable | None = None
     code: str = ""
@@ -95,12 +105,29 @@ class Item:
 
 
 @dataclass
+class Family:
+    """Figures that have one number in the thesis and a letter each; any other figure alone.
+
+    Attributes:
+        item, title: of all of them.
+        caption: the sentences that all of their captions have.
+        members: letter, what its caption says beside these sentences, and the figure.
+    """
+
+    item: str
+    title: str
+    caption: str
+    members: list[tuple[str, str, Item]]
+
+
+@dataclass
 class Chapter:
-    """What one notebook made: its name and question, figures, tables of the thesis, and further tables."""
+    """What one notebook made: its name and question, figures, those that show nothing, tables of the thesis, others."""
 
     name: str
     title: str
-    figures: list[Item]
+    figures: list[Family]
+    undrawn: list[Item]
     tables: list[Item]
     further: list[Item]
 
@@ -126,13 +153,44 @@ def sections(
     parts = []
     for notebook in sorted({item.notebook for item in found}, key=lambda name: (not name, name)):
         own = [item for item in found if item.notebook == notebook]
-        figures = [item for item in own if item.picture]
+        figures = families([item for item in own if item.picture and not item.sentence])
+        undrawn = [item for item in own if item.sentence]
         tables = [item for item in own if not item.picture and (item.item or item.grid)]
         further = [item for item in own if not item.picture and item not in tables]
         path = folder / "notebooks" / f"{notebook}.ipynb"
         title = title_of(path) if path.exists() else notebook.replace("_", " ") or "Further results"
-        parts.append(Chapter(notebook or "further", title, figures, tables, further))
+        parts.append(Chapter(notebook or "further", title, figures, undrawn, tables, further))
     return parts
+
+
+def families(figures: list[Item]) -> list[Family]:
+    """The figures of a chapter, those with one number in the thesis together."""
+    groups: dict[str, list[Item]] = {}
+    for figure in figures:
+        lettered = LETTERED.fullmatch(figure.item)
+        groups.setdefault(lettered[1] if lettered else figure.artefact, []).append(figure)
+    found = []
+    for number, members in groups.items():
+        if len(members) == 1:
+            found.append(Family(members[0].item, members[0].title, "", [("", members[0].caption, members[0])]))
+            continue
+        caption, own = said_once([member.caption for member in members])
+        title = members[0].title.partition(":")[0]
+        letters = [LETTERED.fullmatch(member.item)[2] for member in members]
+        found.append(Family(number, title, caption, list(zip(letters, own, members, strict=True))))
+    return found
+
+
+def said_once(captions: list[str]) -> tuple[str, list[str]]:
+    """The sentences that all captions have, and what each of them says besides.
+
+    >>> said_once(["Of A. Bands: 95 %.", "Of B. Bands: 95 %."])
+    ('Bands: 95 %.', ['Of A.', 'Of B.'])
+    """
+    split = [SENTENCE.split(caption) for caption in captions]
+    common = [sentence for sentence in split[0] if all(sentence in sentences for sentences in split)]
+    own = [" ".join(sentence for sentence in sentences if sentence not in common) for sentences in split]
+    return " ".join(common), own
 
 
 def rows_of(path: Path) -> int:
@@ -187,6 +245,7 @@ def _item(folder: Path, row: dict, pictures: dict[Path, Embedded], studies: dict
         title=row.get("title") or titles().get(name) or name.replace("_", " ").capitalize(),
         caption=without_machine_names(said["caption"], studies),
         item=row.get("item", ""),
+        sentence=said.get("sentence", ""),
         rendered=bool(said["data"].get("rendered")),
         claims=claims.loc[claims["artefact"] == name, "claim"].tolist(),
     )

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import cxrlib
+from cxrlib.data.cohort import load_cohort
 from cxrlib.data.provenance import Provenance
-from cxrlib.runtime.errors import Missing
-from cxrlib.runtime.stored_tables import read_stored
+from cxrlib.runtime.errors import Missing, Refusal
 from cxrlib.thesis.case_tables import read_table
 
 SOURCES = {"nih": "wang2017chestxray8"}
@@ -63,14 +63,15 @@ def limitations(folder: Path, provenance: Provenance) -> list[str]:
         counts = read_table(folder, "auroc").set_index("label")["n"].drop("macro avg", errors="ignore")
         least = counts.idxmin()
         found.append(
-            f"The test split is small: {counts[least]:.0f} studies with {least}, {counts.max():.0f} with "
-            f"{counts.idxmax()}. Where an interval is wide, more cases are needed, not another method."
+            f"Test studies with a label: from {counts[least]:.0f} ({least}) to {counts.max():.0f} ({counts.idxmax()}). "
+            "Where an interval is wide, more cases are needed, not another method."
         )
     except Missing:
         pass
     return [
         *found,
-        "One network was trained with one seed. Another seed gives other maps; the intervals do not hold for that.",
+        "The explained network was trained with one seed. Another seed gives other maps; the intervals do not hold for "
+        "that.",
         "Readers draw boxes, not outlines. A map that follows a finding exactly does not reach an IoU of 1.",
         "A box says where a finding is seen, not what the network needs. A network can be right by another part of the "
         "picture.",
@@ -84,9 +85,9 @@ def _cited(key: str, wanted: bool = True) -> str:
 
 
 def _split(folder: Path) -> str:
-    path = folder / "data" / "studies.csv"
-    if not path.exists():
+    try:
+        cohort = load_cohort(folder / "data")
+    except (Missing, Refusal):
         return ""
-    counts = read_stored(path)["split"].value_counts()
-    parts = [f"{counts.get(name, 0):,} {word}" for name, word in (("train", "training"), ("valid", "validation"))]
-    return f"; {', '.join(parts)} and {counts.get('test', 0):,} test studies, split by patient"
+    train, valid, test = (f"{len(cohort.of(split)):,}" for split in ("train", "valid", "test"))
+    return f"; {train} training, {valid} validation and {test} test studies with one of the labels, split by patient"

@@ -9,7 +9,7 @@ import pandas as pd
 from cxrlib.show.browse.browsed import BrowsedRun, View
 from cxrlib.show.browse.selection import PREDICTED_FROM, SCORED_SHARE
 
-EACH = 5
+EACH = 4
 """Studies per rule."""
 
 

@@ -1,6 +1,7 @@
 """The report: one HTML file with the answer, a viewer, and all tables and figures of a run, beside the thesis."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -14,7 +15,7 @@ from cxrlib.runtime.numerals import number_text
 from cxrlib.show.browse.browsed import BrowsedRun, View, load_results
 from cxrlib.show.browse.overlay import Look, compose
 from cxrlib.show.report.answer import answer
-from cxrlib.show.report.contents import decided_by, figure_files, sections, study_names
+from cxrlib.show.report.contents import Chapter, Item, decided_by, figure_files, sections, study_names
 from cxrlib.show.report.coverage import ABSENT, PRESENT, coverage
 from cxrlib.show.report.embedded import Embedded, embed_all, embedded_bytes
 from cxrlib.show.report.methods_text import bibtex, limitations, methods_text
@@ -86,7 +87,7 @@ def _html(folder: Path, run: dict, provenance: Provenance, made: dict[str, pd.Da
         answer=answer(folder, run["profile"]),
         summary=summary(folder, parameters, provenance, made["coverage"], made["claims"]),
         sections=shown,
-        ceiling=next((item for part in shown for item in part.figures if item.artefact == "figure_ceiling"), None),
+        ceiling=next((item for item in _figures(shown) if item.artefact == "figure_ceiling"), None),
         hit=_first(browsed, hit, names) if hit else None,
         viewer=viewer,
         viewer_json=json.dumps(viewer, separators=(",", ":")).replace("<", "\\u003c"),
@@ -102,6 +103,10 @@ def _html(folder: Path, run: dict, provenance: Provenance, made: dict[str, pd.Da
         pages={page.stem for page in pages},
         parameters=_parameters(run),
     )
+
+
+def _figures(shown: list[Chapter]) -> Iterator[Item]:
+    return (item for part in shown for family in part.figures for _, _, item in family.members)
 
 
 def _browsed(folder: Path) -> BrowsedRun | None:
@@ -123,8 +128,8 @@ def _first(run: BrowsedRun, view: View, names: dict[str, str]) -> dict[str, obje
     p = run.probabilities.at[view.image_id, view.class_name]
     caption = (
         f"{names[view.image_id].capitalize()}, {view.class_name} (p = {p:.2f}): {view.method}, its top "
-        f"{100 * view.share:g} % of the pixels (purple) and the readers' boxes (green). Of the sure cases with most "
-        "readers it has the best IoU."
+        f"{100 * view.share:g} % of the pixels (purple) and the readers' boxes (green). The best of the sure "
+        "cases with most readers, not a typical one."
     )
     return {"picture": _drawn(run, view, LARGE), "caption": caption}
 

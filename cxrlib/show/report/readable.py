@@ -8,15 +8,16 @@ import pandas as pd
 from cxrlib.runtime.numerals import number_text, signed
 from cxrlib.runtime.stored_tables import NAMES
 
-INTERVALS = [
-    ("low", "high", "95 %"),
-    ("gain_low", "gain_high", "gain, 95 %"),
-    ("of_ceiling_low", "of_ceiling_high", "of ceiling, 95 %"),
-    ("beyond_low", "beyond_high", "beyond, 95 %"),
-    ("over_random_low", "over_random_high", "over random, 95 %"),
-    ("bias_low", "bias_high", "bias, 95 %"),
-    ("range_low", "range_high", "range"),
-]
+INTERVALS = {"": "95 %", "range": "range"}
+"""Headers of two bounds, by what stands before "low" and "high"; of any other name they are "NAME, 95 %"."""
+
+
+OVERALL = "micro avg"
+"""The row of all labels together, which comes last."""
+
+
+WORDED = ("protocol", "metric", "measure", "score", "meet_by")
+"""Columns whose cells are names of the code."""
 
 
 WORDS = {
@@ -24,6 +25,11 @@ WORDS = {
     "best_match": "IoU, best match",
     "mask_iou": "IoU of the masks",
     "iobb": "overlap / predicted box (IoBB)",
+    "iou": "IoU",
+    "otsu_iou": "IoU, mask by Otsu",
+    "r_squared": "R²",
+    "share": "top pixels",
+    "control_score": "control's score",
     "hit": "peak inside a box",
     "class_name": "finding",
     "heatmap_class": "heatmap of",
@@ -69,12 +75,16 @@ def table_cells(table: pd.DataFrame, caution: str = "") -> TextTable:
         table: strings, as in the CSV file.
         caution: if not empty, the column `difference` is marked: its values are no comparison.
     """
-    table = table.drop(columns="images", errors="ignore").apply(_readable)
-    for low, high, name in INTERVALS:
-        if {low, high} <= set(table.columns):
-            both = [f"{a} to {b}" if a and b else "" for a, b in zip(table[low], table[high], strict=True)]
-            table.insert(table.columns.get_loc(low), name, both)
-            table = table.drop(columns=[low, high])
+    table = table.drop(columns="images", errors="ignore")
+    lows = [name for name in table if name == "low" or name.endswith("_low")]
+    bounds = [(name, f"{name.removesuffix('low')}high") for name in lows if f"{name.removesuffix('low')}high" in table]
+    fractions = {name for both in bounds if _has_fractions(table[list(both)]) for name in both}
+    table = table.apply(lambda column: _readable(column, column.name in fractions))
+    for low, high in bounds:
+        both = [f"{a} to {b}" if a and b else "" for a, b in zip(table[low], table[high], strict=True)]
+        about = low.removesuffix("low").removesuffix("_")
+        table.insert(table.columns.get_loc(low), INTERVALS.get(about, f"{words_for(about)}, 95 %"), both)
+        table = table.drop(columns=[low, high])
     header = [f"{words_for(name)} †" if name == "difference" and caution else words_for(name) for name in table]
     return TextTable(header, table.to_numpy().tolist())
 
@@ -94,9 +104,9 @@ def thesis_grid(table: pd.DataFrame, row: str, column: str, digits: int) -> Text
         for ours, thesis in zip(table["ours"], table["thesis"], strict=True)
     ]
     wide = table.assign(cell=cells).pivot(index=row, columns=column, values="cell").fillna("")
-    wide = wide.loc[table[row].unique(), table[column].unique()]
+    wide = wide.loc[sorted(table[row].unique(), key=lambda name: name == OVERALL), table[column].unique()]
     names = [f"{100 * value:g} %" if row == "share" else str(value) for value in wide.index]
-    header = [words_for("top pixels" if row == "share" else row), *map(str, wide.columns)]
+    header = [words_for(row), *map(str, wide.columns)]
     return TextTable(header, [[name, *line] for name, line in zip(names, wide.to_numpy().tolist(), strict=True)])
 
 
@@ -119,17 +129,22 @@ def is_numbers(cells: list[str]) -> bool:
     return bool(filled) and all(NUMBER.fullmatch(cell) for cell in filled)
 
 
-def _readable(column: pd.Series) -> pd.Series:
-    """A column of numbers as text with equal decimals; names of the code in words; other text unchanged."""
-    if column.name in ("protocol", "metric", "measure"):
-        return column.map(words_for)
-    if column.name in NAMES:
+def _has_fractions(cells: pd.DataFrame) -> bool:
+    return bool(cells.apply(lambda column: column.str.contains(".", regex=False)).any(axis=None))
+
+
+def _readable(column: pd.Series, fractions: bool = False) -> pd.Series:
+    """A column of numbers as text with equal decimals; names of the code and truth in words; other text unchanged."""
+    if column.name in NAMES or column.eq("").all():
         return column
+    if column.isin(["True", "False", ""]).all():
+        return column.replace({"True": "yes", "False": "no"})
     numbers = pd.to_numeric(column, errors="coerce")
-    if numbers.isna().sum() > (column == "").sum() or column.eq("").all():
-        return column
+    if numbers.isna().sum() > (column == "").sum():
+        return column.map(words_for) if column.name in WORDED else column
     if column.name == "share":
         return numbers.map(lambda value: f"{100 * value:g} %")
-    style = "{:.3f}" if column.str.contains(".", regex=False).any() else "{:d}" if column.name == "year" else "{:,d}"
+    fractions = fractions or column.str.contains(".", regex=False).any()
+    style = "{:.3f}" if fractions else "{:d}" if column.name == "year" else "{:,d}"
     whole = style.endswith("d}")
     return numbers.map(lambda value: "" if pd.isna(value) else signed(style.format(int(value) if whole else value)))

@@ -47,9 +47,9 @@ def summary(
 def not_comparable(provenance: Provenance) -> str:
     """Why this run's data cannot be compared with the thesis; empty where they can."""
     if provenance.rendered:
-        return "rendered radiographs: a difference from the thesis is no clinical comparison"
+        return "the radiographs are rendered; a difference from the thesis says nothing about patients"
     if provenance.source not in ("vinbigdata", "vinbigdata-resized", "vindr-cxr"):
-        return "another data set than the thesis's: a difference from it is no reproduction"
+        return "this is another data set than the thesis's; a difference from it is no reproduction"
     return ""
 
 
@@ -88,8 +88,8 @@ def _localisation(folder: Path, protocol: str) -> str:
         else "not in the thesis"
     )
     return (
-        f"best is {name}, mean IoU {in_words(best)} at {best['share']:.0%} of the pixels (n = {best['n']:.0f}); "
-        f"random heatmap {best['random_heatmap']:.2f}, {beside}."
+        f"best is {name}, mean IoU {in_words(best)} at the top {100 * best['share']:.0f} % of the pixels "
+        f"(n = {best['n']:.0f}); random heatmap {best['random_heatmap']:.2f}, {beside}."
     )
 
 
@@ -102,8 +102,8 @@ def _perturbation(folder: Path) -> str:
     falls = sum(value > 0 for value in own.values())
     most = max(own, key=own.get)
     return (
-        f"replacing the top {drops['share'].max():.0%} by the mean lowers the class's own probability for {falls} of "
-        f"{len(own)} predicted classes, most for {most} (by {number_text(own[most], 2)})."
+        f"replacing the top {100 * drops['share'].max():.0f} % by the mean lowers the class's own probability for "
+        f"{falls} of {len(own)} predicted classes, most for {most} (by {number_text(own[most], 2)})."
     )
 
 
@@ -116,7 +116,7 @@ def _reproduction(items: pd.DataFrame, claims: pd.DataFrame, rendered: bool) -> 
     verdicts = claims["verdict"].value_counts()
     if rendered:
         decided = len(claims) - verdicts.get(OPEN, 0)
-        return f"{text}; {decided} of {len(claims)} claims could be computed, as a check of the machinery."
+        return f"{text}; {decided} of {len(claims)} claims could be decided, as a check of the machinery."
     return (
         f"{text}; of {len(claims)} claims "
         + ", ".join(

@@ -269,7 +269,7 @@ function startViewer(root, data) {
     ];
     root.querySelector(".said").textContent = sentences.filter(Boolean).join(" ");
     const text = `${one.name}, ${name}, ${method.selectedOptions[0].text}, top ${share.value} % of the pixels`;
-    root.querySelector("figcaption").textContent = text;
+    root.querySelector("figcaption").textContent = text.charAt(0).toUpperCase() + text.slice(1);
     canvas.setAttribute("aria-label", `${text}. Arrow keys: study and top pixels.`);
     for (const slider of [share, opacity]) slider.nextElementSibling.textContent = `${slider.value} %`;
   }
