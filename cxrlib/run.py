@@ -27,6 +27,7 @@ from cxrlib.runtime.device import inference_dtype, use_device
 from cxrlib.runtime.errors import Missing
 from cxrlib.runtime.files import PROJECT_ROOT, fingerprint, from_root, read_json, write_json
 from cxrlib.runtime.fingerprints import code_fingerprints, imported_names
+from cxrlib.runtime.progress import plain_warnings
 from cxrlib.runtime.stored_tables import read_stored
 from cxrlib.show.artefacts import write_figure, write_table
 from cxrlib.show.figures.style import set_style
@@ -55,7 +56,7 @@ from cxrlib.stages.train import experiment_order, train_experiment
 from cxrlib.stages.twin_cases import first_twins, twin_cases
 from cxrlib.workflow.filelog import FORMATS, RUN_ID
 from cxrlib.workflow.interactive import INTERACTIVE, interactive_folder, made_by_hand
-from cxrlib.workflow.notebooks import NOTEBOOKS, code_of
+from cxrlib.workflow.notebooks import NOTEBOOKS, code_of, shown_parameters
 
 DISPLAY_WIDTH = 800
 """Pixels of a figure's width in the notebook."""
@@ -92,6 +93,7 @@ class Run:
         run_folder = PROJECT_ROOT / folder
         by_hand = RUN_ID not in os.environ
         values = self._parameters_of(run_folder) if by_hand else {}  # run_all.py gives each section whole
+        own = _own_values(notebook, values) if by_hand else ""
         for name, section in sections.items():
             values[name] = values.get(name, {}) | section
         checked = with_absolute_paths(check_params(values, notebook), PROJECT_ROOT)
@@ -103,8 +105,9 @@ class Run:
         self.formats = checked.report.formats if by_hand else os.environ.get(FORMATS, "png").split()
         self.folder = interactive_folder(run_folder, *PARTS) if by_hand else run_folder
         if by_hand:
-            display(Markdown(_said_by_hand(run_folder)))
+            display(Markdown(f"{_said_by_hand(run_folder)}{own}"))
         set_style()
+        plain_warnings()
 
     def prepare_data(self) -> pd.DataFrame:
         """Read, convert, split and store the data that the parameters name; what is there already is kept.
@@ -369,11 +372,16 @@ class Run:
         """Refuse a notebook that is opened before notebook 01 has run.
 
         Raises:
-            Missing: in one line, what to run.
+            Missing: in one line, what to run, or which run to take.
         """
         if RUN_ID not in os.environ and not (self.folder / "data" / "cohort.json").exists():
-            run, terminal = from_root(self.folder.parent), "python run_all.py smoke --only 01"
-            raise Missing(f"{run} holds no data yet; run notebook 01_data first, or in a terminal: {terminal}")
+            run = self.folder.parent
+            begin = f"{from_root(run)} holds no data yet; run notebook 01_data first, or"
+            others = sorted(run.parent.glob("*/data/cohort.json"), key=lambda path: path.stat().st_mtime)
+            if others:
+                last = from_root(others[-1].parent.parent)
+                raise Missing(f'{begin} take the last run: run_folder = "{last}" in the parameters cell')
+            raise Missing(f"{begin} in a terminal: python run_all.py smoke --only 01")
 
     @cached_property
     def _stored_model(self) -> tuple[nn.Module, Checkpoint]:
@@ -413,3 +421,14 @@ def _said_by_hand(run_folder: Path) -> str:
     read = f"It reads {' and '.join(own)} that were made there; delete that folder to begin again." if own else ""
     saves = f"Run by hand: this notebook saves in `{from_root(run_folder)}/{INTERACTIVE}`."
     return f"{saves} The run itself stays as it is. {read}"
+
+
+def _own_values(notebook: str, values: dict[str, dict]) -> str:
+    """The run's values of the parameters that a notebook's parameters cell shows, where the cell shows another one."""
+    path, own = NOTEBOOKS / f"{notebook}.ipynb", []
+    for section, shown in shown_parameters(path).items() if path.exists() else ():
+        for name, value in shown.items():
+            given = values[section][name]
+            if given != value:
+                own.append(f"`{section}.{name}`: {', '.join(given) if isinstance(given, dict) else given}")
+    return f"\n\nThis run's values, where the cell above shows others: {'; '.join(own)}." if own else ""

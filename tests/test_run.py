@@ -1,6 +1,7 @@
 """A run's folder: artefacts with provenance, rendered results named as such."""
 
 import json
+import os
 import shutil
 from types import SimpleNamespace
 
@@ -65,6 +66,20 @@ def test_a_section_takes_from_the_run_what_its_cell_leaves_out(tmp_path):
 
 
 @pytest.mark.usefixtures("by_hand")
+def test_a_notebook_by_hand_says_which_values_the_run_has_where_its_cell_shows_others(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr("cxrlib.run.Markdown", said.append)
+    Run("05_smoothgrad", str(tmp_path), gradcam={}, smoothgrad={})
+    write_json(tmp_path / "params.json", {"parameters": load_params("demo").model_dump()})
+    Run("05_smoothgrad", str(tmp_path), gradcam={}, smoothgrad={"samples": 9})
+    assert "values" not in said[0]
+    assert said[1].endswith(
+        "This run's values, where the cell above shows others: `gradcam.threshold`: 0.7; `smoothgrad.samples`: 50; "
+        "`smoothgrad.n_studies`: 12."
+    )
+
+
+@pytest.mark.usefixtures("by_hand")
 def test_paths_in_a_notebook_count_from_the_project(tmp_path):
     run = Run("01_data", str(tmp_path), data={"source": "folder", "root": "x-rays"})
     assert run.params.data.root == str(PROJECT_ROOT / "x-rays")
@@ -77,6 +92,20 @@ def test_a_notebook_opened_before_the_first_leaves_no_folder(tmp_path, capsys):
         with pytest.raises(Missing):
             getattr(run, read)
     assert list(tmp_path.iterdir()) == [] and "Markdown" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_a_folder_without_data_names_the_run_that_has_some(tmp_path):
+    run = Run("06_iou", str(tmp_path / "new"), iou={})
+    with pytest.raises(Missing, match="in a terminal: python run_all.py smoke --only 01"):
+        _ = run.cohort
+    for number, name in enumerate(["later", "earlier"]):
+        write_json(tmp_path / name / "data" / "cohort.json", {})
+        os.utime(tmp_path / name / "data" / "cohort.json", (100 - number, 100 - number))
+    with pytest.raises(Missing) as refused:
+        _ = run.cohort
+    assert str(refused.value).startswith(f"{tmp_path / 'new'} holds no data yet; run notebook 01_data first, or")
+    assert f'run_folder = "{tmp_path / "later"}" in the parameters cell' in str(refused.value)
 
 
 def files_of(folder):

@@ -7,5 +7,6 @@ __getattr__, __dir__, __all__ = attach(
     submod_attrs={
         "networks": ["build_network", "feature_map_shape", "normalise"],
         "training": ["positive_weights"],
+        "uninformed": ["uninformed_loss"],
     },
 )

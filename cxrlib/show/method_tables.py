@@ -174,3 +174,38 @@ def networks_table(
     columns = ["network", "metric", "class_name", "ours", "low", "high", "n", "gain", "gain_low", "gain_high"]
     order = pd.Categorical(table["network"], [*scored])
     return table.assign(order=order).sort_values("order", kind="stable", ignore_index=True)[columns]
+
+
+def who_is_better(
+    table: pd.DataFrame, compared: pd.DataFrame, random: set[str], metric: str = "average_precision"
+) -> list[str]:
+    """Which other methods, and which other networks, certainly point better than the first: two sentences.
+
+    Args:
+        table: from `methods_table`; a method whose column `same_as` names another one is no other method.
+        compared: from `networks_table`.
+        random: titles of random maps in both, which are neither.
+        metric: the score of both.
+
+    >>> row = {"metric": "energy", "class_name": ALL, "gain_low": 0.1, "same_as": None}
+    >>> table = pd.DataFrame([row | {"method": title} for title in ("Grad-CAM", "RISE", "Random 5 x 5")])
+    >>> table.loc[0, "gain_low"] = 0
+    >>> compared = pd.DataFrame([row | {"network": "this run", "gain_low": 0}])
+    >>> print(*who_is_better(table, compared, {"Random 5 x 5"}, "energy"), sep=chr(10))
+    Certainly better than Grad-CAM on the same network: RISE.
+    Certainly better on another network: no other was trained.
+    """
+    methods = of_metric(table[table["same_as"].isna()], metric).set_index("method")["gain_low"]
+    networks = of_metric(compared, metric).set_index("network")["gain_low"]
+    methods, networks = (gains[~gains.index.isin(random)] for gains in (methods, networks))
+    better, others = (", ".join(gains.index[gains > 0]) for gains in (methods, networks))
+    none = "none" if len(networks) > 1 else "no other was trained"
+    return [
+        f"Certainly better than {methods.index[0]} on the same network: {better or 'no other method'}.",
+        f"Certainly better on another network: {others or none}.",
+    ]
+
+
+def of_metric(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The rows of a metric that are means of findings."""
+    return table[(table["class_name"] == ALL) & (table["metric"] == metric)]

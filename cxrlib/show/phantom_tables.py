@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
+from cxrlib.evaluate.grid_ceiling import CAUSE_IN
 from cxrlib.evaluate.phantom import BOXES, CAUSE, CORE, not_needed
-from cxrlib.show.method_tables import mean_scores, scores_beside, scores_of_each
+from cxrlib.show.method_tables import mean_scores, of_metric, scores_beside, scores_of_each
 
 
 def phantom_table(
@@ -46,6 +47,35 @@ def phantom_table(
     table = pd.concat(parts, ignore_index=True).rename(columns={"name": "method"})
     order = ["method", "class_name", "metric", "against"]
     return table[[*order, *table.columns.drop(order)]]
+
+
+def cause_sentences(table: pd.DataFrame, control: dict[str, str], metric: str = "average_precision") -> list[str]:
+    """How many methods find the cause better than random maps, and how much of what their cells allow each reaches.
+
+    Args:
+        table: from `phantom_table`; the cause itself in the cells of a form of map may be among its methods.
+        control: title -> title of the random maps of the same form.
+        metric: the score.
+
+    >>> row = {"class_name": "mean of findings", "metric": "energy", "against": "cause", "over_random_low": 0.1}
+    >>> scores = {"CAM": 0.2, "Cause in 5 x 5 cells": 0.4, "Random 5 x 5": 0.1}
+    >>> table = pd.DataFrame([row | {"method": title, "ours": score} for title, score in scores.items()])
+    >>> print(*cause_sentences(table, dict.fromkeys(scores, "Random 5 x 5"), "energy"), sep=chr(10))
+    1 of 1 methods finds the cause certainly better than random maps of its form.
+    CAM: energy 0.20, 50% of what its cells allow
+    """
+    means = of_metric(table[table["against"] == CAUSE], metric).set_index("method")
+    allowed = {control[title]: score for title, score in means["ours"].items() if title.startswith(CAUSE_IN)}
+    methods = means[[not title.startswith(CAUSE_IN) and control[title] != title for title in means.index]]
+    found = methods[methods["over_random_low"] > 0].sort_values("ours", ascending=False, kind="stable")
+    form = "finds the cause certainly better than random maps of its form"
+    form = form if len(found) == 1 else "find the cause certainly better than random maps of their form"
+    lines = [f"{len(found)} of {len(methods)} methods {form}."]
+    for title, score in found["ours"].items():
+        line = f"{title}: {metric.replace('_', ' ')} {score:.2f}"
+        of_cells = allowed.get(control[title])
+        lines.append(f"{line}, {score / of_cells:.0%} of what its cells allow" if of_cells else line)
+    return lines
 
 
 def not_needed_table(

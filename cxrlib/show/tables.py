@@ -136,16 +136,29 @@ def best_of_each_finding(table: pd.DataFrame) -> pd.DataFrame:
     return known.drop_duplicates("class_name", ignore_index=True)
 
 
-def best_sentences(table: pd.DataFrame) -> list[str]:
-    """`best_of_each_finding` in words, a sentence for each finding.
+def best_sentences(table: pd.DataFrame, readers: pd.Series) -> list[str]:
+    """Whether the heatmap points at each finding, at its best share of pixels, and what two readers reach.
+
+    It points at a finding where the interval of its gain over a random heatmap lies above zero.
 
     Args:
         table: from `iou_table`.
+        readers: mean IoU of two readers by class; a class may be absent.
+
+    Returns:
+        One sentence per finding that has a case.
     """
-    return [
-        f"{row.class_name}: {in_words(row, 3)} at top {row.share:.0%}, random {row.random_heatmap:.3f} (n = {row.n})"
-        for _, row in best_of_each_finding(table).iterrows()
-    ]
+    lines = []
+    for _, row in best_of_each_finding(table).iterrows():
+        if np.isnan(row.gain_low):
+            said = "too few cases to tell"
+        else:
+            said = "points there" if row.gain_low > 0 else "points elsewhere" if row.gain_high < 0 else "not certain"
+        beside = f"random {row.random_heatmap:.3f}"
+        if row.class_name in readers:
+            beside += f", two radiologists {readers[row.class_name]:.3f}"
+        lines.append(f"{row.class_name}: {said}; {in_words(row, 3)} at top {row.share:.0%}, {beside} (n = {row.n})")
+    return lines
 
 
 def probe_table(

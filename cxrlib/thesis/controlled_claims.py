@@ -58,6 +58,24 @@ def claims_with_controls(table: pd.DataFrame, kernels: list[int], method: str = 
     return claims.assign(survives=np.select(beyond, [SURVIVES, FAILS], OPEN))
 
 
+def in_one_sentence(claims: pd.DataFrame) -> str:
+    """To which labels the highlighted pixels matter more than a random region does, over all shares.
+
+    Args:
+        claims: from `claims_with_controls`.
+
+    >>> rows = [("Mass", "AOPC", SURVIVES), ("ILD", "AOPC", OPEN), ("Mass", "fall blur 11 10 %", FAILS)]
+    >>> in_one_sentence(pd.DataFrame(rows, columns=["class_name", "measure", "survives"]))
+    'The highlighted pixels matter more than a random region to 1 of 2 labels: Mass. Undecided: ILD.'
+    """
+    by_mean = claims[claims["measure"] == BY_THE_MEAN]
+    matter, less, undecided = (by_mean.loc[by_mean["survives"] == one, "class_name"] for one in (SURVIVES, FAILS, OPEN))
+    begin = f"The highlighted pixels matter more than a random region to {len(matter)} of {len(by_mean)} labels"
+    said = [f"{begin}: {', '.join(matter)}." if len(matter) else f"{begin}."]
+    said += [f"Less: {', '.join(less)}."] if len(less) else []
+    return " ".join([*said, f"Undecided: {', '.join(undecided)}."] if len(undecided) else said)
+
+
 def in_sentences(claims: pd.DataFrame) -> list[str]:
     """A sentence for each row of `claims_with_controls`.
 

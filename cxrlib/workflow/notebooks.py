@@ -123,6 +123,14 @@ def declared_parameters(notebook: Path) -> dict[str, object]:
     return defaults
 
 
+def shown_parameters(notebook: Path) -> dict[str, dict]:
+    """The values that the parameters cell shows behind a # in each section, which are those of the profile smoke."""
+    (cell,) = [cell for cell in cells_of(notebook, "code") if _is_parameters(cell)]
+    statements = ast.parse(source_of(cell).replace("    # ", "    ")).body
+    values = {one.target.id: ast.literal_eval(one.value) for one in statements if isinstance(one, ast.AnnAssign)}
+    return {name: value for name, value in values.items() if isinstance(value, dict)}
+
+
 def sections_of(notebook: Path) -> list[str]:
     """The sections of Params that the notebook declares as parameters, besides `run_folder`.
 

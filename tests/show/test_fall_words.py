@@ -2,8 +2,10 @@
 
 import pandas as pd
 import pytest
+import torch
+from matplotlib import pyplot as plt
 
-from cxrlib.show.figures.perturbation_figures import fall_in_words
+from cxrlib.show.figures.perturbation_figures import fall_in_words, replaced_grid
 
 P = pd.DataFrame({"A": [0.8, 0.6], "B": [0.5, 0.5]}, ["x", "y"])
 
@@ -34,3 +36,10 @@ def test_the_sentence_says_the_numbers_of_its_case_and_what_they_mean(fall, afte
 def test_the_nearest_share_is_taken_and_a_case_that_was_not_looked_at_says_nothing():
     assert "top 50 %" in fall_in_words(drops(0.0, 0.1, 0.2), P, "x", "A", 0.4)
     assert fall_in_words(drops(0.0, 0.1, 0.2), P, "y", "B", 0.1) == ""
+
+
+def test_titles_say_the_share_that_was_replaced():
+    image = torch.zeros(1, 32, 32, dtype=torch.uint8)
+    figure = replaced_grid(image, {"mean": image, "blur 11": image}, "Mass", 0.5)
+    assert [ax.get_title().split(":")[0] for ax in figure.axes[1:3]] == ["top 50 % replaced"] * 2
+    plt.close(figure)

@@ -86,13 +86,15 @@ def sheet(cohort, explanations):
 def replaced(cohort, explanations):
     image = torch.zeros(1, 32, 32, dtype=torch.uint8)
     note = "r = −0.34 with Interstitial lung disease"
-    return replaced_grid(image, {name: image for name in ("mean", "blur 11", "blur 21", "blur 41")}, NAMES[2], note)
+    return replaced_grid(
+        image, {name: image for name in ("mean", "blur 11", "blur 21", "blur 41")}, NAMES[2], 0.1, note
+    )
 
 
 def glance(cohort, explanations):
     image = torch.zeros(1, 32, 32, dtype=torch.uint8)
     own = pd.DataFrame({"transform": "mean", "share": SHARES, "ours": -0.1, "low": -0.2, "high": 0.1})
-    return pipeline(cohort, explanations, IDS[0], NAMES[2], {"mean": image}, own, 5)
+    return pipeline(cohort, explanations, IDS[0], NAMES[2], {"mean": image}, 0.1, own, 5)
 
 
 def boxes(cohort, explanations):

@@ -14,6 +14,7 @@ from cxrlib.show.tables import (
     as_code,
     auroc_table,
     best_of_each_finding,
+    best_sentences,
     best_shares,
     f1_table,
     iou_table,
@@ -129,6 +130,19 @@ def test_each_finding_at_its_best_share_the_best_finding_first(weights):
     assert best["class_name"].tolist()[0] == "Cardiomegaly" and set(best["class_name"]) == set(known)
     assert best["share"][0] == 0.03 and best["ours"].is_monotonic_decreasing
     assert best_of_each_finding(table[:0]).empty
+
+
+def test_a_sentence_says_whether_the_heatmap_points_at_the_finding():
+    row = {"ours": 0.25, "low": 0.125, "high": 0.5, "random_heatmap": 0.0625, "n": 6}
+    gains = {"A": (0.1, 0.2), "B": (-0.1, 0.2), "C": (-0.2, -0.1), "D": (np.nan, np.nan)}
+    rows = {(0.05, name): row | {"gain_low": low, "gain_high": high} for name, (low, high) in gains.items()}
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis(["share", "class_name"])
+    told = best_sentences(table, pd.Series({"A": 0.75}))
+    scored = "0.250 (0.125 to 0.500) at top 5%, random 0.062"
+    assert told[0] == f"A: points there; {scored}, two radiologists 0.750 (n = 6)"
+    words = ["points there", "not certain", "points elsewhere", "too few cases to tell"]
+    assert [line.split(": ")[1].split("; ")[0] for line in told] == words
+    assert "radiologists" not in told[1]
 
 
 def probed(weights, probe=0.4, usual=0.1, learned=7):

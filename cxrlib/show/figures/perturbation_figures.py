@@ -42,12 +42,20 @@ SMALL = 0.05
 """A smaller change of a probability is none to speak of."""
 
 
-def replaced_grid(original: torch.Tensor, variants: dict[str, torch.Tensor], class_name: str, note: str = "") -> Figure:
-    """Figure 31: the network's input and its replaced versions, uint8 (1, h, w) each; `note` follows the class."""
+def replaced_grid(
+    original: torch.Tensor, variants: dict[str, torch.Tensor], class_name: str, share: float, note: str = ""
+) -> Figure:
+    """Figure 31: the network's input and its replaced versions, uint8 (1, h, w) each.
+
+    Args:
+        original: the input.
+        variants: versions by transform, of which the top `share` of the pixels is replaced.
+        class_name: of the heatmap; `note` follows it.
+    """
     figure, axes = image_axes(1, 1 + len(variants), title_lines=3)
     show_radiograph(axes[0][0], original[0].numpy(), "\n".join(filter(None, ["input", class_name, note])))
     for ax, (name, image) in zip(axes[0][1:], variants.items(), strict=True):
-        show_radiograph(ax, image[0].numpy(), f"top 10 % replaced:\n{named(name)}")
+        show_radiograph(ax, image[0].numpy(), f"top {100 * share:.0f} % replaced:\n{named(name)}")
     return figure
 
 
@@ -156,6 +164,7 @@ def pipeline(
     image_id: str,
     class_name: str,
     variants: dict[str, torch.Tensor],
+    share: float,
     own: pd.DataFrame,
     n: int,
 ) -> Figure:
@@ -165,6 +174,7 @@ def pipeline(
         cohort, explanations: of the run.
         image_id, class_name: the case that is shown.
         variants: replaced inputs by transform, uint8 (1, h, w).
+        share: of the pixels that is replaced in them.
         own: transform, share, ours, low and high of the class, over all images where it is predicted.
         n: how many these are.
     """
@@ -180,7 +190,7 @@ def pipeline(
     axes[1].tick_params(labelsize=6)
     show_on_radiograph(axes[2], pixels, explanations.map(image_id, class_name), f"c  Grad-CAM:\n{class_name}")
     name, image = next(iter(variants.items()))
-    show_radiograph(axes[3], image[0].numpy(), f"d  top 10 % replaced:\n{named(name)}")
+    show_radiograph(axes[3], image[0].numpy(), f"d  top {100 * share:.0f} % replaced:\n{named(name)}")
     for (transform, values), line in zip(own.groupby("transform", sort=False), LINES, strict=False):
         axes[4].fill_between(values["share"] * 100, values["low"], values["high"], color="#bbbbbb", alpha=0.4, lw=0)
         axes[4].plot(values["share"] * 100, values["ours"], line, color="black", lw=1, label=named(transform))
