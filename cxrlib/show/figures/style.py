@@ -86,12 +86,17 @@ def image_axes(
         title_lines: lines of text above each image.
         bar: whether to leave room for a colour bar at the right.
     """
-    height = rows * ((width - BAR_WIDTH * bar) / columns + LINE_HEIGHT * title_lines)
+    height = image_height(rows, columns, title_lines, bar, width)
     figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False)
     for ax in axes.flat:
         ax.set_axis_off()
         ax.set(xticks=[], yticks=[])  # hidden axes would take time to lay out
     return figure, axes.tolist()
+
+
+def image_height(rows: int, columns: int, title_lines: int, bar: bool, width: float = PAGE_WIDTH) -> float:
+    """Height in inches of the figure of `image_axes`."""
+    return rows * ((width - BAR_WIDTH * bar) / columns + LINE_HEIGHT * title_lines)
 
 
 def sentence_figure(sentence: str) -> Figure:
