@@ -350,11 +350,12 @@ def test_wrong_usage_exits_2_and_names_what_is_allowed(arguments, named):
         (["--from", "004"], "--from: no notebook 004; did you mean 04?"),
         (["demo", "04", "--onyl"], "unrecognized arguments: 04 --onyl; did you mean --only?"),
         (["--verfy"], "--verfy; did you mean --verify?"),
+        (["--compare"], "--compare: expected one argument$"),
     ],
 )
 def test_what_may_be_meant_is_named(capsys, arguments, said):
     try:
-        code = run_all.main([*arguments, "--list"])
+        code = run_all.main(["--list", *arguments])
     except SystemExit as stop:
         code = stop.code
     errors = capsys.readouterr().err
