@@ -11,6 +11,14 @@ from cxrlib.show.browse.on_demand import LAST_LAYER
 SLIDER = {"description_width": "5.5em"}
 
 
+SIDE_WIDTH = "400px"
+"""Width of the column of controls beside the pictures."""
+
+
+FULL = "calc(100% - 4px)"
+"""Width of a control that fills its column; each has a margin of 2 px."""
+
+
 ROW = {"flex_flow": "row wrap", "align_items": "flex-start", "width": "100%", "grid_gap": "4px 16px"}
 
 
@@ -22,6 +30,11 @@ def row(*children: widgets.Widget, **layout: str) -> widgets.HBox:
 def column(*children: widgets.Widget, width: str = "auto") -> widgets.VBox:
     """Widgets below each other."""
     return widgets.VBox(children, layout=widgets.Layout(width=width, max_width="100%", min_width="0"))
+
+
+def beside(*children: widgets.Widget) -> widgets.HBox:
+    """What stands at the right of a picture, or below it where the page is too narrow."""
+    return row(*children, width="auto", min_width="0", flex=f"1 1 {SIDE_WIDTH}")
 
 
 def offer(menu: widgets.Dropdown, options: list[str] | dict[str, str], wanted: str | None = None) -> None:
