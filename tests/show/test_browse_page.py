@@ -425,7 +425,7 @@ def first_screen(page: Page) -> None:
         page.wait_for_timeout(500)
         frame = picture.bounding_box()
         assert frame["y"] < begins and frame["y"] + frame["height"] <= height, width
-        assert frame["width"] > 370
+        assert frame["width"] >= 350
         control = page.get_by_label(lowest, exact=True).bounding_box()
         assert control["y"] + control["height"] <= height, width
         screenshot(page, f"first-screen-{width}")

@@ -403,6 +403,13 @@ def test_a_wrong_data_set_is_refused_before_anything_starts(tmp_path, capsys, mo
         assert said in errors and "docs/data.md" in errors
 
 
+def test_a_first_run_that_is_refused_leaves_no_folder(tmp_path, capsys):
+    (tmp_path / "notes.txt").touch()
+    folder = tmp_path / "out"
+    assert run_all.main(["thesis", "--set", f"data.root={tmp_path}", "--out", str(folder)]) == 2
+    assert "holds no train.csv" in capsys.readouterr().err and not folder.exists()
+
+
 def test_a_wrong_folder_is_named_before_torch_is_imported(tmp_path, monkeypatch):
     (tmp_path / "notes.txt").touch()
     params = load_params("thesis", [f"data.root={tmp_path}"])

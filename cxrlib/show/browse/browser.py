@@ -79,8 +79,8 @@ class HeatmapBrowser(widgets.VBox):
         self.class_name.value = first[1] if first else self.results.classes[0]
         self.method = widgets.Dropdown(description="method", options=self._methods(), style=SLIDER)
         self.layer = widgets.Dropdown(description="layer", style=SLIDER)
-        self.compute = widgets.Button(layout={"width": "110px"})
-        self.reset = widgets.Button(description="reset", icon="undo", layout={"width": "80px"})
+        self.compute = widgets.Button(layout={"width": "104px"})
+        self.reset = widgets.Button(description="reset", icon="undo", layout={"width": "78px"})
         self.reset.tooltip = "top pixels, window, level and all controls of the look as they were at first"
         self.share = widgets.FloatSlider(
             description="top pixels", min=0.01, max=0.5, step=STEP, value=SHARE, readout_format=".0%", style=SLIDER
@@ -101,10 +101,10 @@ class HeatmapBrowser(widgets.VBox):
         super().__init__([head, self.tab, choice, self.panels])
         self.add_class("cxr-browser")
         self._add_actions()
-        self._following, self._complete = False, not isinstance(network, Later)
+        self._following, self._complete, self._loading = False, not isinstance(network, Later), None
         self._connect()
         for panel in panels:
-            panel.pictures[0].on_shown(self.load_network)
+            panel.pictures[0].on_shown(self.load_soon)
         if first:
             self.chooser.study.value = first[0]
         self.refresh()
@@ -142,6 +142,21 @@ class HeatmapBrowser(widgets.VBox):
         finally:
             self._following = False
 
+    def load_soon(self) -> None:
+        """Load the network in another thread, so that the page answers meanwhile; at once where no event loop runs."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.load_network()
+        else:
+            if not self._complete:
+                self._loading = loop.create_task(self._load_aside())
+
+    async def _load_aside(self) -> None:
+        with contextlib.suppress(Exception):  # `load_network` meets it again and tells it
+            await asyncio.to_thread(self.results.on_demand.load)
+        self.load_network()
+
     def load_network(self) -> None:
         """Load the network if it was not, and offer what it adds."""
         if self._complete:
@@ -164,7 +179,7 @@ class HeatmapBrowser(widgets.VBox):
 
     def _settings(self) -> list[widgets.Widget]:
         """The controls that all tabs have beside their pictures."""
-        for control, width in [(self.class_name, "230px"), (self.method, FULL), (self.layer, "180px")]:
+        for control, width in [(self.class_name, "230px"), (self.method, FULL), (self.layer, "196px")]:
             control.layout.width, control.layout.max_width = width, "100%"
             control.tooltip = control.description
         self.share.tooltip = "share of the heatmap's pixels that make the mask and its boxes"
@@ -186,7 +201,7 @@ class HeatmapBrowser(widgets.VBox):
     def _offer_layers(self) -> None:
         method = self.method.value
         layers = {
-            named_offer(layer, self.results.is_stored(method, layer)): layer
+            named_offer(layer, self.results.is_stored(method, layer) or not self.results.is_stored(method)): layer
             for layer in self.results.offered_layers(method)
         }
         if self.layer.options != tuple(layers.items()):
@@ -224,9 +239,9 @@ class HeatmapBrowser(widgets.VBox):
         self.share.value = min(max(self.share.value + steps * STEP, self.share.min), self.share.max)
 
     def _add_actions(self) -> None:
-        self.save = widgets.Button(description="save picture", icon="download", layout={"width": "125px"})
-        self.add = widgets.Button(description="add to cases", icon="plus", layout={"width": "125px"})
-        self.export = widgets.Button(description="export cases", icon="list", layout={"width": "140px"}, disabled=True)
+        self.save = widgets.Button(description="save picture", icon="download", layout={"width": "122px"})
+        self.add = widgets.Button(description="add to cases", icon="plus", layout={"width": "122px"})
+        self.export = widgets.Button(description="export cases", icon="list", layout={"width": "134px"}, disabled=True)
         self.save.on_click(self._save)
         self.add.on_click(self._add)
         self.export.on_click(self._export)
@@ -287,5 +302,5 @@ def open_run(folder: str | Path) -> widgets.Widget:
     about = {"files": results.files, "parameters": results.parameters, "first": clearest_case(results)}
     browser = HeatmapBrowser(results.cohort, results.methods, results.given, runs=runs, **about)
     with contextlib.suppress(RuntimeError):  # nobody runs an event loop outside of a kernel
-        asyncio.get_running_loop().call_later(UNSEEN, browser.load_network)
+        asyncio.get_running_loop().call_later(UNSEEN, browser.load_soon)
     return browser

@@ -7,7 +7,18 @@ import ipywidgets as widgets
 from cxrlib.show.browse.browsed import BrowsedRun, View
 from cxrlib.show.browse.numbers import localisation_table, localisation_text, probability_table
 from cxrlib.show.browse.overlay import COLOUR_MAPS, LINES, Look, bar, readers_of, render
-from cxrlib.show.browse.panel import FULL, SIDE_WIDTH, SLIDER, beside, column, describe, map_note, row, sentence
+from cxrlib.show.browse.panel import (
+    FULL,
+    SIDE_WIDTH,
+    SLIDER,
+    beside,
+    column,
+    describe,
+    map_note,
+    row,
+    sentence,
+    shown_of_study,
+)
 from cxrlib.show.browse.picture import Picture
 from cxrlib.show.browse.shown import Content, Panel
 from cxrlib.show.figures.colouring import HEATMAP
@@ -50,12 +61,13 @@ class HeatmapPanel(Panel):
         self.numbers, self.probabilities, self.note = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self.bar = widgets.HTML()
         self.note.add_class("cxr-note")
-        self.actions = row()
+        self.actions = row(grid_gap="4px")
         close = {"grid_gap": "0 12px", "padding": "0 0 0 8px"}
         switches = row(self.heatmap, self.contours, self.cells, self.mask, self.predicted, **close)
         readers = row(*self.readers, min_height="64px", align_content="flex-start", **close)
-        look = column(settings, self.opacity, self.colours, self.bar, switches, readers, width=SIDE_WIDTH)
-        numbers = column(self.probabilities, self.numbers, self.actions, width="310px")
+        looks = [self.opacity, self.colours, self.bar, switches, readers]
+        look = column(settings, *looks, self.actions, width=SIDE_WIDTH)
+        numbers = column(self.probabilities, self.numbers, width="310px")
         super().__init__(
             [row(column(self.picture, self.note), beside(look, numbers))],
             [self.picture],
@@ -103,11 +115,11 @@ class HeatmapPanel(Panel):
         evidence, note = results.evidence(view), map_note(results, view)
         labels = results.cohort.labels.loc[view.image_id]
         texts = localisation_text(evidence, results.cohort.size, view.class_name)
-        caption = describe(results, view)
+        caption = shown_of_study(results, view)
         spoken = "; ".join(filter(None, [note, *(f"{name} {text}".strip() for name, text in texts.items())]))
         image = render(results.cohort.images([view.image_id])[0], evidence, look)
         return Content(
-            [(image, caption, f"{caption}. {spoken}")],
+            [(image, caption, f"{describe(results, view)}. {spoken}")],
             {
                 "numbers": localisation_table(texts),
                 "probabilities": probability_table(results.probabilities.loc[view.image_id], labels, view.class_name),

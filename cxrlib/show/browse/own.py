@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from cxrlib.data.annotations import BOX_COLUMNS
-from cxrlib.data.images import ImageError, read_grey, resize_square
 from cxrlib.explain.gradcam import gradcam
 from cxrlib.model.networks import device_of, normalise, to_input
 from cxrlib.runtime.errors import Refusal
@@ -53,6 +52,8 @@ def read_upload(name: str, content: bytes) -> np.ndarray:
     Raises:
         ImageError: they hold no such image; the message names the file.
     """
+    from cxrlib.data.images import ImageError, read_grey  # imports pydicom, for which the first picture need not wait
+
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"upload{Path(name).suffix}"
         path.write_bytes(content)
@@ -73,6 +74,8 @@ def explain_own(network: nn.Module, pixels: np.ndarray, size: int, input_size: i
         input_size: side in pixels of the network's input.
         layer: name of the explained module.
     """
+    from cxrlib.data.images import resize_square  # as above
+
     stored = resize_square(pixels, size)
     inputs = normalise(to_input(stored[None], input_size).to(device_of(network)))
     maps, logits = gradcam(network, inputs, layer)

@@ -57,11 +57,16 @@ def sentence(text: str) -> str:
 
 def describe(results: BrowsedRun, view: View) -> str:
     """A caption of one line: study, class, probability, method and share."""
+    rendered = "rendered radiograph " if results.cohort.rendered else ""
+    return f"{rendered}{view.image_id}: {shown_of_study(results, view)}"
+
+
+def shown_of_study(results: BrowsedRun, view: View) -> str:
+    """What is shown of a study: class, probability, method and share."""
     named = len(results.methods.get(view.method, {})) > 1 or view.layer != LAST_LAYER
     layer = f", {view.layer}" if named else ""
     p = results.probabilities.at[view.image_id, view.class_name]
-    rendered = "rendered radiograph " if results.cohort.rendered else ""
-    return f"{rendered}{view.image_id}: {view.class_name}, p = {p:.3f}; {view.method}{layer}, top {view.share:.0%}"
+    return f"{view.class_name}, p = {p:.3f}; {view.method}{layer}, top {view.share:.0%}"
 
 
 def map_note(results: BrowsedRun, view: View) -> str:

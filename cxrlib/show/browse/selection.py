@@ -129,8 +129,8 @@ def clearest_case(results: BrowsedRun) -> tuple[str, str] | None:
     """The case with which a browser opens: image id and class name; None where no case fits.
 
     The finding is predicted and boxed, by MANY readers where there is such a case, and the peak of the first method's
-    map lies in one of their boxes. Of these, the studies that most methods have maps of count. Of the TRIED surest,
-    that with the highest IoU at the top SCORED_SHARE is taken.
+    map lies in one of their boxes. Of these count the studies of which most of the methods have maps. Of the
+    TRIED surest, that with the highest IoU at the top SCORED_SHARE is taken.
     """
     fitting = []
     stores = [store for layers in results.methods.values() for store in layers.values()]
@@ -147,8 +147,8 @@ def clearest_case(results: BrowsedRun) -> tuple[str, str] | None:
                 fitting.append((readers, p, image_id, name))
     most = max((case[0] for case in fitting), default=0)
     many = [case for case in fitting if case[0] >= min(most, MANY)]
-    methods = max((held[case[2]] for case in many), default=0)
-    surest = sorted((case for case in many if held[case[2]] == methods), key=lambda case: -case[1])[:TRIED]
+    half = max((held[case[2]] for case in many), default=0) / 2
+    surest = sorted((case for case in many if held[case[2]] > half), key=lambda case: -case[1])[:TRIED]
     scored = {}
     for _, _, image_id, name in surest:
         evidence = results.evidence(results.first_view(image_id, name, SCORED_SHARE))
