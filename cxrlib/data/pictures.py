@@ -26,7 +26,8 @@ def grey_of_picture(content: bytes, max_pixels: int) -> np.ndarray:
     """
     size_of = next((read for signature, read in SIZES.items() if content.startswith(signature)), None)
     if size_of is None:
-        raise PixelError(f"it begins with {content[:16]!r}, as neither of the two does; convert or copy it again")
+        begins = f"begins with {content[:16]!r}, as neither of the two does" if content else "is empty"
+        raise PixelError(f"it {begins}; convert or copy it again")
     require_size(*size_of(content), max_pixels)
     picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
     if picture is None:

@@ -8,6 +8,9 @@ import pandas as pd
 from cxrlib.data.annotations import BOX_COLUMNS, box_centres
 from cxrlib.data.cohort import Cohort
 
+FEW = 4
+"""Cases of `most_moved`, each of which is shown under several methods."""
+
 
 class Chosen(NamedTuple):
     """Cases, each an image id and a class name, and the rule that chose them in words."""
@@ -229,14 +232,18 @@ def middle_cases(scores: pd.DataFrame, cohort: Cohort, probabilities: pd.DataFra
 
 
 def most_moved(agreement: pd.DataFrame, leave_out: Iterable[tuple[str, str]]) -> Chosen:
-    """For each predicted class the case whose map noise changes most.
+    """For each predicted class the case whose map noise changes most; of these the FEW with the greatest change.
 
     Args:
         agreement: from `cxrlib.evaluate.smoothing_agreement`.
         leave_out: as in `ranked_cases`.
     """
     rule = "Of each class that is predicted, the test study whose map noise changes most (lowest rank correlation)"
-    return Chosen(ranked_cases(agreement.reset_index(), "rank_correlation", 0, leave_out), rule)
+    scores = agreement.reset_index()
+    found = ranked_cases(scores, "rank_correlation", 0, leave_out)
+    correlation = scores.groupby(["image_id", "class_name"])["rank_correlation"].min()
+    few = sorted(found, key=lambda case: correlation[case])[:FEW]
+    return Chosen(few, f"{rule}; the lowest {FEW}" if len(found) > FEW else rule)
 
 
 def least_fall(drops: pd.DataFrame, cohort: Cohort, probabilities: pd.DataFrame, share: float = 0.05) -> Chosen:

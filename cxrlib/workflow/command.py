@@ -64,7 +64,7 @@ class Arguments(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and exit with 2."""
         options = [name for name in self._option_string_actions if name.startswith("--")]
-        wrong = [word.partition("=")[0] for word in message.split() if word.startswith("-")]
+        wrong = [word.partition("=")[0].rstrip(":") for word in message.split() if word.startswith("-")]
         hints = filter(None, (did_you_mean(word, options) for word in wrong if word not in options))
         super().error("; ".join([message, *dict.fromkeys(hints)]))
 

@@ -232,7 +232,7 @@ OTHERS = {
 @pytest.mark.parametrize("kind", OTHERS)
 def test_another_format_is_refused_by_what_it_begins_with(tmp_path, kind):
     """Not every version of OpenCV reads them, and their sizes would have to be bounded too."""
-    with pytest.raises(ImageError, match=r"a\.png: not a readable PNG or JPEG image \(it begins with b"):
+    with pytest.raises(ImageError, match=r"a\.png: not a readable PNG or JPEG image \(it (begins with b|is empty)"):
         read_grey(written(tmp_path / "a.png", OTHERS[kind]))
 
 

@@ -13,6 +13,7 @@ import torch
 from browsable import CLASSES, INPUT_SIZE, SIZE, decoded, smooth
 
 import run_all
+from cxrlib.data.annotations import BOX_COLUMNS
 from cxrlib.data.cohort import load_cohort
 from cxrlib.evaluate.boxes import all_pairs_iou, boxes_from_mask
 from cxrlib.evaluate.localisation import score_mask
@@ -21,7 +22,7 @@ from cxrlib.model.networks import to_input
 from cxrlib.params import load_params
 from cxrlib.run import Run
 from cxrlib.show.browse import HeatmapBrowser, contact_sheet, open_run, sheet, show_browser
-from cxrlib.show.browse.browsed import evidence_of, load_results
+from cxrlib.show.browse.browsed import BrowsedRun, by_method, evidence_of, load_results
 from cxrlib.show.browse.numbers import EXPLAINED, localisation_numbers, probability_table
 from cxrlib.show.browse.overlay import compose, render
 from cxrlib.show.browse.own import explain_own
@@ -241,6 +242,19 @@ def test_a_run_opens_on_a_finding_that_is_predicted_boxed_by_many_and_hit(result
     assert results.evidence(results.first_view(image_id, name, 0.05)).hit
 
 
+@pytest.mark.parametrize("held", ["study03", "study06"])
+def test_a_run_opens_on_a_study_that_all_methods_have_a_map_of(results, held):
+    image_ids, maps, centres = ["study00", "study03", "study06"], torch.zeros(3, 3, 4, 4), np.array([12, 36, 60, 84])
+    for number, image_id in enumerate(image_ids):
+        left, top, right, bottom = results.cohort.boxes(image_id, "Cardiomegaly")[BOX_COLUMNS].to_numpy()[0]
+        maps[number, 1, np.argmax(centres > top), np.argmax(centres > left)] = 1
+    first = results.explanations.with_maps(maps, image_ids)
+    first.probabilities.loc[:] = 0.1
+    first.probabilities["Cardiomegaly"] = [0.99, 0.9, 0.8]
+    run = BrowsedRun(results.cohort, by_method({"Grad-CAM": first, "Smooth": smooth(results, [held])}))
+    assert clearest_case(run) == (held, "Cardiomegaly")
+
+
 def test_the_clearest_case_is_none_where_nothing_is_predicted(results):
     results.probabilities[CLASSES] = 0.1
     assert clearest_case(results) is None
@@ -325,15 +339,22 @@ def test_the_contact_sheet_has_a_view_of_every_finding_and_method(results):
     assert not contact_sheet(browser).axes
 
 
-def test_many_methods_take_more_lines_and_no_narrower_pictures(results):
-    maps = {"Grad-CAM": results.explanations, **{f"method {number}": results.explanations for number in range(6)}}
-    axes = [ax for ax in contact_sheet(HeatmapBrowser(results.cohort, maps)).axes if ax.get_title()]
+@pytest.mark.parametrize(
+    ("methods", "cases", "lines", "columns"),
+    [(1, 6, 2, 3), (1, 7, 2, 4), (2, 6, 3, 4), (3, 4, 3, 4), (3, 1, 1, 3), (15, 1, 3, 5), (21, 1, 4, 6)],
+)
+def test_a_contact_sheet_is_no_higher_than_wide(results, methods, cases, lines, columns):
+    maps = {"Grad-CAM": results.explanations, **{f"method {n}": results.explanations for n in range(1, methods)}}
+    chosen = [(f"study{number:02}", CLASSES[0]) for number in range(cases)]
+    figure = contact_sheet(HeatmapBrowser(results.cohort, maps, tab="comparison"), chosen)
+    width, height = figure.get_size_inches()
+    assert height <= width + 0.3
+    axes = [ax for ax in figure.axes if ax.get_title()]
     places = [ax.get_subplotspec() for ax in axes]
-    assert len(axes) == 7 * 2 and max(place.colspan.stop for place in places) == sheet.MOST_COLUMNS
-    assert [place.colspan.start for place, ax in zip(places, axes, strict=True) if "Grad-CAM" in ax.get_title()] == [
-        0,
-        0,
-    ]
+    assert len(axes) == methods * cases
+    assert [max(getattr(place, span).stop for place in places) for span in ("rowspan", "colspan")] == [lines, columns]
+    first = {place.rowspan.start for place, ax in zip(places, axes, strict=True) if "Grad-CAM" in ax.get_title()}
+    assert methods < 3 or first == {0}  # a line of its own, or the beginning of the case
 
 
 @pytest.mark.parametrize("view", ["heatmap", "boxes", "perturbation", "comparison"])

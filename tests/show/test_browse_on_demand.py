@@ -1,5 +1,6 @@
 """Maps that no notebook has stored: offered, computed in the background, shown like stored ones."""
 
+import asyncio
 import dataclasses
 import threading
 
@@ -75,7 +76,7 @@ def test_layers_of_the_network_are_offered_behind_the_stored_ones(results):
     browser.method.value = "LayerCAM"
     assert said(browser.layer) == ["layer3", "layer4", "layer1 (compute)", "layer2 (compute)"]
     browser.method.value = "Score-CAM"
-    assert said(browser.layer) == [f"{name} (compute)" for name in ("last block", "layer1", "layer2", "layer3")]
+    assert said(browser.layer) == ["last block", "layer1", "layer2", "layer3"]  # the method says that it is computed
     for method in ("LRP", "Gradient"):
         browser.method.value = method
         assert browser.layer.layout.visibility == "hidden" and browser.layer.value == LAST_LAYER
@@ -352,6 +353,30 @@ def test_the_network_is_loaded_when_the_first_picture_is_on_the_page(own_run, mo
         browser.heatmap.picture._answer(None, {"shown": True}, [])
     assert len(loads) == 1 and "layer3" in values(browser.layer) and said(browser.method) == said_before
     assert browser.heatmap.picture.image == picture
+
+
+def test_the_page_answers_while_the_network_is_loaded(own_run, monkeypatch):
+    go_on, load = threading.Event(), browsed.load_checkpoint
+
+    def slow(*how):
+        go_on.wait(10)
+        return load(*how)
+
+    monkeypatch.setattr(browsed, "load_checkpoint", slow)
+
+    async def use():
+        browser = open_run(own_run)
+        browser.heatmap.picture._answer(None, {"shown": True}, [])
+        await asyncio.sleep(0.05)
+        first, at_first = browser.image_id, values(browser.layer)
+        browser.chooser.next.click()
+        assert browser.image_id != first and browser.heatmap.picture.image == drawn(browser)
+        assert at_first == values(browser.layer) == [LAST_LAYER]
+        go_on.set()
+        while len(values(browser.layer)) == 1:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(use(), 20))
 
 
 def test_a_control_that_needs_the_network_does_not_wait_for_a_page(own_run):

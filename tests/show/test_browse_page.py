@@ -384,6 +384,7 @@ def test_the_page_of_its_own_asks_for_its_token(page, start, browsed_run):
     address = address_in(log, r"http://127\.0\.0\.1:\d+/\?token=\w+")
     assert "login" in urllib.request.urlopen(address.partition("?")[0]).url
     page.goto(address, wait_until="commit")
+    first_screen(page)
     drive(page, browsed_run)
     assert nameless(page) == []
     for tab in TABS:  # each as `drive` left it, with a picture
@@ -415,6 +416,22 @@ def test_the_page_of_its_own_asks_for_its_token(page, start, browsed_run):
     expect(silence).to_be_visible(timeout=30_000)
 
 
+def first_screen(page: Page) -> None:
+    """A laptop shows the whole picture and its controls at once; a phone the picture from above, then the settings."""
+    picture = page.locator(".cxr-large img").first
+    expect(picture).to_be_visible(timeout=60_000)
+    for width, height, begins, lowest in [(1366, 768, 220, "colours"), (390, 844, 300, "method")]:
+        page.set_viewport_size({"width": width, "height": height})
+        page.wait_for_timeout(500)
+        frame = picture.bounding_box()
+        assert frame["y"] < begins and frame["y"] + frame["height"] <= height, width
+        assert frame["width"] >= 350
+        control = page.get_by_label(lowest, exact=True).bounding_box()
+        assert control["y"] + control["height"] <= height, width
+        screenshot(page, f"first-screen-{width}")
+    page.set_viewport_size({"width": 1366, "height": 768})
+
+
 PLACES = """browser => [...browser.querySelectorAll("button, select, .noUi-base, .cxr-large img, figcaption")]
     .filter(one => one.checkVisibility({ visibilityProperty: true }) && !one.closest(".cxr-row"))
     .map(one => [one.tagName, one.getBoundingClientRect().top + scrollY])"""
@@ -423,6 +440,7 @@ PLACES = """browser => [...browser.querySelectorAll("button, select, .noUi-base,
 def stays_in_place(page: Page) -> None:
     """Whatever study and class are chosen, no control and no picture moves on the page; an empty list keeps them."""
     browser = page.locator(".cxr-browser")
+    page.get_by_role("button", name="filters").click()
     page.get_by_role("button", name="clear").click()
     page.wait_for_timeout(500)
     images = browser.evaluate(PLACES)

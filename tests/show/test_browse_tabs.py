@@ -91,8 +91,9 @@ def test_the_same_study_under_all_methods(results):
         evidence = browser.results.evidence(view)
         expected = render(results.cohort.images(["study00"])[0], evidence, browser.heatmap.look, 384)
         assert picture.image == expected and method in picture.caption
-    browser.chooser.next.click()
-    assert "no heatmap" in pictures[1].caption
+    browser.chooser.next.click()  # no picture without a map
+    assert [picture.caption.split(",")[0] for picture in browser.comparison.grid.children] == ["Grad-CAM"]
+    assert "Not stored for this study: Smooth." in browser.comparison.note.value
 
 
 def test_two_studies_side_by_side(browser):

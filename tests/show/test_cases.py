@@ -11,6 +11,7 @@ from cxrlib.show.cases import (
     labelled,
     most_disputed,
     most_labels,
+    most_moved,
     most_predicted,
     right_class_wrong_place,
     surest,
@@ -117,6 +118,17 @@ def test_the_surest_studies_and_the_classes_to_explain_of_them():
     assert surest_together(cohort, probabilities, ["A", "B"], 1) == [("y", ["A", "B"])]
     assert surest_healthy(cohort, probabilities, 4) == [("t", ["No finding"])]
     assert surest_healthy(small_cohort(["A", "B"], labels=labels), probabilities, 4) == []
+
+
+def test_the_cases_that_noise_moves_most_are_few_and_the_lowest_first():
+    rows = [(f"{name}{number}", name, 0.1 * at - 0.3 * number) for at, name in enumerate("FEDCB") for number in (0, 1)]
+    agreement = pd.DataFrame(rows, columns=["image_id", "class_name", "rank_correlation"])
+    agreement = pd.concat([agreement, agreement.assign(rank_correlation=0.9)])  # a weaker noise
+    few, rule = most_moved(agreement, leave_out=[("E1", "E")])
+    assert few == [("F1", "F"), ("D1", "D"), ("C1", "C"), ("E0", "E")]
+    assert rule.endswith("the lowest 4")
+    few, rule = most_moved(agreement[agreement["class_name"] == "B"], leave_out=[])
+    assert few == [("B1", "B")] and "the lowest 4" not in rule
 
 
 def test_contrasting_cases_are_found_or_missed_and_only_those_that_exist():

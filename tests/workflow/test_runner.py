@@ -350,11 +350,12 @@ def test_wrong_usage_exits_2_and_names_what_is_allowed(arguments, named):
         (["--from", "004"], "--from: no notebook 004; did you mean 04?"),
         (["demo", "04", "--onyl"], "unrecognized arguments: 04 --onyl; did you mean --only?"),
         (["--verfy"], "--verfy; did you mean --verify?"),
+        (["--compare"], "--compare: expected one argument$"),
     ],
 )
 def test_what_may_be_meant_is_named(capsys, arguments, said):
     try:
-        code = run_all.main([*arguments, "--list"])
+        code = run_all.main(["--list", *arguments])
     except SystemExit as stop:
         code = stop.code
     errors = capsys.readouterr().err
@@ -400,6 +401,13 @@ def test_a_wrong_data_set_is_refused_before_anything_starts(tmp_path, capsys, mo
         assert run_all.main(["thesis", "--set", f"data.root={tmp_path / place}"]) == 2
         errors = capsys.readouterr().err
         assert said in errors and "docs/data.md" in errors
+
+
+def test_a_first_run_that_is_refused_leaves_no_folder(tmp_path, capsys):
+    (tmp_path / "notes.txt").touch()
+    folder = tmp_path / "out"
+    assert run_all.main(["thesis", "--set", f"data.root={tmp_path}", "--out", str(folder)]) == 2
+    assert "holds no train.csv" in capsys.readouterr().err and not folder.exists()
 
 
 def test_a_wrong_folder_is_named_before_torch_is_imported(tmp_path, monkeypatch):

@@ -19,7 +19,7 @@ from cxrlib.show.browse.numbers import localisation_text
 from cxrlib.show.browse.on_demand import Later
 from cxrlib.show.browse.overlay import captioned, compose
 from cxrlib.show.browse.own import OwnPanel
-from cxrlib.show.browse.panel import describe, heatmap_name, offer, row, sentence
+from cxrlib.show.browse.panel import FULL, SIDE_WIDTH, SLIDER, column, describe, heatmap_name, offer, row, sentence
 from cxrlib.show.browse.perturb import PerturbPanel
 from cxrlib.show.browse.saved_cases import Case, cases_page
 from cxrlib.show.browse.selection import clearest_case
@@ -73,35 +73,38 @@ class HeatmapBrowser(widgets.VBox):
     ) -> None:
         self.results = BrowsedRun(cohort, by_method(maps), network, files or {}, parameters or {})
         self.cases: list[Case] = []
-        narrow = {"description_width": "auto"}
-        self.class_name = widgets.Dropdown(description="class", options=self.results.classes, style=narrow)
+        self.class_name = widgets.Dropdown(
+            description="class", options=self.results.classes, style={"description_width": "auto"}
+        )
         self.class_name.value = first[1] if first else self.results.classes[0]
-        self.method = widgets.Dropdown(description="method", options=self._methods(), style=narrow)
-        self.layer = widgets.Dropdown(description="layer", style=narrow)
-        self.compute = widgets.Button(layout={"width": "130px"})
-        self.reset = widgets.Button(description="reset", icon="undo", layout={"width": "85px"})
+        self.method = widgets.Dropdown(description="method", options=self._methods(), style=SLIDER)
+        self.layer = widgets.Dropdown(description="layer", style=SLIDER)
+        self.compute = widgets.Button(layout={"width": "104px"})
+        self.reset = widgets.Button(description="reset", icon="undo", layout={"width": "78px"})
         self.reset.tooltip = "top pixels, window, level and all controls of the look as they were at first"
         self.share = widgets.FloatSlider(
-            description="top pixels", min=0.01, max=0.5, step=STEP, value=SHARE, readout_format=".0%", style=narrow
+            description="top pixels", min=0.01, max=0.5, step=STEP, value=SHARE, readout_format=".0%", style=SLIDER
         )
         self.chooser = StudyChooser(self.results, self.class_name.value, SHARE, self.refresh)
-        self.heatmap = HeatmapPanel(self.results, show_heatmap)
-        self.perturbation = PerturbPanel(self.results, lambda: self.heatmap.look)
-        self.comparison = ComparePanel(
-            self.results, dict(runs or {}), lambda: self.heatmap.look, lambda: self.chooser.chosen
-        )
-        self.own = OwnPanel(self.results, lambda: self.heatmap.look)
+        settings = column(width=SIDE_WIDTH)
+        self.heatmap = HeatmapPanel(self.results, settings, show_heatmap)
+        look = lambda: self.heatmap.look  # noqa: E731 - three panels take it
+        self.perturbation = PerturbPanel(self.results, settings, look)
+        self.comparison = ComparePanel(self.results, settings, dict(runs or {}), look, lambda: self.chooser.chosen)
+        self.own = OwnPanel(self.results, settings, look)
+        settings.children = self._settings()
         panels = [self.heatmap, self.perturbation, self.comparison, self.own]
         self.tab = widgets.ToggleButtons(options=TABS, value=tab, style={"button_width": "110px"})
         self.panels = Panels(panels, self.results, TABS.index(tab), self._offer_computing)
         head = widgets.HTML(heading(cohort.rendered))
-        super().__init__([head, self.chooser, self._common_row(), self.tab, self.panels])
+        choice = widgets.HBox([self.class_name, self.chooser], layout={"flex_flow": "row wrap", "grid_gap": "0 8px"})
+        super().__init__([head, self.tab, choice, self.panels])
         self.add_class("cxr-browser")
         self._add_actions()
-        self._following, self._complete = False, not isinstance(network, Later)
+        self._following, self._complete, self._loading = False, not isinstance(network, Later), None
         self._connect()
         for panel in panels:
-            panel.pictures[0].on_shown(self.load_network)
+            panel.pictures[0].on_shown(self.load_soon)
         if first:
             self.chooser.study.value = first[0]
         self.refresh()
@@ -139,6 +142,21 @@ class HeatmapBrowser(widgets.VBox):
         finally:
             self._following = False
 
+    def load_soon(self) -> None:
+        """Load the network in another thread, so that the page answers meanwhile; at once where no event loop runs."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.load_network()
+        else:
+            if not self._complete:
+                self._loading = loop.create_task(self._load_aside())
+
+    async def _load_aside(self) -> None:
+        with contextlib.suppress(Exception):  # `load_network` meets it again and tells it
+            await asyncio.to_thread(self.results.on_demand.load)
+        self.load_network()
+
     def load_network(self) -> None:
         """Load the network if it was not, and offer what it adds."""
         if self._complete:
@@ -159,19 +177,15 @@ class HeatmapBrowser(widgets.VBox):
         probabilities = {name: f"{p:.3f}" for name, p in results.probabilities.loc[view.image_id].items()}
         return Case(captioned(picture, caption), caption, numbers | probabilities)
 
-    def _common_row(self) -> widgets.VBox:
-        for control, width in [(self.class_name, "220px"), (self.method, "300px"), (self.layer, "190px")]:
-            control.layout.width = width
-        for control in (self.class_name, self.method, self.layer, self.share):
-            control.layout.max_width = "100%"
+    def _settings(self) -> list[widgets.Widget]:
+        """The controls that all tabs have beside their pictures."""
+        for control, width in [(self.class_name, "230px"), (self.method, FULL), (self.layer, "196px")]:
+            control.layout.width, control.layout.max_width = width, "100%"
             control.tooltip = control.description
         self.share.tooltip = "share of the heatmap's pixels that make the mask and its boxes"
-        self.share.layout.width = "320px"
-        for slider in (self.heatmap.window, self.heatmap.level):
-            slider.layout.width, slider.style = "260px", {"description_width": "auto"}
-        menus = row(self.class_name, self.method, self.layer, self.compute, align_items="center")
-        sliders = row(self.share, self.heatmap.window, self.heatmap.level, self.reset, align_items="center")
-        return widgets.VBox([menus, sliders])
+        self.share.layout.width = FULL
+        layers = row(self.layer, self.compute, self.reset, align_items="center", grid_gap="0 4px")
+        return [self.method, layers, self.share, self.heatmap.window, self.heatmap.level]
 
     def _connect(self) -> None:
         self.class_name.observe(lambda change: self.chooser.use_class(change["new"]), names="value")
@@ -187,13 +201,14 @@ class HeatmapBrowser(widgets.VBox):
     def _offer_layers(self) -> None:
         method = self.method.value
         layers = {
-            named_offer(layer, self.results.is_stored(method, layer)): layer
+            named_offer(layer, self.results.is_stored(method, layer) or not self.results.is_stored(method)): layer
             for layer in self.results.offered_layers(method)
         }
         if self.layer.options != tuple(layers.items()):
             offer(self.layer, layers, self.layer.value)
         own = self.tab.value == TABS[-1]
-        self.layer.layout.visibility = "visible" if len(layers) > 1 and not own else "hidden"
+        self.layer.layout.visibility = "visible" if len(layers) > 1 else "hidden"
+        self.layer.layout.display = self.compute.layout.display = "none" if own else ""
 
     def _methods(self) -> list[tuple[str, str]]:
         return [(named_offer(name, self.results.is_stored(name)), name) for name in self.results.offered_methods]
@@ -224,9 +239,9 @@ class HeatmapBrowser(widgets.VBox):
         self.share.value = min(max(self.share.value + steps * STEP, self.share.min), self.share.max)
 
     def _add_actions(self) -> None:
-        self.save = widgets.Button(description="save picture", icon="download", layout={"width": "125px"})
-        self.add = widgets.Button(description="add to cases", icon="plus", layout={"width": "125px"})
-        self.export = widgets.Button(description="export cases", icon="list", layout={"width": "140px"}, disabled=True)
+        self.save = widgets.Button(description="save picture", icon="download", layout={"width": "122px"})
+        self.add = widgets.Button(description="add to cases", icon="plus", layout={"width": "122px"})
+        self.export = widgets.Button(description="export cases", icon="list", layout={"width": "134px"}, disabled=True)
         self.save.on_click(self._save)
         self.add.on_click(self._add)
         self.export.on_click(self._export)
@@ -287,5 +302,5 @@ def open_run(folder: str | Path) -> widgets.Widget:
     about = {"files": results.files, "parameters": results.parameters, "first": clearest_case(results)}
     browser = HeatmapBrowser(results.cohort, results.methods, results.given, runs=runs, **about)
     with contextlib.suppress(RuntimeError):  # nobody runs an event loop outside of a kernel
-        asyncio.get_running_loop().call_later(UNSEEN, browser.load_network)
+        asyncio.get_running_loop().call_later(UNSEEN, browser.load_soon)
     return browser

@@ -25,6 +25,10 @@ from cxrlib.show.browse.thumbnails import SHOWN_AT_ONCE, Thumbnails, thumbnail
 NARROW = {"description_width": "auto"}
 
 
+UNFILTERED = ("", SHOWN[0], "", next(iter(ORDERS)), False)
+"""What search, show, only, sort by and descending are at first."""
+
+
 class StudyChooser(widgets.VBox):
     """Chooses one study among those that pass the filters.
 
@@ -62,10 +66,11 @@ class StudyChooser(widgets.VBox):
         self.count = widgets.HTML()
         self.thumbnails = Thumbnails()
         self._pictures = {}
+        self._controls = [self.search, self.shown, self.only, self.order, self.descending]
         self._lay_out()
-        super().__init__([self._filters, self._steps, self.thumbnails])
+        super().__init__([self._steps, self._filters, self.thumbnails], layout={"flex": "1 1 600px", "min_width": "0"})
         self.class_name = class_name
-        for control in (self.search, self.shown, self.only, self.order, self.descending):
+        for control in self._controls:
             control.observe(lambda _: self._listing or self._list(), names="value")
         self.study.observe(lambda _: self._listing or self._study_changed(), names="value")
         self.previous.on_click(lambda _: self.step(-1))
@@ -97,14 +102,14 @@ class StudyChooser(widgets.VBox):
     def _clear(self) -> None:
         """Take all filters away."""
         self._listing = True
-        self.search.value, self.shown.value, self.only.value = "", SHOWN[0], ""
-        self.order.value, self.descending.value = next(iter(ORDERS)), False
+        for control, first in zip(self._controls, UNFILTERED, strict=True):
+            control.value = first
         self._listing = False
         self._list()
 
     def _unfold(self, change: dict) -> None:
-        """On a narrow page the filters are hidden until they are asked for."""
-        (self._filters.add_class if change["new"] else self._filters.remove_class)("cxr-opened")
+        """The filters are hidden until they are asked for."""
+        self._filters.layout.display = "" if change["new"] else "none"
 
     def _clicked(self, image_id: str) -> None:
         if image_id in self.chosen:
@@ -141,7 +146,9 @@ class StudyChooser(widgets.VBox):
 
     def _list(self) -> None:
         """List the studies that pass the filters."""
-        settings = (self.search.value, self.shown.value, self.only.value, self.order.value, self.descending.value)
+        settings = [control.value for control in self._controls]
+        used = sum(now != first for now, first in zip(settings, UNFILTERED, strict=True))
+        self.unfold.description = f"filters ({used})" if used else "filters"
         try:
             chosen = select(self._frame(), *settings)
         except Exception as error:  # the studies that were listed before do not belong to these filters
@@ -175,7 +182,7 @@ class StudyChooser(widgets.VBox):
         return f"{self.chosen.index(self.image_id) + 1} of {len(self.chosen)}: {row['outcome']}{extra}"
 
     def _lay_out(self) -> None:
-        row = widgets.Layout(flex_flow="row wrap", align_items="center", width="100%")
+        row = {"flex_flow": "row wrap", "align_items": "center", "width": "100%"}
         for control, width in [
             (self.search, "230px"),
             (self.shown, "175px"),
@@ -186,16 +193,12 @@ class StudyChooser(widgets.VBox):
             (self.previous, "100px"),
             (self.next, "100px"),
             (self.clear, "85px"),
-            (self.unfold, "100px"),
+            (self.unfold, "110px"),
             (self.count, "350px"),
         ]:
             control.layout.width, control.layout.max_width = width, "100%"
             if not control.tooltip:
                 control.tooltip = control.description
-        filters = [self.search, self.shown, self.only, self.order, self.descending, self.clear]
-        self._filters = widgets.HBox(filters, layout=row)
-        self._filters.add_class("cxr-filters")
-        self.unfold.add_class("cxr-filters-switch")
-        self.count.add_class("cxr-count")
+        self._filters = widgets.HBox([*self._controls, self.clear], layout=widgets.Layout(**row, display="none"))
         self.unfold.observe(self._unfold, names="value")
-        self._steps = widgets.HBox([self.study, self.previous, self.next, self.count, self.unfold], layout=row)
+        self._steps = widgets.HBox([self.study, self.previous, self.next, self.unfold, self.count], layout=row)

@@ -7,7 +7,18 @@ import ipywidgets as widgets
 from cxrlib.show.browse.browsed import BrowsedRun, View
 from cxrlib.show.browse.numbers import localisation_table, localisation_text, probability_table
 from cxrlib.show.browse.overlay import COLOUR_MAPS, LINES, Look, bar, readers_of, render
-from cxrlib.show.browse.panel import SLIDER, column, describe, map_note, row, sentence
+from cxrlib.show.browse.panel import (
+    FULL,
+    SIDE_WIDTH,
+    SLIDER,
+    beside,
+    column,
+    describe,
+    map_note,
+    row,
+    sentence,
+    shown_of_study,
+)
 from cxrlib.show.browse.picture import Picture
 from cxrlib.show.browse.shown import Content, Panel
 from cxrlib.show.figures.colouring import HEATMAP
@@ -29,10 +40,11 @@ class HeatmapPanel(Panel):
 
     Args:
         results: the run that is browsed.
+        settings: the controls that all tabs have.
         show_heatmap: whether the heatmap's switch is on at first.
     """
 
-    def __init__(self, results: BrowsedRun, show_heatmap: bool = True) -> None:
+    def __init__(self, results: BrowsedRun, settings: widgets.Widget, show_heatmap: bool = True) -> None:
         self.results = results
         self.picture = Picture(arrows=True)
         self.opacity = _slider("opacity", widgets.FloatSlider, Look.opacity, 0.0, 1.0, 0.05, readout_format=".2f")
@@ -41,7 +53,7 @@ class HeatmapPanel(Panel):
         self.colours = widgets.Dropdown(
             description="colours", options=[(NAMED.get(name, name), name) for name in COLOUR_MAPS], style=SLIDER
         )
-        self.colours.layout.width, self.colours.layout.max_width = "400px", "100%"
+        self.colours.layout.width = FULL
         self.heatmap, self.mask, self.predicted = map(_switch, ["heatmap", "mask", "predicted boxes"])
         self.contours, self.cells = map(_switch, ["lines at 25, 50, 75 %", "the map's own cells"])
         self._at_first = show_heatmap
@@ -49,14 +61,15 @@ class HeatmapPanel(Panel):
         self.numbers, self.probabilities, self.note = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self.bar = widgets.HTML()
         self.note.add_class("cxr-note")
-        self.actions = row()
+        self.actions = row(grid_gap="4px")
         close = {"grid_gap": "0 12px", "padding": "0 0 0 8px"}
         switches = row(self.heatmap, self.contours, self.cells, self.mask, self.predicted, **close)
         readers = row(*self.readers, min_height="64px", align_content="flex-start", **close)
-        look = column(self.opacity, self.colours, self.bar, switches, readers, width="440px")
-        numbers = column(look, self.probabilities, self.numbers, width="440px")
+        looks = [self.opacity, self.colours, self.bar, switches, readers]
+        look = column(settings, *looks, self.actions, width=SIDE_WIDTH)
+        numbers = column(self.probabilities, self.numbers, width="310px")
         super().__init__(
-            [row(column(self.picture, self.note, self.actions), numbers)],
+            [row(column(self.picture, self.note), beside(look, numbers))],
             [self.picture],
             {"numbers": self.numbers, "probabilities": self.probabilities, "note": self.note, "bar": self.bar},
             [self.opacity, self.window, self.level, self.colours, *self._switches, *self.readers],
@@ -102,11 +115,11 @@ class HeatmapPanel(Panel):
         evidence, note = results.evidence(view), map_note(results, view)
         labels = results.cohort.labels.loc[view.image_id]
         texts = localisation_text(evidence, results.cohort.size, view.class_name)
-        caption = describe(results, view)
+        caption = shown_of_study(results, view)
         spoken = "; ".join(filter(None, [note, *(f"{name} {text}".strip() for name, text in texts.items())]))
         image = render(results.cohort.images([view.image_id])[0], evidence, look)
         return Content(
-            [(image, caption, f"{caption}. {spoken}")],
+            [(image, caption, f"{describe(results, view)}. {spoken}")],
             {
                 "numbers": localisation_table(texts),
                 "probabilities": probability_table(results.probabilities.loc[view.image_id], labels, view.class_name),
@@ -139,7 +152,7 @@ def _slider(name: str, kind: type, value: float, low: float, high: float, step: 
     slider = kind(
         value=value, min=low, max=high, step=step, description=name, tooltip=TOLD[name], style=SLIDER, **settings
     )
-    slider.layout.width, slider.layout.max_width = "400px", "100%"
+    slider.layout.width = FULL
     return slider
 
 

@@ -75,11 +75,11 @@ def probability_table(
     heads = "".join(f"<th scope=col>{name}</th>" for name in [*columns, *([] if labels is None else ["label"])])
     rows = []
     for name, p in probabilities.items():
-        bar = f"<span class=cxr-bar style='--p:{p:.3f}'></span>"
-        cells = [f"{bar}{p:.3f}"]
-        if after is not None:
-            cells += [f"<span class=cxr-bar style='--p:{after[name]:.3f}'></span>{after[name]:.3f}"]
-            cells += [number_text(after[name] - p, 3, "+")]
+        cells = [f"{p:.3f}"]
+        if after is None:
+            cells = [f"<span class=cxr-bar style='--p:{p:.3f}'></span>{p:.3f}"]
+        else:
+            cells += [f"{after[name]:.3f}", number_text(after[name] - p, 3, "+")]
         if labels is not None:
             cells.append("yes" if labels[name] else "")
         css = " ".join(["cxr-chosen"] * (name == class_name) + ["cxr-predicted"] * (p >= PREDICTED_FROM))

@@ -12,14 +12,13 @@ import torch
 from torch import nn
 
 from cxrlib.data.annotations import BOX_COLUMNS
-from cxrlib.data.images import ImageError, read_grey, resize_square
 from cxrlib.explain.gradcam import gradcam
 from cxrlib.model.networks import device_of, normalise, to_input
 from cxrlib.runtime.errors import Refusal
 from cxrlib.show.browse.browsed import BrowsedRun, View, evidence_of
 from cxrlib.show.browse.numbers import probability_table
 from cxrlib.show.browse.overlay import Look, render
-from cxrlib.show.browse.panel import column, row, sentence, zero_note
+from cxrlib.show.browse.panel import SIDE_WIDTH, beside, column, row, sentence, zero_note
 from cxrlib.show.browse.picture import Picture
 from cxrlib.show.browse.shown import Content, Panel, told
 
@@ -53,6 +52,8 @@ def read_upload(name: str, content: bytes) -> np.ndarray:
     Raises:
         ImageError: they hold no such image; the message names the file.
     """
+    from cxrlib.data.images import ImageError, read_grey  # imports pydicom, for which the first picture need not wait
+
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"upload{Path(name).suffix}"
         path.write_bytes(content)
@@ -73,6 +74,8 @@ def explain_own(network: nn.Module, pixels: np.ndarray, size: int, input_size: i
         input_size: side in pixels of the network's input.
         layer: name of the explained module.
     """
+    from cxrlib.data.images import resize_square  # as above
+
     stored = resize_square(pixels, size)
     inputs = normalise(to_input(stored[None], input_size).to(device_of(network)))
     maps, logits = gradcam(network, inputs, layer)
@@ -84,21 +87,23 @@ class OwnPanel(Panel):
 
     Args:
         results: the run whose network explains the image.
+        settings: the controls that all tabs have.
         look: returns the look of the first tab.
     """
 
     needs_study = False
 
-    def __init__(self, results: BrowsedRun, look: Callable[[], Look]) -> None:
+    def __init__(self, results: BrowsedRun, settings: widgets.Widget, look: Callable[[], Look]) -> None:
         self.results, self.look = results, look
         self.upload = widgets.FileUpload(accept=ACCEPTED, multiple=False, description="choose an image")
         self.upload.layout.width = "180px"
         self.picture, self.table, self.note = Picture(), widgets.HTML(), widgets.HTML()
         self._explained: tuple[dict | None, OwnImage | None] = None, None
+        warning = widgets.HTML(sentence(NOTE))
         super().__init__(
             [
-                row(self.upload, widgets.HTML(sentence(NOTE))),
-                row(self.picture, column(self.note, self.table, width="420px")),
+                self.upload,
+                row(self.picture, beside(column(warning, settings, self.note, self.table, width=SIDE_WIDTH))),
             ],
             [self.picture],
             {"probabilities": self.table, "note": self.note},

@@ -11,6 +11,14 @@ from cxrlib.show.browse.on_demand import LAST_LAYER
 SLIDER = {"description_width": "5.5em"}
 
 
+SIDE_WIDTH = "400px"
+"""Width of the column of controls beside the pictures."""
+
+
+FULL = "calc(100% - 4px)"
+"""Width of a control that fills its column; each has a margin of 2 px."""
+
+
 ROW = {"flex_flow": "row wrap", "align_items": "flex-start", "width": "100%", "grid_gap": "4px 16px"}
 
 
@@ -22,6 +30,11 @@ def row(*children: widgets.Widget, **layout: str) -> widgets.HBox:
 def column(*children: widgets.Widget, width: str = "auto") -> widgets.VBox:
     """Widgets below each other."""
     return widgets.VBox(children, layout=widgets.Layout(width=width, max_width="100%", min_width="0"))
+
+
+def beside(*children: widgets.Widget) -> widgets.HBox:
+    """What stands at the right of a picture, or below it where the page is too narrow."""
+    return row(*children, width="auto", min_width="0", flex=f"1 1 {SIDE_WIDTH}")
 
 
 def offer(menu: widgets.Dropdown, options: list[str] | dict[str, str], wanted: str | None = None) -> None:
@@ -44,11 +57,16 @@ def sentence(text: str) -> str:
 
 def describe(results: BrowsedRun, view: View) -> str:
     """A caption of one line: study, class, probability, method and share."""
+    rendered = "rendered radiograph " if results.cohort.rendered else ""
+    return f"{rendered}{view.image_id}: {shown_of_study(results, view)}"
+
+
+def shown_of_study(results: BrowsedRun, view: View) -> str:
+    """What is shown of a study: class, probability, method and share."""
     named = len(results.methods.get(view.method, {})) > 1 or view.layer != LAST_LAYER
     layer = f", {view.layer}" if named else ""
     p = results.probabilities.at[view.image_id, view.class_name]
-    rendered = "rendered radiograph " if results.cohort.rendered else ""
-    return f"{rendered}{view.image_id}: {view.class_name}, p = {p:.3f}; {view.method}{layer}, top {view.share:.0%}"
+    return f"{view.class_name}, p = {p:.3f}; {view.method}{layer}, top {view.share:.0%}"
 
 
 def map_note(results: BrowsedRun, view: View) -> str:

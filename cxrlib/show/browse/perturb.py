@@ -14,7 +14,7 @@ from cxrlib.model.networks import device_of, normalise
 from cxrlib.show.browse.browsed import BrowsedRun, Evidence, View
 from cxrlib.show.browse.numbers import probability_table
 from cxrlib.show.browse.overlay import Look, compose, to_jpeg
-from cxrlib.show.browse.panel import column, describe, map_note, row
+from cxrlib.show.browse.panel import FULL, SIDE_WIDTH, SLIDER, beside, column, describe, map_note, row, shown_of_study
 from cxrlib.show.browse.picture import Picture
 from cxrlib.show.browse.shown import Content, Panel, told
 from cxrlib.stages.inputs import network_inputs
@@ -64,18 +64,17 @@ class PerturbPanel(Panel):
 
     Args:
         results: the run that is browsed.
+        settings: the controls that all tabs have.
         look: returns the look of the first tab, of which window and level are taken.
     """
 
-    def __init__(self, results: BrowsedRun, look: Callable[[], Look]) -> None:
+    def __init__(self, results: BrowsedRun, settings: widgets.Widget, look: Callable[[], Look]) -> None:
         self.results, self.look = results, look
-        self.kernel = widgets.Dropdown(
-            description="replace by", options=KERNELS, style={"description_width": "auto"}, layout={"width": "230px"}
-        )
+        self.kernel = widgets.Dropdown(description="replace by", options=KERNELS, style=SLIDER, layout={"width": FULL})
         self.before, self.after = Picture("pair", arrows=True), Picture("pair")
         self.table = widgets.HTML()
         super().__init__(
-            [row(self.kernel), row(self.before, self.after, column(self.table))],
+            [row(self.before, self.after, beside(column(self.kernel, self.table, settings, width=SIDE_WIDTH)))],
             [self.before, self.after],
             {"probabilities": self.table},
             [self.kernel],
@@ -98,12 +97,12 @@ class PerturbPanel(Panel):
         replaced = replace_view(results, view, kernel)
         before = results.probabilities.loc[view.image_id]
         after = pd.Series(replaced.probabilities, before.index)
-        caption = describe(results, view)
+        caption, whole = shown_of_study(results, view), describe(results, view)
         change = f"{view.class_name} {before[view.class_name]:.3f} to {after[view.class_name]:.3f}"
         what = next(name for name, side in KERNELS.items() if side == kernel)
         return Content(
             [
-                (input_jpeg(replaced.before, look=look), f"before: {caption}", f"The network's input: {caption}"),
+                (input_jpeg(replaced.before, look=look), f"before: {caption}", f"The network's input: {whole}"),
                 (
                     input_jpeg(replaced.after, look=look),
                     f"after: {what}; {change}",

@@ -27,7 +27,7 @@ from cxrlib.show.browse.perturb import replace_view
 from cxrlib.show.browse.selection import clearest_case
 from cxrlib.show.cases import Chosen, surest_cases
 from cxrlib.show.figures.panels import colour_bar, how_shown
-from cxrlib.show.figures.style import image_axes, sentence_figure
+from cxrlib.show.figures.style import PAGE_WIDTH, image_axes, image_height, sentence_figure
 from cxrlib.workflow.interactive import INTERACTIVE
 
 TILE = 512
@@ -53,8 +53,12 @@ SUREST = "The surest true test study of every finding"
 STATIC = "A still picture of the browser: above each view its study, class and top pixels; the sliders need a kernel."
 
 
-MOST_COLUMNS = 5
-"""Pictures beside each other on a contact sheet."""
+COLUMNS = range(3, 7)
+"""How many pictures may stand beside each other on a contact sheet."""
+
+
+FEW = 4
+"""So many methods have a line each on a contact sheet, with a column for each case."""
 
 
 Tile = tuple[np.ndarray, str]
@@ -102,8 +106,8 @@ def show_browser(
 def contact_sheet(browser: HeatmapBrowser, cases: list[tuple[str, str]] | None = None) -> Figure:
     """Some cases, or the surest true study of every finding, as the browser's first tab draws them at its setting.
 
-    One heatmap per finding; where there are several methods, a line or more per finding; the network's input before and
-    after in the perturbation tab.
+    One heatmap per finding; where there are many methods, a line or more per finding; a line for each of a few methods;
+    the network's input before and after in the perturbation tab. A sheet is no higher than wide where COLUMNS allow it.
     """
     results, share, tab = browser.results, browser.share.value, browser.tab.value
     methods = [(method, layer) for method, layers in results.methods.items() for layer in layers]
@@ -116,20 +120,30 @@ def contact_sheet(browser: HeatmapBrowser, cases: list[tuple[str, str]] | None =
             rows.append([_heatmap(results, view, browser.heatmap.look, len(methods) > 1) for view in views])
     if not rows:
         return sentence_figure("No test study carries a finding: there is nothing to show.")
-    width = len(rows[0])
-    columns = 3 if width == 1 else width * max(1, 4 // width) if width <= MOST_COLUMNS else MOST_COLUMNS
-    empty = -width % columns if width > columns else 0  # every finding begins on a line of its own
-    tiles = [tile for row in rows for tile in [*row, *[None] * empty]]
+    if 2 < len(rows[0]) <= FEW and len(rows) in COLUMNS:
+        rows = list(zip(*rows, strict=True))
     has_bar = tab != "perturbation" and browser.heatmap.look.heatmap
-    lines = 1 + max(title.count("\n") for _, title in filter(None, tiles))
-    figure, axes = image_axes(-(-len(tiles) // columns), columns, title_lines=lines, bar=has_bar)
-    for tile, ax in zip(tiles, (ax for line in axes for ax in line), strict=False):
-        if tile:
-            ax.imshow(tile[0], vmin=0, vmax=255)
-            ax.set_title(tile[1], fontsize=7)
+    lines = 1 + max(title.count("\n") for row in rows for _, title in row)
+    page = [_page(rows, columns) for columns in COLUMNS]
+    heights = [image_height(len(one), columns, lines, has_bar) for one, columns in zip(page, COLUMNS, strict=True)]
+    place = next((place for place, height in enumerate(heights) if height <= PAGE_WIDTH), -1)
+    figure, axes = image_axes(len(page[place]), COLUMNS[place], title_lines=lines, bar=has_bar)
+    for line, places in zip(page[place], axes, strict=True):
+        for (picture, title), ax in zip(line, places, strict=False):
+            ax.imshow(picture, vmin=0, vmax=255)
+            ax.set_title(title, fontsize=7)
     if has_bar:
         colour_bar(figure, [ax for line in axes for ax in line])
     return figure
+
+
+def _page(rows: list[list[Tile]], columns: int) -> list[list[Tile]]:
+    """The lines of a sheet: as many whole rows in a line as fit, or a row on several lines of its own."""
+    count = len(rows[0])
+    if count > columns:
+        return [list(row[first : first + columns]) for row in rows for first in range(0, count, columns)]
+    together = columns // count
+    return [sum(map(list, rows[first : first + together]), []) for first in range(0, len(rows), together)]
 
 
 def _heatmap(results: BrowsedRun, view: View, look: Look, name_method: bool) -> Tile:
@@ -137,10 +151,10 @@ def _heatmap(results: BrowsedRun, view: View, look: Look, name_method: bool) -> 
     picture = compose(results.cohort.images([view.image_id])[0], evidence, look, TILE)
     scores = localisation_numbers(evidence, results.cohort.size)
     p = results.probabilities.at[view.image_id, view.class_name]
-    method = f"{view.method}: " if name_method else ""
+    method = f"\n{view.method}" if name_method else ""
     score = f"IoU {scores['IoU, all pairs']:.3f}" if scores else "nothing to compare"
     numbers = f"p = {p:.3f}, top {100 * view.share:g} %\n{_lack(evidence) or score}"
-    return picture, f"{_short(view.image_id)}\n{method}{view.class_name}\n{numbers}"
+    return picture, f"{_short(view.image_id)}\n{view.class_name}{method}\n{numbers}"
 
 
 def _before_and_after(results: BrowsedRun, view: View) -> list[Tile]:

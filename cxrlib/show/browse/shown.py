@@ -71,7 +71,7 @@ class Panel(widgets.VBox):
         controls: Sequence[widgets.Widget] = (),
     ) -> None:
         self.pictures, self.texts, self.controls = pictures, dict(texts), controls
-        super().__init__(children)
+        super().__init__(children, layout={"width": "100%"})
 
     def choice(self, view: View) -> object:
         """All that decides the content: the view and what the panel's own controls choose. Menus follow the view here.

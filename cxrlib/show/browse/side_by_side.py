@@ -10,7 +10,7 @@ from cxrlib.runtime.errors import Refusal
 from cxrlib.show.browse.browsed import BrowsedRun, View, load_results
 from cxrlib.show.browse.numbers import localisation_text
 from cxrlib.show.browse.overlay import Look, render
-from cxrlib.show.browse.panel import describe, map_note, offer, row
+from cxrlib.show.browse.panel import column, describe, heatmap_name, map_note, offer, row, sentence
 from cxrlib.show.browse.picture import Picture
 from cxrlib.show.browse.shown import Content, Panel, told
 
@@ -37,13 +37,19 @@ class ComparePanel(Panel):
 
     Args:
         results: the run that is browsed.
+        settings: the controls that all tabs have.
         runs: folders of other runs by name; a run is opened when it is chosen.
         look: returns the look of the first tab.
         listed: returns the studies that pass the filters.
     """
 
     def __init__(
-        self, results: BrowsedRun, runs: dict[str, Path], look: Callable[[], Look], listed: Callable[[], list[str]]
+        self,
+        results: BrowsedRun,
+        settings: widgets.Widget,
+        runs: dict[str, Path],
+        look: Callable[[], Look],
+        listed: Callable[[], list[str]],
     ) -> None:
         self.results, self.runs, self.look, self.listed = results, runs, look, listed
         self._opened: dict[str, BrowsedRun] = {}
@@ -54,7 +60,10 @@ class ComparePanel(Panel):
         pictures = [Picture("small", arrows=True), Picture("small")]
         self.grid = row(pictures[0])
         controls = [self.mode, self.study, self.run]
-        super().__init__([row(*controls), self.grid], pictures, {}, controls)
+        self.note = widgets.HTML()
+        shown = column(self.grid, self.note)
+        shown.layout.flex = "1 1 600px"
+        super().__init__([row(*controls), row(shown, settings)], pictures, {"note": self.note}, controls)
 
     def choice(self, view: View) -> Compared:
         """The view and what it is compared with; the menu of studies offers all others that pass the filters."""
@@ -72,10 +81,15 @@ class ComparePanel(Panel):
 
     def content(self, choice: Compared) -> Content:
         """One small picture of each view, with its caption."""
-        compared = {METHODS: self._all_methods, STUDIES: self._two_studies, RUNS: self._two_runs}[choice.mode](choice)
+        if choice.mode == METHODS:
+            return self._all_methods(choice)
+        compared = (self._two_studies if choice.mode == STUDIES else self._two_runs)(choice)
         if isinstance(compared, str):
             return told(compared)
-        return Content([_drawn(results, view, choice.look, prefix) for results, view, prefix in compared])
+        drawn = []
+        for results, view, prefix in compared:
+            drawn.append(_drawn(results, view, choice.look, prefix + describe(results, view)))
+        return Content(drawn)
 
     def put(self, content: Content) -> None:
         """Fill as many places as the content has pictures."""
@@ -86,12 +100,18 @@ class ComparePanel(Panel):
         if len(self.grid.children) != count:
             self.grid.children = self.pictures[:count]
 
-    def _all_methods(self, choice: Compared) -> list[Shown]:
+    def _all_methods(self, choice: Compared) -> Content:
+        """All methods with a map of the study, and the names of those without."""
         results, view = self.results, choice.view
-        shown = [(method, layer) for method, layers in results.methods.items() for layer in layers]
+        offered = [(method, layer) for method, layers in results.methods.items() for layer in layers]
         made = results.on_demand.made_of(view.image_id) if results.on_demand else []
-        shown += [(key.method, key.layer) for key in made if (key.method, key.layer) not in shown]
-        return [(results, replace(view, method=method, layer=layer), "") for method, layer in shown]
+        offered += [(key.method, key.layer) for key in made if (key.method, key.layer) not in offered]
+        views = [replace(view, method=method, layer=layer) for method, layer in offered]
+        shown = [one for one in views if results.raw_map(one) is not None]
+        others = ", ".join(heatmap_name(one) for one in views if one not in shown)
+        note = f"Not stored for this study: {others}." if others else ""
+        drawn = [_drawn(results, one, choice.look, f"{heatmap_name(one)}, top {one.share:.0%}") for one in shown]
+        return Content(drawn, {"note": sentence(note)}) if shown else told(note)
 
     def _two_studies(self, choice: Compared) -> list[Shown] | str:
         if choice.study is None:
@@ -132,11 +152,11 @@ class ComparePanel(Panel):
         return False
 
 
-def _drawn(results: BrowsedRun, view: View, look: Look, prefix: str) -> tuple[bytes, str, str]:
+def _drawn(results: BrowsedRun, view: View, look: Look, name: str) -> tuple[bytes, str, str]:
     """JPEG bytes, caption and text for screen readers of one small picture."""
     evidence = results.evidence(view)
     image = render(results.cohort.images([view.image_id])[0], evidence, look, 384)
     texts = localisation_text(evidence, results.cohort.size, view.class_name)
     scores = [f"{name}: {texts[name]}" for name in ("IoU, all pairs", "hit") if name in texts]
-    caption = "; ".join(filter(None, [prefix + describe(results, view), *scores, map_note(results, view)]))
-    return image, caption, caption
+    caption = "; ".join(filter(None, [name, *scores, map_note(results, view)]))
+    return image, caption, f"{view.image_id}, {view.class_name}: {caption}"

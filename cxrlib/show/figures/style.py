@@ -89,7 +89,7 @@ def image_axes(
         title_lines: lines of text above each image.
         bar: whether to leave room for a colour bar at the right.
     """
-    height = rows * ((width - BAR_WIDTH * bar) / columns + LINE_HEIGHT * title_lines)
+    height = image_height(rows, columns, title_lines, bar, width)
     figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False)
     for ax in axes.flat:
         ax.set_axis_off()
@@ -102,6 +102,11 @@ def count_cases(figure: Figure, counts: pd.Series) -> None:
     least, most = int(counts.min()), int(counts.max())
     said = f"n = {most:,}" if least == most else f"n = {least:,} to {most:,}"
     figure.supxlabel(said if most else f"fewer than {FEWEST} cases of each finding", fontsize=7)
+
+
+def image_height(rows: int, columns: int, title_lines: int, bar: bool, width: float = PAGE_WIDTH) -> float:
+    """Height in inches of the figure of `image_axes`."""
+    return rows * ((width - BAR_WIDTH * bar) / columns + LINE_HEIGHT * title_lines)
 
 
 def sentence_figure(sentence: str) -> Figure:
