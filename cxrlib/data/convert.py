@@ -33,6 +33,10 @@ CHUNK = 4
 """Files that a process takes at once."""
 
 
+AHEAD = 1024
+"""Files that are read before the first of them is stored, at most: their pictures wait in memory."""
+
+
 BLOCK = 16
 """Files that follow each other and are one piece of the list that processes share."""
 
@@ -146,9 +150,10 @@ def _read_all(paths: list[str], read: Callable, size: int, workers: int) -> Iter
     while begun < len(paths):
         try:
             with worker_pool(workers, cv2.setNumThreads, (1,)) as pool:
-                for found in pool.map(read, paths[begun:], chunksize=CHUNK):
-                    begun += 1
-                    yield found
+                while begun < len(paths):
+                    for found in pool.map(read, paths[begun : begun + AHEAD], chunksize=CHUNK):
+                        begun += 1
+                        yield found
         except BrokenProcessPool:
             for path in paths[begun : begun + CHUNK * (workers + 1)]:
                 found = _read_alone(path, read)

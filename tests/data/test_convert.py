@@ -1,5 +1,6 @@
 import errno
 import os
+import time
 
 import numpy as np
 import pandas as pd
@@ -228,6 +229,16 @@ def test_a_file_that_kills_its_process_costs_no_other_file(workers):
             assert reason.startswith(f"{path}: the process that read it ended")
         else:
             assert result == path.strip("'")
+
+
+def test_no_more_files_are_read_ahead_than_memory_is_meant_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(convert, "AHEAD", 8)
+    paths = [f"open({str(tmp_path / f'{number:02}')!r}, 'w').close()" for number in range(20)]
+    reading = convert._read_all(paths, exec, SIDE, 1)
+    next(reading)
+    time.sleep(0.5)  # the process has nothing else to do
+    assert len([*tmp_path.iterdir()]) == 8
+    assert len(list(reading)) == 19 and len([*tmp_path.iterdir()]) == 20
 
 
 def test_processes_that_end_as_they_start_are_refused(monkeypatch):
