@@ -4,6 +4,7 @@ On the phantom the cause of a finding is known. A measure of explanations that d
 random map, and above the class's mean heatmap, cannot judge other maps there.
 """
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import nn
@@ -14,7 +15,7 @@ from cxrlib.evaluate.controls import CASE_COLUMNS
 from cxrlib.evaluate.deletion import area_cases
 from cxrlib.evaluate.faithfulness import ONE_SHARE, CurveSettings, fall_cases, perturbation_curves
 from cxrlib.evaluate.method_scores import RANDOM, BySplit
-from cxrlib.evaluate.phantom import TwinCases, score_on_truth
+from cxrlib.evaluate.phantom import AGAINST, TwinCases, score_on_truth
 from cxrlib.evaluate.place_controls import RANDOM_MAP, USUAL_MAP, usual_heatmap, usual_maps
 from cxrlib.evaluate.place_scores import cases_with_boxes, score_place
 from cxrlib.explain.explanations import Explanations
@@ -87,11 +88,21 @@ def score_usual(
         learned: as in `usual_maps`.
 
     Returns:
-        Title -> cases, from `score_on_truth`.
+        Title -> cases, from `score_on_truth`; without a score where the mean heatmap is constant, such as that of a
+        class that no study has: it is no usual place.
     """
     known = {title: maps for title, maps in methods.items() if "valid" in maps and not title.startswith(RANDOM)}
-    usual = usual_maps(known, learned, cohort.labels)
-    return {title: score_on_truth(cohort, twins, maps) for title, maps in usual.items()}
+    found = {}
+    for title, maps in usual_maps(known, learned, cohort.labels).items():
+        cases = score_on_truth(cohort, twins, maps)
+        found[title] = _only_of_maps(cases, maps, AGAINST)
+    return found
+
+
+def _only_of_maps(cases: pd.DataFrame, maps: Explanations, measures: list[str]) -> pd.DataFrame:
+    """The cases, without a score where the map is constant: it points at nothing, and is no rival."""
+    shown = [float(one.min()) < float(one.max()) for one in maps.maps_of(cases)]
+    return cases.assign(**cases[measures].where(pd.Series(shown, cases.index), np.nan))
 
 
 def truth_beside(scored: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -141,7 +152,8 @@ def score_by_all(
         settings: what is replaced.
 
     Returns:
-        Name -> image_id, class_name and one column per measure; NaN where a measure has no score.
+        Name -> image_id, class_name and one column per measure; NaN where a measure has no score or the map is
+        constant.
     """
     key, shares = ["image_id", "class_name"], dict.fromkeys(cohort.findings, ONE_SHARE)
     curves = perturbation_curves(network, images, cohort, compared, {}, twins, settings)
@@ -151,5 +163,6 @@ def score_by_all(
         cases = twins.cases.merge(cases_with_boxes(cohort, maps.probabilities), on=key)
         places = score_place(cohort, cases, maps, shares)
         own = falls[falls["method"] == name].pivot(index=key, columns="measure", values="score")
-        found[name] = places.join(own.reindex(columns=list(dict.fromkeys(falls["measure"]))), on=key)
+        scores = places.join(own.reindex(columns=list(dict.fromkeys(falls["measure"]))), on=key)
+        found[name] = _only_of_maps(scores, maps, [*scores.columns.drop(key)])
     return found

@@ -13,7 +13,7 @@ from cxrlib.evaluate.bootstrap import study_weights
 from cxrlib.evaluate.controls import CASE_COLUMNS, beside_controls
 from cxrlib.evaluate.faithfulness import CurveSettings
 from cxrlib.evaluate.known_truth import TRUTH, score_by_all, score_usual, true_maps, truth_beside
-from cxrlib.evaluate.phantom import TwinCases
+from cxrlib.evaluate.phantom import AGAINST, TwinCases
 from cxrlib.evaluate.trusted_measures import FIT, OPEN, UNFIT, fitness
 from cxrlib.explain.explanations import Explanations
 from cxrlib.model.networks import normalise
@@ -118,7 +118,9 @@ def test_a_network_that_reads_the_cause_makes_the_falls_trustworthy(twins, expla
     truth = replace(true_maps(twins, explanations), probabilities=predicted)
     compared = {TRUTH: truth, "random map": truth.with_random_maps(1)}
     settings = CurveSettings(threshold=0.5, shares=[0.05, 0.1], kernels=[3], batch_size=16, seed=0)
+    compared["blank"] = compared[TRUTH].with_maps(torch.zeros_like(compared[TRUTH].maps))
     found = score_by_all(cohort, Reader(), twins.images, twins, compared, settings)
+    assert found["blank"].drop(columns=["image_id", "class_name"]).isna().all(axis=None)
     own = found[TRUTH]
     assert own[["image_id", "class_name"]].equals(twins.cases)
     assert (own["energy"] > 0.5).all() and (own["hit"] == 1).all()
@@ -137,3 +139,6 @@ def test_the_mean_heatmap_of_the_class_is_scored_in_place_of_each_patient_s(twin
     assert list(found) == ["CAM"]  # a random map has no patient to follow
     own = found["CAM"][found["CAM"]["against"] == "cause"]
     assert len(own) == len(NAMES) and own["energy"].between(0.05, 0.4).all()  # the causes lie in four cells by turns
+    unlearned = truth.with_maps(torch.zeros_like(truth.maps))
+    blank = score_usual(cohort, twins, {"CAM": {"valid": unlearned, "test": truth}}, {})["CAM"]
+    assert blank[AGAINST].isna().all(axis=None) and len(blank) == len(found["CAM"])  # what is blank is no rival
