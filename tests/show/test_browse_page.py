@@ -539,6 +539,15 @@ def test_image_and_caption_change_together(alone):
     assert before != after and set(seen) == {f"first{before}", f"second{after}"}
 
 
+def test_controls_that_are_drawn_after_the_picture_are_named_too(alone):
+    slider = (
+        "<div class=widget-slider><div class=widget-label title=null>window</div><div class=noUi-handle></div></div>"
+    )
+    alone.evaluate("(slider) => document.querySelector('.cxr-browser').insertAdjacentHTML('beforeend', slider)", slider)
+    expect(alone.locator(".noUi-handle")).to_have_attribute("aria-label", "window")
+    expect(alone.locator("[title=null]")).to_have_count(0)
+
+
 def test_a_kernel_that_does_not_answer_is_told_as_soon_as_a_control_is_used(alone):
     silence = alone.get_by_text("No answer from the kernel")
     alone.wait_for_timeout(5500)
