@@ -68,6 +68,10 @@ def difference(ours: Path, theirs: Path) -> str | None:
     if ours.suffix not in read:
         return "the bytes differ"
     own, other = read[ours.suffix](ours), read[ours.suffix](theirs)
+    if ours.suffix == ".csv":
+        rows, others = (len(next(iter(table.values()), ())) for table in (own, other))
+        if rows != others:
+            return f"{rows:,} rows, not {others:,}"
     found = [
         f"{name} is only in one"
         if name not in own or name not in other

@@ -372,9 +372,12 @@ def test_the_page_answers_while_the_network_is_loaded(own_run, monkeypatch):
         browser.chooser.next.click()
         assert browser.image_id != first and browser.heatmap.picture.image == drawn(browser)
         assert at_first == values(browser.layer) == [LAST_LAYER]
+        choose(browser, "LRP")
+        assert "not computed for this study. The network is being loaded" in browser.heatmap.note.value
         go_on.set()
-        while len(values(browser.layer)) == 1:
+        while "being loaded" in browser.heatmap.note.value:
             await asyncio.sleep(0.01)
+        assert "It takes 2 forward" in browser.heatmap.note.value
 
     asyncio.run(asyncio.wait_for(use(), 20))
 

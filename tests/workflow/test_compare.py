@@ -96,6 +96,12 @@ def test_a_column_more_and_the_same_numbers_in_other_words(tmp_path):
     assert difference(tmp_path / "a.csv", tmp_path / "b.csv") == "column y is only in one"
 
 
+def test_tables_of_unequal_length_differ_in_their_rows(tmp_path):
+    (tmp_path / "a.csv").write_text("x,y\n" + "1,2\n" * 1000)
+    (tmp_path / "b.csv").write_text("x,y\n1,2\n")
+    assert difference(tmp_path / "a.csv", tmp_path / "b.csv") == "1,000 rows, not 1"
+
+
 def test_other_kinds_of_files_are_compared_by_their_bytes(tmp_path):
     (tmp_path / "a.dicom").write_bytes(b"1")
     (tmp_path / "b.dicom").write_bytes(b"2")

@@ -17,7 +17,7 @@ from cxrlib.show.browse.chooser import StudyChooser
 from cxrlib.show.browse.heatmap import HeatmapPanel
 from cxrlib.show.browse.numbers import localisation_text
 from cxrlib.show.browse.on_demand import Later
-from cxrlib.show.browse.overlay import captioned, compose
+from cxrlib.show.browse.overlay import Look, captioned, compose
 from cxrlib.show.browse.own import OwnPanel
 from cxrlib.show.browse.panel import FULL, SIDE_WIDTH, SLIDER, column, describe, heatmap_name, offer, row, sentence
 from cxrlib.show.browse.perturb import PerturbPanel
@@ -88,10 +88,11 @@ class HeatmapBrowser(widgets.VBox):
         self.chooser = StudyChooser(self.results, self.class_name.value, SHARE, self.refresh)
         settings = column(width=SIDE_WIDTH)
         self.heatmap = HeatmapPanel(self.results, settings, show_heatmap)
-        look = lambda: self.heatmap.look  # noqa: E731 - three panels take it
-        self.perturbation = PerturbPanel(self.results, settings, look)
-        self.comparison = ComparePanel(self.results, settings, dict(runs or {}), look, lambda: self.chooser.chosen)
-        self.own = OwnPanel(self.results, settings, look)
+        self.perturbation = PerturbPanel(self.results, settings, self._look)
+        self.comparison = ComparePanel(
+            self.results, settings, dict(runs or {}), self._look, lambda: self.chooser.chosen
+        )
+        self.own = OwnPanel(self.results, settings, self._look)
         settings.children = self._settings()
         panels = [self.heatmap, self.perturbation, self.comparison, self.own]
         self.tab = widgets.ToggleButtons(options=TABS, value=tab, style={"button_width": "110px"})
@@ -127,6 +128,8 @@ class HeatmapBrowser(widgets.VBox):
         """Let the page follow its controls."""
         if self._following:  # a menu that follows: the page is made when all controls are in their place
             return
+        if not self._complete and self.results.can_compute(self.view):
+            self.load_soon()
         self._following = True
         try:
             self._offer_layers()
@@ -149,7 +152,7 @@ class HeatmapBrowser(widgets.VBox):
         except RuntimeError:
             self.load_network()
         else:
-            if not self._complete:
+            if not self._complete and self._loading is None:
                 self._loading = loop.create_task(self._load_aside())
 
     async def _load_aside(self) -> None:
@@ -176,6 +179,9 @@ class HeatmapBrowser(widgets.VBox):
         numbers = localisation_text(evidence, results.cohort.size, view.class_name)
         probabilities = {name: f"{p:.3f}" for name, p in results.probabilities.loc[view.image_id].items()}
         return Case(captioned(picture, caption), caption, numbers | probabilities)
+
+    def _look(self) -> Look:
+        return self.heatmap.look
 
     def _settings(self) -> list[widgets.Widget]:
         """The controls that all tabs have beside their pictures."""

@@ -59,7 +59,7 @@ class HeatmapPanel(Panel):
         self._at_first = show_heatmap
         self.readers = [_switch("") for _ in LINES]
         self.numbers, self.probabilities, self.note = widgets.HTML(), widgets.HTML(), widgets.HTML()
-        self.bar = widgets.HTML()
+        self.bar = widgets.HTML(layout={"min_height": "58px"})
         self.note.add_class("cxr-note")
         self.actions = row(grid_gap="4px")
         close = {"grid_gap": "0 12px", "padding": "0 0 0 8px"}

@@ -86,8 +86,11 @@ def on_demand_note(results: BrowsedRun, view: View) -> str:
     """Why a view that can be computed has no heatmap: the method refused, or nobody has asked for it yet."""
     if refusal := results.on_demand.refusal(view.key):
         return refusal
+    lacking = f"{heatmap_name(view)} is not computed for this study."
+    if not results.on_demand.is_loaded:
+        return f"{lacking} The network is being loaded ..."
     cost, classes = results.on_demand.cost(view.method, view.layer), len(results.classes)
-    return f"{heatmap_name(view)} is not computed for this study. It takes {cost} for all {classes} classes."
+    return f"{lacking} It takes {cost} for all {classes} classes."
 
 
 def heatmap_name(view: View) -> str:

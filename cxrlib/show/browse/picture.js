@@ -15,6 +15,21 @@ function makeAccessible(browser) {
   }
 }
 
+// Controls are drawn after the picture, and anew in another tab. The first picture of the browser looks after them all.
+function followControls(figure) {
+  let browser = null;
+  const observer = new MutationObserver(() => {
+    if (browser.querySelector(".cxr-picture") === figure) makeAccessible(browser);
+  });
+  const follow = () => {
+    if (browser) return;
+    browser = figure.closest(".cxr-browser");
+    makeAccessible(browser);
+    if (browser) observer.observe(browser, { childList: true, subtree: true });
+  };
+  return [follow, () => observer.disconnect()];
+}
+
 // Jupyter and Voila say nothing when a kernel dies or their server stops. So the kernel is asked to answer whenever a
 // control is used. Where it does not answer, the page says so and fades what the control no longer moves.
 const PATIENCE = 5000;
@@ -86,6 +101,8 @@ function render({ model, el }) {
     requestAnimationFrame(() => setTimeout(() => send(model, { shown: true })));
   };
 
+  const [followSoon, stopFollowing] = followControls(figure);
+
   // Image, caption and text are of one moment: they change together, when the image is decoded.
   let newest = 0;
   const show = async () => {
@@ -114,7 +131,7 @@ function render({ model, el }) {
     figure.classList.toggle("cxr-empty", !url);
     image.alt = alt;
     caption.textContent = text;
-    makeAccessible(el.closest(".cxr-browser"));
+    followSoon();
     if (url) tellShown();
   };
   model.on("change:image change:alt change:caption", show);
@@ -127,7 +144,11 @@ function render({ model, el }) {
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   });
   show();
-  return watchKernel(model, figure);
+  const stopWatching = watchKernel(model, figure);
+  return () => {
+    stopFollowing();
+    stopWatching();
+  };
 }
 
 export default { render };
