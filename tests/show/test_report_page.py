@@ -25,7 +25,7 @@ from cxrlib.workflow.compare import Comparison
 
 MEGABYTE = 1_000_000
 SCREEN, PHONE = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
-PHONE_SCREENS = 36
+PHONE_SCREENS = 40
 """Most screens of the report on a phone, every fold closed."""
 
 
