@@ -25,7 +25,7 @@ from cxrlib.show.figures.panels import (
 )
 from cxrlib.show.figures.perturbation_figures import PANELS, drop_panels
 from cxrlib.show.figures.smoothgrad_figures import method_grid
-from cxrlib.show.figures.style import READER_LINES
+from cxrlib.show.figures.style import READER_LINES, counted
 from cxrlib.show.figures.training_figures import loss_curves
 
 SIZE = 100
@@ -165,6 +165,11 @@ def test_a_loss_of_one_epoch_shares_a_panel_with_others():
     assert [ax.get_title() for ax in figure.axes] == ["A", "one epoch"]
     assert [list(line.get_ydata()) for line in figure.axes[1].lines] == [[3.0, 2.0], [3.0, 2.5]]
     assert [ax.get_title() for ax in loss_curves({"B": longer[:1]}).axes] == ["one epoch"]
+
+
+def test_how_many_cases_are_behind_a_figure():
+    assert counted(pd.Series([5, 1200])) == "n = 5 to 1,200" and counted(pd.Series([9, 9])) == "n = 9"
+    assert counted(pd.Series([0, 0])) == "fewer than 5 cases of each finding"
 
 
 def test_pairs_of_readers_without_an_interval_are_left_out():

@@ -161,6 +161,9 @@ def test_titles_stay_in_their_panels_and_negative_numbers_have_a_minus_sign(draw
         meant = title.shrunk(0.98, 0.9) if ax.get_title() else None
         hidden = [other for other in panels if meant and other is not panel and meant.overlaps(other)]
         assert not hidden, f"{ax.get_title()} lies on another panel"
+    for legend in figure.legends:
+        place = legend.get_window_extent(renderer).shrunk(0.98, 0.9)
+        assert not [text.get_text() for text in figure.texts if place.overlaps(text.get_window_extent(renderer))]
     texts = [text.get_text() for text in figure.findobj(Text)]
     assert not [text for text in texts if " -0" in f" {text}" or "(-" in text]
     if draw in (grad_cam_grid, steps, agreement, checks, smooth_grid):

@@ -100,6 +100,7 @@ def test_figures_name_every_method_and_the_same_maps():
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert names == ["Grad-CAM", "HiResCAM (= Grad-CAM)", "Random heatmap"]
     assert [ax.get_title() for ax in figure.axes] == ["hit rate", "energy\ninside"]
+    assert figure.get_supxlabel().startswith("n = ")
     empty = score_panels(table.assign(ours=np.nan).rename(columns={"method": "name"}), ALL, set(), {})
     assert "n = 0" in empty.texts[0].get_text()
     matrix = agreement_matrix(pd.DataFrame(0.5, ["A", "B"], ["A", "B"]))

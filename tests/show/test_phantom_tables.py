@@ -60,6 +60,7 @@ def test_methods_are_scored_against_the_cause_and_the_boxes_apart():
     assert over_usual["A"].isna().all() and set(table["against"]) == {CAUSE, CORE, BOXES} and len(table.columns) == 14
     figure = truth_panels(table, ALL)
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["A", "B"]
+    assert figure.legends[0].get_title().get_text().startswith("n = ")
     plt.close("all")
 
 

@@ -89,7 +89,12 @@ def test_the_thesis_s_grid_has_ours_and_thesis_in_each_cell():
     table = pd.DataFrame({"share": [0.05, 0.05, 0.1], "class_name": ["A", "B", "A"], "ours": [0.25, 0.1, -0.0001]})
     grid = thesis_grid(table.assign(thesis=[0.3, np.nan, 0.2]), "share", "class_name", 3)
     assert grid.header == ["top pixels", "A", "B"] and grid.right[1:] == [True, True]
-    assert grid.rows == [["5 %", "0.250 (0.300)", "0.100"], ["10 %", "0.000 (0.200)", ""]]
+    assert grid.rows == [["5 %", "0.250 (0.300)", "0.100"], ["10 %", "0.000 (0.200)", ""]] and grid.narrow
+    scores = pd.DataFrame(
+        {"label": ["micro avg", "A"], "experiment": "7 labels", "ours": [0.5, np.nan], "thesis": 0.24}
+    )
+    last = thesis_grid(scores, "label", "experiment", 2)
+    assert last.rows == [["A", "(0.24)"], ["micro avg", "0.50 (0.24)"]] and last.right == [False, True]
 
 
 def test_long_ids_become_study_numbers():

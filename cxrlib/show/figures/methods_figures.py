@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from cxrlib.data.cohort import Cohort
 from cxrlib.runtime.numerals import number_text
 from cxrlib.show.figures.panels import colour_bar, show_on_radiograph, show_radiograph, show_readers
-from cxrlib.show.figures.style import OURS, PAGE_WIDTH, RANDOM, class_colours, count_cases, image_axes, sentence_figure
+from cxrlib.show.figures.style import OURS, PAGE_WIDTH, RANDOM, class_colours, counted, image_axes, sentence_figure
 
 PER_LINE = 8
 """Most panels in a line of `method_sheet`."""
@@ -88,7 +88,7 @@ def score_panels(table: pd.DataFrame, class_name: str, controls: set[str], same:
         ax.xaxis.set_major_locator(MaxNLocator(2 if len(metrics) > 6 else 3))
         ax.grid(axis="y", lw=0.3, color="#dddddd")
     axes[0][0].set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
-    count_cases(figure, table["n"])
+    figure.supxlabel(counted(table["n"]), fontsize=7)
     return figure
 
 

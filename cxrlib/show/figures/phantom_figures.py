@@ -13,7 +13,7 @@ from cxrlib.evaluate.phantom import AGAINST, BOXES, CAUSE, TWIN, TwinCases
 from cxrlib.evaluate.trusted_measures import FIT, OPEN, UNFIT
 from cxrlib.evaluate.verdict import GREEN, GREY, RED
 from cxrlib.show.figures.panels import colour_bar, show_heatmap
-from cxrlib.show.figures.style import OURS, PAGE_WIDTH, THESIS, count_cases, image_axes, sentence_figure
+from cxrlib.show.figures.style import OURS, PAGE_WIDTH, THESIS, counted, image_axes, sentence_figure
 from cxrlib.show.figures.verdict_figures import MARKS
 
 COLOURS = {CAUSE: OURS, BOXES: "#E69F00"}
@@ -85,9 +85,8 @@ def truth_panels(table: pd.DataFrame, class_name: str) -> Figure:
         ax.xaxis.set_major_locator(MaxNLocator(3))
         ax.grid(axis="y", lw=0.3, color="#dddddd")
     axes[0].set(yticks=range(len(methods)), yticklabels=methods, ylim=(len(methods) - 0.5, -0.5))
-    count_cases(figure, table["n"])
     handles, names = axes[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False)
+    figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False, title=counted(table["n"]))
     return figure
 
 

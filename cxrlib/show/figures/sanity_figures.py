@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from cxrlib.evaluate.bootstrap import ALL
 from cxrlib.evaluate.sanity import FAIL, OPEN, PASS
 from cxrlib.evaluate.similarity import SIMILARITIES
-from cxrlib.show.figures.style import PAGE_WIDTH, RANDOM, count_cases, sentence_figure
+from cxrlib.show.figures.style import PAGE_WIDTH, RANDOM, counted, sentence_figure
 
 LINES = dict(zip(SIMILARITIES, ["#0072B2", "#D55E00", "#009E73"], strict=True))
 
@@ -93,7 +93,7 @@ def verdict_matrix(table: pd.DataFrame, class_name: str = ALL) -> Figure:
     ax.tick_params(length=0)
     for side in ("left", "bottom"):
         ax.spines[side].set_visible(False)
-    count_cases(figure, own["n"])
     patches = [Patch(color=colour, label=verdict) for verdict, colour in VERDICTS.items()]
-    figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), frameon=False)
+    place = {"loc": "outside lower center", "ncols": len(patches), "frameon": False}
+    figure.legend(handles=patches, title=counted(own["n"]), **place)
     return figure

@@ -36,7 +36,7 @@ ROWS_OF_TESTS = {
 }
 
 
-NONE = "No cue was planted: phantom.shortcuts names none. `python run_all.py phantom` plants three kinds."
+NONE = "No cue was planted: phantom.shortcuts names none. The profile phantom plants three kinds."
 
 
 WITHOUT_MAPS = "No map: the cue has no place,\nor its label is predicted nowhere."

@@ -97,11 +97,11 @@ def image_axes(
     return figure, axes.tolist()
 
 
-def count_cases(figure: Figure, counts: pd.Series) -> None:
-    """Write below the panels of a figure how many cases are behind its scores."""
+def counted(counts: pd.Series) -> str:
+    """How many cases are behind the scores of a figure."""
     least, most = int(counts.min()), int(counts.max())
     said = f"n = {most:,}" if least == most else f"n = {least:,} to {most:,}"
-    figure.supxlabel(said if most else f"fewer than {FEWEST} cases of each finding", fontsize=7)
+    return said if most else f"fewer than {FEWEST} cases of each finding"
 
 
 def image_height(rows: int, columns: int, title_lines: int, bar: bool, width: float = PAGE_WIDTH) -> float:

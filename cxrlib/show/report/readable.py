@@ -46,7 +46,11 @@ WORDS = {
 """What stands for a name of the code, in headers and cells."""
 
 
-NUMBER = re.compile(r"[+−]?[\d,.]+( (to|\() ?[+−]?[\d,.]+\)?)?")
+NARROW = 7
+"""Most columns of a table of numbers that a phone shows as a table."""
+
+
+NUMBER = re.compile(r"[+−]?[\d,.]+( (to|\() ?[+−]?[\d,.]+\)?)?|\([\d.]+\)")
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,11 @@ class TextTable:
     def __post_init__(self) -> None:
         columns = [[row[at] for row in self.rows] for at in range(len(self.header))]
         self.right.extend(is_numbers(column) for column in columns)
+
+    @property
+    def narrow(self) -> bool:
+        """Whether the columns fit beside each other on a phone: few, and numbers but for the first."""
+        return len(self.header) <= NARROW and all(self.right[1:])
 
 
 def table_cells(table: pd.DataFrame, caution: str = "") -> TextTable:
