@@ -94,6 +94,23 @@ def test_a_notebook_opened_before_the_first_leaves_no_folder(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == [] and "Markdown" in capsys.readouterr().out
 
 
+def test_the_caption_of_a_table_names_its_file(tmp_path, monkeypatch):
+    said, run = [], make_run(tmp_path, rendered=False)
+    monkeypatch.setattr("cxrlib.run.Markdown", said.append)
+    run.save_tables({"one": (pd.DataFrame({"value": [1.5]}), "A caption."), "two": (pd.DataFrame(), "Another.")})
+    assert said == ["A caption. (`tables/one.csv`)", "Another. (`tables/two.csv`)"]
+
+
+def test_a_long_sentence_ends_its_lines_between_words(tmp_path, capsys):
+    run = Run("06_iou", str(tmp_path), iou={})
+    capsys.readouterr()
+    run.say("short", "", "a long sentence of " + "many words " * 15)
+    first, empty, *lines = capsys.readouterr().out.splitlines()
+    assert (first, empty) == ("short", "") and len(lines) == 2
+    assert all(len(line) <= 100 for line in lines) and lines[1].startswith("    ")
+    assert " ".join(lines).split() == ("a long sentence of " + "many words " * 15).split()
+
+
 @pytest.mark.usefixtures("by_hand")
 def test_a_folder_without_data_names_the_run_that_has_some(tmp_path):
     run = Run("06_iou", str(tmp_path / "new"), iou={})
