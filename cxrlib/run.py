@@ -108,7 +108,7 @@ class Run:
         self.formats = checked.report.formats if by_hand else os.environ.get(FORMATS, "png").split()
         self.folder = interactive_folder(run_folder, *PARTS) if by_hand else run_folder
         if by_hand:
-            display(Markdown(f"{_said_by_hand(run_folder)}{own}"))
+            display(Markdown(f"{_said_by_hand(run_folder)}{_said_of_time(run_folder, notebook)}{own}"))
         set_style()
         plain_warnings()
         if in_notebook():
@@ -428,7 +428,14 @@ def _said_by_hand(run_folder: Path) -> str:
     own = made_by_hand(run_folder, *PARTS)
     read = f"It reads {' and '.join(own)} that were made there; delete that folder to begin again." if own else ""
     saves = f"Run by hand: this notebook saves in `{from_root(run_folder)}/{INTERACTIVE}`."
-    return f"{saves} The run itself stays as it is. {read}"
+    return " ".join(filter(None, [saves, "The run itself stays as it is.", read]))
+
+
+def _said_of_time(run_folder: Path, notebook: str) -> str:
+    """How long all cells took in the run, which is what another value of a parameter may cost."""
+    path = run_folder / "manifest.json"
+    done = read_json(path)["notebooks"].get(notebook, {}) if path.exists() else {}
+    return f" In the run all its cells took {done['seconds']:.0f} s." if done.get("seconds") else ""
 
 
 def _own_values(notebook: str, values: dict[str, dict]) -> str:

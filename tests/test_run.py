@@ -66,14 +66,16 @@ def test_a_section_takes_from_the_run_what_its_cell_leaves_out(tmp_path):
 
 
 @pytest.mark.usefixtures("by_hand")
-def test_a_notebook_by_hand_says_which_values_the_run_has_where_its_cell_shows_others(tmp_path, monkeypatch):
+def test_a_notebook_by_hand_says_how_long_it_took_and_which_values_the_run_has(tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr("cxrlib.run.Markdown", said.append)
     Run("05_smoothgrad", str(tmp_path), gradcam={}, smoothgrad={})
     write_json(tmp_path / "params.json", {"parameters": load_params("demo").model_dump()})
+    write_json(tmp_path / "manifest.json", {"notebooks": {"05_smoothgrad": {"seconds": 13.4}}})
     Run("05_smoothgrad", str(tmp_path), gradcam={}, smoothgrad={"samples": 9})
-    assert "values" not in said[0]
+    assert said[0].endswith("The run itself stays as it is.")
     assert said[1].endswith(
+        "stays as it is. In the run all its cells took 13 s.\n\n"
         "This run's values, where the cell above shows others: `gradcam.threshold`: 0.7; `smoothgrad.samples`: 50; "
         "`smoothgrad.n_studies`: 12."
     )
