@@ -1,6 +1,7 @@
 """A notebook's run: what earlier notebooks left in its folder, and where this one saves its tables and figures."""
 
 import os
+import textwrap
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,7 +28,7 @@ from cxrlib.runtime.device import inference_dtype, use_device
 from cxrlib.runtime.errors import Missing
 from cxrlib.runtime.files import PROJECT_ROOT, fingerprint, from_root, read_json, write_json
 from cxrlib.runtime.fingerprints import code_fingerprints, imported_names
-from cxrlib.runtime.progress import plain_warnings
+from cxrlib.runtime.progress import in_notebook, plain_warnings
 from cxrlib.runtime.stored_tables import read_stored
 from cxrlib.show.artefacts import write_figure, write_table
 from cxrlib.show.figures.style import set_style
@@ -60,6 +61,8 @@ from cxrlib.workflow.notebooks import NOTEBOOKS, code_of, shown_parameters
 
 DISPLAY_WIDTH = 800
 """Pixels of a figure's width in the notebook."""
+LINE_WIDTH = 100
+"""Letters in a line of text; JupyterLab on a small screen breaks longer ones within a word."""
 BY_HAND = "smoke"
 """The profile of a notebook that is run by hand in a folder where no run has left its parameters."""
 PARTS = ("data", "models", "maps")
@@ -105,9 +108,11 @@ class Run:
         self.formats = checked.report.formats if by_hand else os.environ.get(FORMATS, "png").split()
         self.folder = interactive_folder(run_folder, *PARTS) if by_hand else run_folder
         if by_hand:
-            display(Markdown(f"{_said_by_hand(run_folder)}{own}"))
+            display(Markdown(f"{_said_by_hand(run_folder)}{_said_of_time(run_folder, notebook)}{own}"))
         set_style()
         plain_warnings()
+        if in_notebook():
+            pd.set_option("display.max_colwidth", None, "display.precision", 3)  # whole sentences, short numbers
 
     def prepare_data(self) -> pd.DataFrame:
         """Read, convert, split and store the data that the parameters name; what is there already is kept.
@@ -309,7 +314,7 @@ class Run:
     def save_table(
         self, name: str, table: pd.DataFrame, caption: str, provenance: Provenance | None = None
     ) -> pd.DataFrame:
-        """Write tables/<name>.csv and its provenance beside it; display the caption.
+        """Write tables/<name>.csv and its provenance beside it; display the caption and the file's name.
 
         Args:
             name: e.g. "table_03".
@@ -327,7 +332,7 @@ class Run:
         path = self.path("tables", f"{name}.csv")
         write_table(path, table)
         self._save_provenance(path, caption, provenance)
-        display(Markdown(caption))
+        display(Markdown(f"{caption} (`tables/{name}.csv`)"))  # also where the cell shows no table
         return table
 
     def save_tables(self, tables: dict[str, tuple[pd.DataFrame, str]], provenance: Provenance | None = None) -> None:
@@ -352,6 +357,11 @@ class Run:
             caption += f" (Shown as boxes, since no installed font has them: {missing})"
         self._save_provenance(path, caption, provenance, **undrawn)
         display(Image(filename=path, width=DISPLAY_WIDTH, alt=caption), Markdown(caption))
+
+    def say(self, *sentences: str) -> None:
+        """Print sentences, each on lines of its own that end between words."""
+        for one in sentences:
+            print(textwrap.fill(one, LINE_WIDTH, subsequent_indent="    "))
 
     def save_maps(self, method: str, maps: torch.Tensor, image_ids: list[str]) -> Explanations:
         """Write another method's maps of some test studies to maps/test-METHOD.npz, where the browser finds them.
@@ -420,7 +430,14 @@ def _said_by_hand(run_folder: Path) -> str:
     own = made_by_hand(run_folder, *PARTS)
     read = f"It reads {' and '.join(own)} that were made there; delete that folder to begin again." if own else ""
     saves = f"Run by hand: this notebook saves in `{from_root(run_folder)}/{INTERACTIVE}`."
-    return f"{saves} The run itself stays as it is. {read}"
+    return " ".join(filter(None, [saves, "The run itself stays as it is.", read]))
+
+
+def _said_of_time(run_folder: Path, notebook: str) -> str:
+    """How long all cells took in the run, which is what another value of a parameter may cost."""
+    path = run_folder / "manifest.json"
+    done = read_json(path)["notebooks"].get(notebook, {}) if path.exists() else {}
+    return f" In the run all its cells took {done['seconds']:.0f} s." if done.get("seconds") else ""
 
 
 def _own_values(notebook: str, values: dict[str, dict]) -> str:
@@ -428,7 +445,7 @@ def _own_values(notebook: str, values: dict[str, dict]) -> str:
     path, own = NOTEBOOKS / f"{notebook}.ipynb", []
     for section, shown in shown_parameters(path).items() if path.exists() else ():
         for name, value in shown.items():
-            given = values[section][name]
+            given = values.get(section, {}).get(name, value)
             if given != value:
                 own.append(f"`{section}.{name}`: {', '.join(given) if isinstance(given, dict) else given}")
     return f"\n\nThis run's values, where the cell above shows others: {'; '.join(own)}." if own else ""

@@ -66,14 +66,16 @@ def test_a_section_takes_from_the_run_what_its_cell_leaves_out(tmp_path):
 
 
 @pytest.mark.usefixtures("by_hand")
-def test_a_notebook_by_hand_says_which_values_the_run_has_where_its_cell_shows_others(tmp_path, monkeypatch):
+def test_a_notebook_by_hand_says_how_long_it_took_and_which_values_the_run_has(tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr("cxrlib.run.Markdown", said.append)
     Run("05_smoothgrad", str(tmp_path), gradcam={}, smoothgrad={})
     write_json(tmp_path / "params.json", {"parameters": load_params("demo").model_dump()})
+    write_json(tmp_path / "manifest.json", {"notebooks": {"05_smoothgrad": {"seconds": 13.4}}})
     Run("05_smoothgrad", str(tmp_path), gradcam={}, smoothgrad={"samples": 9})
-    assert "values" not in said[0]
+    assert said[0].endswith("The run itself stays as it is.")
     assert said[1].endswith(
+        "stays as it is. In the run all its cells took 13 s.\n\n"
         "This run's values, where the cell above shows others: `gradcam.threshold`: 0.7; `smoothgrad.samples`: 50; "
         "`smoothgrad.n_studies`: 12."
     )
@@ -92,6 +94,23 @@ def test_a_notebook_opened_before_the_first_leaves_no_folder(tmp_path, capsys):
         with pytest.raises(Missing):
             getattr(run, read)
     assert list(tmp_path.iterdir()) == [] and "Markdown" in capsys.readouterr().out
+
+
+def test_the_caption_of_a_table_names_its_file(tmp_path, monkeypatch):
+    said, run = [], make_run(tmp_path, rendered=False)
+    monkeypatch.setattr("cxrlib.run.Markdown", said.append)
+    run.save_tables({"one": (pd.DataFrame({"value": [1.5]}), "A caption."), "two": (pd.DataFrame(), "Another.")})
+    assert said == ["A caption. (`tables/one.csv`)", "Another. (`tables/two.csv`)"]
+
+
+def test_a_long_sentence_ends_its_lines_between_words(tmp_path, capsys):
+    run = Run("06_iou", str(tmp_path), iou={})
+    capsys.readouterr()
+    run.say("short", "", "a long sentence of " + "many words " * 15)
+    first, empty, *lines = capsys.readouterr().out.splitlines()
+    assert (first, empty) == ("short", "") and len(lines) == 2
+    assert all(len(line) <= 100 for line in lines) and lines[1].startswith("    ")
+    assert " ".join(lines).split() == ("a long sentence of " + "many words " * 15).split()
 
 
 @pytest.mark.usefixtures("by_hand")

@@ -15,8 +15,8 @@ from cxrlib.show.report.summary import summary
 from cxrlib.show.run_answer import answer_of
 from cxrlib.workflow.manifest import DONE, Manifest
 
-PICTURES = ("verdict", "figure_24", "figure_ceiling", "figure_29")
-"""Figures that show a run best, the best first."""
+PICTURES = ("figure_24", "verdict", "figure_ceiling", "figure_29")
+"""Figures that show a run best, the best first: radiographs before lights."""
 WIDTH = 800
 """Pixels of the picture in the notebook."""
 NO_RUN = """**No run yet** below `{outputs}`. Next, one of:
@@ -96,5 +96,7 @@ def _next_steps(folder: Path, profile: str) -> str:
     steps = [f"`{here}/report.html` in a browser: every table and figure"] if (folder / "report.html").exists() else []
     if (folder / "maps" / "test.npz").exists():
         steps.append(f'`04_gradcam.ipynb` with `run_folder = "{here}"`: where the network looks, with sliders')
+    if (folder / "tables" / "verdict.csv").exists():
+        steps.append("`13_verdict.ipynb`, with the same `run_folder`: the lights behind this answer")
     steps.append(f"`python run_all.py {profile}` in a terminal: runs what is missing, and nothing twice")
     return "\n".join(["Next:", "", *(f"- {step}" for step in steps)])

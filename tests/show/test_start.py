@@ -53,7 +53,7 @@ def test_the_last_run_is_shown_and_what_to_open_next(tmp_path, shown):
     assert "report.html" not in shown[1] and "04_gradcam" not in shown[1]
 
 
-def test_the_answer_and_the_best_picture_come_from_the_verdict(tmp_path, shown):
+def test_the_answer_comes_from_the_verdict_and_the_picture_shows_radiographs(tmp_path, shown):
     folder = tmp_path / "run"
     write_run(folder, "smoke", 100)
     for name in ("tables", "figures", "maps"):
@@ -67,10 +67,11 @@ def test_the_answer_and_the_best_picture_come_from_the_verdict(tmp_path, shown):
     show_last_run(found_runs(str(tmp_path)), str(tmp_path))
     answer, picture, caption, following = shown
     assert answer == "**Other may be relied on for 0 of 2 findings, fails a check for 1, and is undecided for 1.**"
-    assert picture == folder / "figures" / "verdict.png" and caption == "caption of verdict"
+    assert picture == folder / "figures" / "figure_24.png" and caption == "caption of figure_24"
     assert (
         "/run/report.html` in a browser" in following
         and f'`04_gradcam.ipynb` with `run_folder = "{folder}"`' in following
+        and "`13_verdict.ipynb`, with the same `run_folder`" in following
     )
 
 

@@ -198,3 +198,11 @@ def test_some_cells_are_checked_and_each_has_something_to_compare(path):
                 output.get("text", "") + output.get("data", {}).get("text/plain", "") for output in cell.outputs
             )
             assert text.strip(), f"marked but without stored text: {cell.source}"
+
+
+@each_notebook
+def test_what_an_answer_says_is_wrapped_between_words(path):
+    """Notebooks break a printed line that is too long for the screen within a word; run.say does not."""
+    answer = ast.parse(code_cells(path)[-1].source)
+    calls = [ast.unparse(node.func) for node in ast.walk(answer) if isinstance(node, ast.Call)]
+    assert "run.say" in calls
