@@ -12,6 +12,7 @@ import torch
 from browsable import CLASSES, browsable_run, smooth, uploaded
 from ipywidgets import HTML, Button, DOMWidget, ValueWidget
 
+from cxrlib.data import images as image_files
 from cxrlib.explain.explanations import save_explanations
 from cxrlib.run import Run
 from cxrlib.runtime.errors import Refusal
@@ -300,7 +301,7 @@ def test_an_own_image_that_cannot_be_read_replaces_the_one_before(open_browser, 
     def fail(_path):
         raise error
 
-    monkeypatch.setattr(own_module, "read_grey", fail)
+    monkeypatch.setattr(image_files, "read_grey", fail)
     browser.own.upload.value = uploaded("huge.png", OTHER)
     browser.panels.latest.wait()
     sentence = told(browser)
