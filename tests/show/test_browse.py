@@ -351,7 +351,7 @@ def test_a_contact_sheet_is_no_higher_than_wide(results, methods, cases, lines, 
     assert height <= width + 0.3
     axes = [ax for ax in figure.axes if ax.get_title()]
     places = [ax.get_subplotspec() for ax in axes]
-    assert len(axes) == methods * cases
+    assert len(axes) == methods * cases and places[0].get_gridspec().ncols == columns
     assert [max(getattr(place, span).stop for place in places) for span in ("rowspan", "colspan")] == [lines, columns]
     first = {place.rowspan.start for place, ax in zip(places, axes, strict=True) if "Grad-CAM" in ax.get_title()}
     assert methods < 3 or first == {0}  # a line of its own, or the beginning of the case

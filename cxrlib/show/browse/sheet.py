@@ -57,6 +57,10 @@ COLUMNS = range(3, 7)
 """How many pictures may stand beside each other on a contact sheet."""
 
 
+HIGHEST = 1.05 * PAGE_WIDTH
+"""Height in inches of a contact sheet where COLUMNS allow it."""
+
+
 FEW = 4
 """So many methods have a line each on a contact sheet, with a column for each case."""
 
@@ -107,7 +111,7 @@ def contact_sheet(browser: HeatmapBrowser, cases: list[tuple[str, str]] | None =
     """Some cases, or the surest true study of every finding, as the browser's first tab draws them at its setting.
 
     One heatmap per finding; where there are many methods, a line or more per finding; a line for each of a few methods;
-    the network's input before and after in the perturbation tab. A sheet is no higher than wide where COLUMNS allow it.
+    the network's input before and after in the perturbation tab. A sheet is at most HIGHEST where COLUMNS allow it.
     """
     results, share, tab = browser.results, browser.share.value, browser.tab.value
     methods = [(method, layer) for method, layers in results.methods.items() for layer in layers]
@@ -126,7 +130,7 @@ def contact_sheet(browser: HeatmapBrowser, cases: list[tuple[str, str]] | None =
     lines = 1 + max(title.count("\n") for row in rows for _, title in row)
     page = [_page(rows, columns) for columns in COLUMNS]
     heights = [image_height(len(one), columns, lines, has_bar) for one, columns in zip(page, COLUMNS, strict=True)]
-    place = next((place for place, height in enumerate(heights) if height <= PAGE_WIDTH), -1)
+    place = next((place for place, height in enumerate(heights) if height <= HIGHEST), -1)
     figure, axes = image_axes(len(page[place]), COLUMNS[place], title_lines=lines, bar=has_bar)
     for line, places in zip(page[place], axes, strict=True):
         for (picture, title), ax in zip(line, places, strict=False):
