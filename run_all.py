@@ -55,11 +55,7 @@ def _do(options: argparse.Namespace) -> int:
         _show_plan(plan)
         return 0
     _check_data(plan)
-    checks = [_check]
-    if not (plan.folder / "manifest.json").exists():  # a first run that is refused leaves no folder
-        _check(plan.params, sections_of_all(plan.notebooks))
-        checks = []
-    if not runner.run(plan, keep_report, *checks):
+    if not runner.run(plan, keep_report, _check):
         return 1
     _tell_results(plan)
     return 0

@@ -21,14 +21,16 @@ def locked(folder: Path) -> Iterator[int]:
     """Hold the lock of a run's folder; yield its file descriptor, for kernels to inherit.
 
     The lock is free when the last process that holds the descriptor is gone: a run that was killed leaves no stale
-    lock, and its kernels cannot write into the next run. Its half-written temporary files are removed.
+    lock, and its kernels cannot write into the next run. Its half-written temporary files are removed. A folder that
+    did not exist before, and in which nothing was done, goes with its lock.
 
     Raises:
         Refusal: another run holds it, or there can be no such folder.
     """
+    is_new, path = not folder.exists(), folder / ".lock"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise Refusal(f"{folder}: cannot work there ({error}); choose another folder with --out") from error
     try:
@@ -39,6 +41,9 @@ def locked(folder: Path) -> Iterator[int]:
         os.pwrite(descriptor, holder.encode(), 0)
         yield descriptor
     finally:
+        if is_new and [*folder.iterdir()] == [path]:
+            path.unlink()
+            folder.rmdir()
         os.close(descriptor)
 
 
