@@ -13,7 +13,6 @@ import torch
 from browsable import CLASSES, INPUT_SIZE, SIZE, decoded, smooth
 
 import run_all
-from cxrlib.data.annotations import BOX_COLUMNS
 from cxrlib.data.cohort import load_cohort
 from cxrlib.evaluate.boxes import all_pairs_iou, boxes_from_mask
 from cxrlib.evaluate.localisation import score_mask
@@ -22,7 +21,7 @@ from cxrlib.model.networks import to_input
 from cxrlib.params import load_params
 from cxrlib.run import Run
 from cxrlib.show.browse import HeatmapBrowser, contact_sheet, open_run, sheet, show_browser
-from cxrlib.show.browse.browsed import BrowsedRun, by_method, evidence_of, load_results
+from cxrlib.show.browse.browsed import evidence_of, load_results
 from cxrlib.show.browse.numbers import EXPLAINED, localisation_numbers, probability_table
 from cxrlib.show.browse.overlay import compose, render
 from cxrlib.show.browse.own import explain_own
@@ -240,19 +239,6 @@ def test_a_run_opens_on_a_finding_that_is_predicted_boxed_by_many_and_hit(result
     assert results.probabilities.at[image_id, name] >= 0.5
     assert results.cohort.boxes(image_id, name)["rad_id"].nunique() >= 2
     assert results.evidence(results.first_view(image_id, name, 0.05)).hit
-
-
-@pytest.mark.parametrize("held", ["study03", "study06"])
-def test_a_run_opens_on_a_study_that_all_methods_have_a_map_of(results, held):
-    image_ids, maps, centres = ["study00", "study03", "study06"], torch.zeros(3, 3, 4, 4), np.array([12, 36, 60, 84])
-    for number, image_id in enumerate(image_ids):
-        left, top, right, bottom = results.cohort.boxes(image_id, "Cardiomegaly")[BOX_COLUMNS].to_numpy()[0]
-        maps[number, 1, np.argmax(centres > top), np.argmax(centres > left)] = 1
-    first = results.explanations.with_maps(maps, image_ids)
-    first.probabilities.loc[:] = 0.1
-    first.probabilities["Cardiomegaly"] = [0.99, 0.9, 0.8]
-    run = BrowsedRun(results.cohort, by_method({"Grad-CAM": first, "Smooth": smooth(results, [held])}))
-    assert clearest_case(run) == (held, "Cardiomegaly")
 
 
 def test_the_clearest_case_is_none_where_nothing_is_predicted(results):

@@ -1,7 +1,5 @@
 """The filters and orders of the studies: functions on a data frame with one row per study."""
 
-from collections import Counter
-
 import numpy as np
 import pandas as pd
 
@@ -129,12 +127,9 @@ def clearest_case(results: BrowsedRun) -> tuple[str, str] | None:
     """The case with which a browser opens: image id and class name; None where no case fits.
 
     The finding is predicted and boxed, by MANY readers where there is such a case, and the peak of the first method's
-    map lies in one of their boxes. Of these count the studies of which most of the methods have maps. Of the
-    TRIED surest, that with the highest IoU at the top SCORED_SHARE is taken.
+    map lies in one of their boxes. Of the TRIED surest, that with the highest IoU at the top SCORED_SHARE is taken.
     """
     fitting = []
-    stores = [store for layers in results.methods.values() for store in layers.values()]
-    held = Counter(image_id for store in stores for image_id in store.probabilities.index)
     boxed = results.cohort.annotations.dropna(subset="x_min").groupby(["image_id", "class_name"])["rad_id"].nunique()
     for (image_id, name), readers in boxed.items():
         if image_id not in results.probabilities.index or name not in results.classes:
@@ -146,9 +141,7 @@ def clearest_case(results: BrowsedRun) -> tuple[str, str] | None:
             if hit(raw, boxes, results.cohort.size):
                 fitting.append((readers, p, image_id, name))
     most = max((case[0] for case in fitting), default=0)
-    many = [case for case in fitting if case[0] >= min(most, MANY)]
-    half = max((held[case[2]] for case in many), default=0) / 2
-    surest = sorted((case for case in many if held[case[2]] > half), key=lambda case: -case[1])[:TRIED]
+    surest = sorted((case for case in fitting if case[0] >= min(most, MANY)), key=lambda case: -case[1])[:TRIED]
     scored = {}
     for _, _, image_id, name in surest:
         evidence = results.evidence(results.first_view(image_id, name, SCORED_SHARE))
