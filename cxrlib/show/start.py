@@ -21,7 +21,7 @@ WIDTH = 800
 """Pixels of the picture in the notebook."""
 NO_RUN = """**No run yet** below `{outputs}`. Next, one of:
 
-- in a terminal `python run_all.py smoke` (3 minutes) or `python run_all.py` (11 minutes on two cores), then this
+- in a terminal `python run_all.py smoke` (3 minutes) or `python run_all.py` (10 minutes on two cores), then this
   notebook again;
 - open `01_data.ipynb` and run its cells, then the next notebook.
 """

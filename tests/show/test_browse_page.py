@@ -91,7 +91,7 @@ def start(tmp_path):
         os.killpg(server.pid, signal.SIGINT)
         os.killpg(server.pid, signal.SIGTERM)
         try:
-            server.wait(20)
+            server.wait(5)
         except subprocess.TimeoutExpired:  # still busy ending its kernels, which end without it too
             os.killpg(server.pid, signal.SIGKILL)
             server.wait()
