@@ -24,7 +24,7 @@ from cxrlib.params import Compute, Data, Model, Training
 from cxrlib.runtime.device import inference_dtype, use_device
 from cxrlib.runtime.progress import no_progress
 
-BUDGET = 0.25
+BUDGET = 1.0
 """Seconds that one measurement may take, about; it takes as many images as fit."""
 REPEATS = 3
 """Times that something is measured, of which the least counts: others use the machine too."""

@@ -127,6 +127,9 @@ def test_as_many_images_are_measured_as_fit(monkeypatch):
     asked.clear()
     assert calibration.per_image(lambda count: work(100 * count), most=6, fewest=2) == pytest.approx(2.02 / 2)
     assert asked == [200, 200]
+    # a step of training takes a tenth of a second whatever its batch is: the whole batch shares it
+    step = calibration.per_image(lambda count: clock.__setitem__(0, clock[0] + 0.1 + 0.004 * count), most=32, fewest=2)
+    assert step == pytest.approx(0.004 + 0.1 / 32)
 
 
 @pytest.mark.parametrize(
