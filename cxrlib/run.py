@@ -2,6 +2,7 @@
 
 import os
 import textwrap
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,6 +27,7 @@ from cxrlib.model.networks import normalise
 from cxrlib.params import check_params, effective, load_params, require_consistent, with_absolute_paths
 from cxrlib.runtime.device import inference_dtype, use_device
 from cxrlib.runtime.errors import Missing
+from cxrlib.runtime.exact_tables import Tables
 from cxrlib.runtime.files import PROJECT_ROOT, fingerprint, from_root, read_json, write_json
 from cxrlib.runtime.fingerprints import code_fingerprints, imported_names
 from cxrlib.runtime.progress import in_notebook, plain_warnings
@@ -52,6 +54,7 @@ from cxrlib.stages.replaced_pixels import curves_beside_controls, perturbed_stud
 from cxrlib.stages.roar import WorkList, work_list
 from cxrlib.stages.sanity_checks import SanityChecks, sanity_checks
 from cxrlib.stages.sanity_models import explain_by_seeds, methods_by_seeds, permuted_model
+from cxrlib.stages.scores import kept_scores
 from cxrlib.stages.shortcut_models import shortcut_models
 from cxrlib.stages.train import experiment_order, train_experiment
 from cxrlib.stages.twin_cases import first_twins, twin_cases
@@ -67,6 +70,8 @@ BY_HAND = "smoke"
 """The profile of a notebook that is run by hand in a folder where no run has left its parameters."""
 PARTS = ("data", "models", "maps")
 """Folders of a run that notebooks read."""
+KEPT = ("perturbation", "sanity", "scores")
+"""Folders of results that a notebook makes once and finds again, also when it is run by hand."""
 
 
 class Run:
@@ -106,7 +111,7 @@ class Run:
         self.id = os.environ.get(RUN_ID, "interactive")
         self.params = SimpleNamespace(**{name: getattr(checked, name) for name in sections})
         self.formats = checked.report.formats if by_hand else os.environ.get(FORMATS, "png").split()
-        self.folder = interactive_folder(run_folder, *PARTS) if by_hand else run_folder
+        self.folder = interactive_folder(run_folder, *PARTS, *KEPT) if by_hand else run_folder
         if by_hand:
             display(Markdown(f"{_said_by_hand(run_folder)}{_said_of_time(run_folder, notebook)}{own}"))
         set_style()
@@ -168,6 +173,14 @@ class Run:
         controlled = explain_with_controls(self.cohort, self.explanations, *sections, self.folder)
         settings = (twins, params.perturbation, params.bootstrap, params.compute, self.folder)
         return curves_beside_controls(self.cohort, controlled, *settings)
+
+    def kept(self, name: str, function: Callable[..., Tables], *arguments: object, **how: object) -> Tables:
+        """The tables of `function(*arguments, **how)`: made once, kept as scores/NAME.npz, and found there again.
+
+        They are made again where an argument or the code behind the function changes; what `how` gives changes none.
+        """
+        path = self.path("scores", f"{name}.npz")
+        return kept_scores(path, self.params.compute.precision, function, *arguments, **how)
 
     def explain_by_networks(self) -> dict[str, BySplit]:
         """Probabilities and Grad-CAM maps of this network and of further ones, which are trained unless stored."""

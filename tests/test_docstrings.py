@@ -71,6 +71,7 @@ WITHOUT = {
     "cxrlib.evaluate.iou_regression.box_features": A_COHORT,
     "cxrlib.evaluate.faithfulness.perturbation_curves": A_COHORT,
     "cxrlib.evaluate.known_truth.score_by_all": A_COHORT,
+    "cxrlib.evaluate.known_truth.score_methods_on_truth": A_COHORT,
     "cxrlib.evaluate.known_truth.score_usual": A_COHORT,
     "cxrlib.evaluate.ensemble.score_ensemble": A_COHORT,
     "cxrlib.evaluate.localisation.boxed_cases": A_COHORT,

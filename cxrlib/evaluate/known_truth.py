@@ -76,6 +76,20 @@ def maps_to_rank(
     return {TRUTH: truth, RANDOM_MAP: truth.with_random_maps(seed), USUAL_MAP: truth.with_maps(usual)}
 
 
+def score_methods_on_truth(cohort: Cohort, twins: TwinCases, methods: dict[str, BySplit]) -> dict[str, pd.DataFrame]:
+    """`score_on_truth` of several methods.
+
+    Args:
+        cohort: the run's.
+        twins: the cases, of the test studies.
+        methods: title -> maps by split; "test" is scored.
+
+    Returns:
+        Title -> cases, from `score_on_truth`, of which it has the example.
+    """
+    return {title: score_on_truth(cohort, twins, maps["test"]) for title, maps in methods.items()}
+
+
 def score_usual(
     cohort: Cohort, twins: TwinCases, methods: dict[str, BySplit], learned: dict[str, Explanations]
 ) -> dict[str, pd.DataFrame]:

@@ -1,5 +1,7 @@
 """Tables that are stored with every bit of their numbers: a column is an array of its own kind in an npz file."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,14 @@ NAMES = "names"
 """The member that holds the names of the columns; the columns are called by their position."""
 
 
+ORDER = "order"
+"""The member of several tables that says where each stands: JSON with a number for a table, a list for a tuple."""
+
+
+Tables = pd.DataFrame | tuple["Tables", ...] | dict[str, "Tables"]
+"""A table, or tuples and dicts of such."""
+
+
 def save_table(table: pd.DataFrame, path: Path, identity: str) -> None:
     """Write a table of numbers and text without missing text, and the record of what made it (`cxrlib.runtime.store`).
 
@@ -20,18 +30,31 @@ def save_table(table: pd.DataFrame, path: Path, identity: str) -> None:
         path: of the npz file.
         identity: fingerprint of all that decides it.
     """
-    columns = {str(number): _array(table[name]) for number, name in enumerate(table.columns)}
     with whole_file(path) as temporary:
-        np.savez_compressed(temporary, **{NAMES: np.array(table.columns.tolist(), np.str_)}, **columns)
+        np.savez_compressed(temporary, **_arrays(table))
     keep(path, identity)
 
 
 def load_table(path: Path) -> pd.DataFrame:
     """Read what `save_table` wrote."""
     with np.load(path) as arrays:
-        names = arrays[NAMES].tolist()
-        columns = [arrays[str(number)] for number in range(len(names))]
-    return pd.DataFrame({name: _values(column) for name, column in zip(names, columns, strict=True)}, columns=names)
+        return _table(arrays)
+
+
+def save_tables(tables: Tables, path: Path, identity: str) -> None:
+    """`save_table` of several tables in one file."""
+    found = []
+    order = json.dumps(_numbered(tables, found))
+    members = {f"{number}/{name}": array for number, one in enumerate(found) for name, array in _arrays(one).items()}
+    with whole_file(path) as temporary:
+        np.savez_compressed(temporary, **{ORDER: np.array(order)}, **members)
+    keep(path, identity)
+
+
+def load_tables(path: Path) -> Tables:
+    """Read what `save_tables` wrote."""
+    with np.load(path) as arrays:
+        return _in_order(json.loads(str(arrays[ORDER])), arrays)
 
 
 def join_tables(tables: list[pd.DataFrame]) -> pd.DataFrame:
@@ -40,8 +63,37 @@ def join_tables(tables: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(filled, ignore_index=True) if filled else tables[0]
 
 
+def _numbered(tables: Tables, found: list[pd.DataFrame]) -> object:
+    """Where each table stands; the tables themselves are appended to `found`."""
+    if isinstance(tables, dict):
+        return {name: _numbered(one, found) for name, one in tables.items()}
+    if isinstance(tables, tuple):
+        return [_numbered(one, found) for one in tables]
+    found.append(tables)
+    return len(found) - 1
+
+
+def _in_order(order: object, arrays: Mapping[str, np.ndarray]) -> Tables:
+    if isinstance(order, dict):
+        return {name: _in_order(one, arrays) for name, one in order.items()}
+    if isinstance(order, list):
+        return tuple(_in_order(one, arrays) for one in order)
+    return _table(arrays, f"{order}/")
+
+
+def _arrays(table: pd.DataFrame) -> dict[str, np.ndarray]:
+    columns = {str(number): _array(table[name]) for number, name in enumerate(table.columns)}
+    return {NAMES: np.array(table.columns.tolist(), np.str_), **columns}
+
+
 def _array(column: pd.Series) -> np.ndarray:
     return column.to_numpy() if column.dtype.kind in "fiub" else column.to_numpy(np.str_)
+
+
+def _table(arrays: Mapping[str, np.ndarray], prefix: str = "") -> pd.DataFrame:
+    names = arrays[prefix + NAMES].tolist()
+    columns = {name: _values(arrays[f"{prefix}{number}"]) for number, name in enumerate(names)}
+    return pd.DataFrame(columns, columns=names)
 
 
 def _values(column: np.ndarray) -> np.ndarray | pd.Series:

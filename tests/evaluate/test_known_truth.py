@@ -12,7 +12,14 @@ from torch import nn
 from cxrlib.evaluate.bootstrap import study_weights
 from cxrlib.evaluate.controls import CASE_COLUMNS, beside_controls
 from cxrlib.evaluate.faithfulness import CurveSettings
-from cxrlib.evaluate.known_truth import TRUTH, score_by_all, score_usual, true_maps, truth_beside
+from cxrlib.evaluate.known_truth import (
+    TRUTH,
+    score_by_all,
+    score_methods_on_truth,
+    score_usual,
+    true_maps,
+    truth_beside,
+)
 from cxrlib.evaluate.phantom import AGAINST, TwinCases
 from cxrlib.evaluate.trusted_measures import FIT, OPEN, UNFIT, fitness
 from cxrlib.explain.explanations import Explanations
@@ -142,3 +149,6 @@ def test_the_mean_heatmap_of_the_class_is_scored_in_place_of_each_patient_s(twin
     unlearned = truth.with_maps(torch.zeros_like(truth.maps))
     blank = score_usual(cohort, twins, {"CAM": {"valid": unlearned, "test": truth}}, {})["CAM"]
     assert blank[AGAINST].isna().all(axis=None) and len(blank) == len(found["CAM"])  # what is blank is no rival
+    both = {"right": {"test": truth}, "wrong": {"test": truth.with_maps(truth.maps.flip(-1))}}
+    right, wrong = score_methods_on_truth(cohort, twins, both).values()
+    assert (right["average_precision"] > wrong["average_precision"])[right["against"] == "cause"].all()
