@@ -10,7 +10,10 @@ same labels, readers and boxes and other noise. They are drawings, not further p
 """
 
 import argparse
+import contextlib
 import hashlib
+import os
+import re
 import subprocess
 import sys
 import time
@@ -20,6 +23,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
+import psutil
 
 from cxrlib.data.annotations import VINBIGDATA_CLASSES, public_annotations_path, read_annotations
 from cxrlib.data.render.frame import BOX_COLUMNS, boxes_as_fractions, estimate_frames
@@ -44,13 +48,9 @@ SETTINGS = [
     f"compute.workers={WORKERS}",
     "compute.threads=1",
 ]
-STAGE = """
-import resource, sys, run_all
-code = run_all.main(sys.argv[1:])
-peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-print(max(peaks) // 1024)
-sys.exit(code)
-"""
+RUN = "import sys, run_all; sys.exit(run_all.main(sys.argv[1:]))"
+LOOK_AGAIN = 0.2
+"""Seconds between two looks at the memory of the processes; the system keeps each one's peak while it lives."""
 
 
 def drawn_again(table: pd.DataFrame, count: int) -> pd.DataFrame:
@@ -119,8 +119,30 @@ def size_of(folder: Path) -> float:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e9
 
 
+def watched(command: list[str], log: Path) -> tuple[int, dict[bool, int]]:
+    """Run a command; what it prints goes to `log`.
+
+    Returns:
+        Its exit code, and the peak memory in MB of the largest process below it that is a kernel (True: it leads a
+        session of its own and was forked by the server of kernels), and of the largest that is none (False).
+    """
+    peaks = {}
+    with log.open("w") as out, subprocess.Popen(command, cwd=PROJECT_ROOT, stdout=out, stderr=subprocess.STDOUT) as run:
+        main = psutil.Process(run.pid)
+        while run.poll() is None:
+            with contextlib.suppress(psutil.Error):
+                for process in [main, *main.children(recursive=True)]:
+                    with contextlib.suppress(OSError, TypeError, psutil.Error):
+                        is_kernel = os.getsid(process.pid) == process.pid and process.ppid() != run.pid
+                        status = Path(f"/proc/{process.pid}/status").read_text()
+                        peak = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) // 1024
+                        peaks[is_kernel] = max(peaks.get(is_kernel, 0), peak)
+            time.sleep(LOOK_AGAIN)
+    return run.returncode, peaks
+
+
 def main() -> int:
-    """Run notebook after notebook; print time, the memory of the largest process, and disk after each."""
+    """Run notebook after notebook; print time, memory (of its kernel, and of the largest other process), and disk."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.rehearsal",
         description=__doc__,
@@ -144,18 +166,17 @@ def main() -> int:
     changes = [
         word for setting in [*SETTINGS, f"data.root={images}", *options.overrides] for word in ("--set", setting)
     ]
-    print(f"{'notebook':20}{'minutes':>9}{'MB of memory':>14}{'GB of disk':>12}", flush=True)
+    print(f"{'notebook':20}{'minutes':>9}{'MB, notebook':>14}{'MB, others':>14}{'GB of disk':>12}", flush=True)
     numbers = options.only.split(",") if options.only else [notebook.name[:2] for notebook in find_notebooks()[:7]]
     for notebook in (notebook for notebook in find_notebooks() if notebook.name[:2] in numbers):
         begun = time.perf_counter()
         arguments = ["thesis", *changes, "--only", notebook.name[:2], "--out", str(folder / "run")]
-        command = [sys.executable, "-c", STAGE, *arguments]
-        done = subprocess.run(command, cwd=PROJECT_ROOT, stdout=subprocess.PIPE, text=True)
-        if done.returncode:
-            print(done.stdout)
-            return done.returncode
-        minutes, memory = (time.perf_counter() - begun) / 60, done.stdout.split()[-1]
-        print(f"{notebook.stem:20}{minutes:9.1f}{memory:>14}{size_of(folder / 'run'):12.2f}", flush=True)
+        code, peaks = watched([sys.executable, "-c", RUN, *arguments], folder / "log.txt")
+        if code:
+            print((folder / "log.txt").read_text())
+            return code
+        minutes, kernel, others = (time.perf_counter() - begun) / 60, peaks.get(True, 0), peaks.get(False, 0)
+        print(f"{notebook.stem:20}{minutes:9.1f}{kernel:14}{others:14}{size_of(folder / 'run'):12.2f}", flush=True)
     return 0
 
 
