@@ -43,6 +43,8 @@ def check_name(name: str) -> None:
 
     Raises:
         ValueError: there is none; names the nearest.
+
+    >>> check_name("gradcam")
     """
     if name not in MODULES:
         near = get_close_matches(name, MODULES, n=3, cutoff=0.0)
