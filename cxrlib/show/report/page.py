@@ -79,7 +79,7 @@ def _html(folder: Path, run: dict, provenance: Provenance, made: dict[str, pd.Da
     names = study_names(browsed.probabilities.index.tolist()) if browsed else {}
     hit = _hit(folder, browsed, parameters)
     viewer = viewer_data(browsed, hit, names) if browsed else None
-    pictures = embed_all(figure_files(folder), folder / "figures" / PICTURES / "report.json")
+    pictures = embed_all(figure_files(folder), folder / PICTURES / "report.json")
     shown = sections(folder, made["coverage"], pictures, names, caution)
     methods = methods_text(folder, parameters, provenance)
     environment = Environment(loader=PackageLoader("cxrlib.show.report", "."), autoescape=True, trim_blocks=True)
