@@ -12,8 +12,9 @@ from cxrlib.params import PROFILES, ParameterError, Params, load_params, profile
 from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import PROJECT_ROOT, from_root
 from cxrlib.show.browse.voila import serve
-from cxrlib.show.report.keep import keep_report
+from cxrlib.show.report.keep import import_report, keep_report
 from cxrlib.show.run_answer import answer_of
+from cxrlib.stages.method_names import check_method_names
 from cxrlib.workflow import runner
 from cxrlib.workflow.command import Arguments, add_arguments, exit_code, read_arguments
 from cxrlib.workflow.manifest import Manifest, verify
@@ -54,8 +55,8 @@ def _do(options: argparse.Namespace) -> int:
     if options.dry_run:
         _show_plan(plan)
         return 0
-    _check_data(plan)
-    if not runner.run(plan, keep_report, _check):
+    _check_at_once(plan)
+    if not runner.run(plan, keep_report, _check, import_report):
         return 1
     _tell_results(plan)
     return 0
@@ -110,10 +111,11 @@ def _plan(options: argparse.Namespace) -> runner.Plan:
     )
 
 
-def _check_data(plan: runner.Plan) -> None:
-    """Refuse a data.root where nothing is, before anything slow is imported or started."""
-    root = plan.params.data.root
-    if root is not None and "data" in sections_of_all(plan.notebooks):
+def _check_at_once(plan: runner.Plan) -> None:
+    """Refuse a method that does not exist and a data.root where nothing is, before anything slow is imported."""
+    root, sections = plan.params.data.root, sections_of_all(plan.notebooks)
+    check_method_names(plan.params, sections)
+    if root is not None and "data" in sections:
         try:
             require_files(Path(root))
         except ArchiveError as error:
@@ -171,7 +173,7 @@ def _how(notebook: Path) -> str:
 
 
 def _show_plan(plan: runner.Plan) -> None:
-    _check_data(plan)
+    _check_at_once(plan)
     source = _source(plan.params)
     reasons = _show_notebooks(plan)
     from cxrlib.stages.estimate import describe  # imports torch

@@ -1,12 +1,16 @@
-"""All explanation methods by name."""
+"""All explanation methods by name. Importing this module does not import torch; finding a method does."""
+
+from __future__ import annotations
 
 import importlib
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
-from cxrlib.explain.method import Method
+    from cxrlib.explain.method import Method
 
 MODULES = {
     "gradcam": "cam",
@@ -34,6 +38,19 @@ MODULES = {
 """Name of each method -> the module of this folder whose list METHODS holds it."""
 
 
+def check_name(name: str) -> None:
+    """Refuse a name that no explanation method has.
+
+    Raises:
+        ValueError: there is none; names the nearest.
+
+    >>> check_name("gradcam")
+    """
+    if name not in MODULES:
+        near = get_close_matches(name, MODULES, n=3, cutoff=0.0)
+        raise ValueError(f"no method {name!r}; did you mean {', '.join(near)}?")
+
+
 def find(name: str) -> Method:
     """The explanation method of that name.
 
@@ -46,9 +63,7 @@ def find(name: str) -> Method:
     Traceback (most recent call last):
     ValueError: no method 'gradcan'; did you mean gradcam...?
     """
-    if name not in MODULES:
-        near = get_close_matches(name, MODULES, n=3, cutoff=0.0)
-        raise ValueError(f"no method {name!r}; did you mean {', '.join(near)}?")
+    check_name(name)
     module = importlib.import_module(f"cxrlib.explain.{MODULES[name]}")
     return next(one for one in module.METHODS if one.name == name)
 
@@ -84,6 +99,8 @@ def explain(
     Raises:
         ValueError: there is no such method, or it cannot explain the network.
 
+    >>> import torch
+    >>> from torch import nn
     >>> head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)]
     >>> network = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), *head)
     >>> explain(network, torch.rand(2, 1, 16, 16), method="gradcam", classes=[0, 3]).shape

@@ -14,7 +14,7 @@ from cxrlib.params import PATHS, effective
 from cxrlib.runtime.environment import environment
 from cxrlib.runtime.files import PROJECT_ROOT, fingerprint
 from cxrlib.runtime.walk import files_below
-from cxrlib.workflow.manifest import DONE, EDITED, FAILED, Manifest
+from cxrlib.workflow.manifest import DONE, EDITED, FAILED, Manifest, machine
 from cxrlib.workflow.notebooks import code_of, text_fingerprint
 from cxrlib.workflow.used import code_behind
 
@@ -83,6 +83,25 @@ def why_stale(name: str, recipe: dict, manifest: Manifest) -> str | None:
     )
 
 
+ALWAYS_THERE = ("auto", "cpu")
+"""Values of compute.device that every machine can use; others depend on what the machine offers today."""
+
+
+def has_run_with(name: str, recipe: dict, manifest: Manifest) -> bool:
+    """Whether the notebook `name` has run to its end here with these parameters, input files and packages.
+
+    What its parameters name could be used then, and still can: data, device, weights, layer and methods need no second
+    look before it runs again. Its text and code may differ.
+    """
+    entry = manifest.notebooks.get(name, {})
+    if entry.get("status") not in (DONE, EDITED) or entry["machine"] != machine():
+        return False
+    if recipe["parameters"].get("compute", {}).get("device", "auto") not in ALWAYS_THERE:
+        return False
+    same = all(entry["recipe"][part] == recipe[part] for part in ("parameters", "inputs"))
+    return same and manifest.environments[entry["environment"]] == environment()
+
+
 def predict(recipes: dict[str, dict], manifest: Manifest) -> dict[str, str | None]:
     """Why each notebook would run, in the order of `recipes`; one whose upstream runs again is expected to run."""
     makers, reasons = manifest.makers(), {}
@@ -122,18 +141,18 @@ def _changed_packages(before: dict[str, str]) -> str | None:
 
 
 def _changed_reads(entry: dict, manifest: Manifest) -> str | None:
-    makers = manifest.makers()
+    makers, now = manifest.makers(), manifest.hashes_of(entry["reads"])
     for path, sha256 in entry["reads"].items():
-        if manifest.hash_of(path) != sha256:
+        if now[path] != sha256:
             return f"upstream {makers[path]}: {path} changed" if path in makers else f"{path} changed"
     return None
 
 
 def _changed_artefacts(entry: dict, manifest: Manifest) -> str | None:
+    now = manifest.hashes_of(entry["artefacts"])
     for path, made in entry["artefacts"].items():
-        sha256 = manifest.hash_of(path)
-        if sha256 != made["sha256"]:
-            return f"{path} is missing" if sha256 is None else f"{path} was changed by hand"
+        if now[path] != made["sha256"]:
+            return f"{path} is missing" if now[path] is None else f"{path} was changed by hand"
     return None
 
 

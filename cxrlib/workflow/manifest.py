@@ -55,15 +55,18 @@ class Manifest:
         """The notebook or command that made each artefact, by path."""
         return {path: maker for path, maker, _ in self.artefacts()}
 
-    def hash_of(self, name: str) -> str | None:
-        """The sha256 of a file below the folder, None where it is absent.
+    def hashes_of(self, names: Iterable[str]) -> dict[str, str | None]:
+        """The sha256 of files below the folder, None where one is absent, by name.
 
         The recorded sha256 is returned where size and time of change are as recorded: reading several GB takes long.
         """
+        recorded = {path: about for path, _, about in self.artefacts()}
+        return {name: self._hash_of(name, recorded.get(name, {})) for name in names}
+
+    def _hash_of(self, name: str, known: dict) -> str | None:
         path = self.folder / name
         if not path.is_file():
             return None
-        known = next((about for artefact, _, about in self.artefacts() if artefact == name), {})
         facts = path.stat()
         if (known.get("bytes"), known.get("mtime_ns")) == (facts.st_size, facts.st_mtime_ns):
             return known["sha256"]
@@ -81,7 +84,7 @@ class Manifest:
             "begun": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": None,
             **_commit(),
-            "machine": {"system": platform.platform(), "processor": platform.machine()},
+            "machine": machine(),
             "environment": key,
         }
         self.save()
@@ -125,11 +128,8 @@ class Manifest:
 
     def changed(self, maker: str) -> list[Path]:
         """Files of `maker`, a notebook or command, that were changed or deleted since it made them."""
-        return [
-            self.folder / path
-            for path, other, about in self.artefacts()
-            if other == maker and self.hash_of(path) != about["sha256"]
-        ]
+        made = {path: about["sha256"] for path, other, about in self.artefacts() if other == maker}
+        return [self.folder / path for path, sha256 in self.hashes_of(made).items() if sha256 != made[path]]
 
     def keep(self, command: str, files: list[Path], version: str | None = None) -> None:
         """Note that a command has written `files`.
@@ -161,7 +161,8 @@ class Manifest:
         """`keep` those of `files` that are not recorded, with this content, as made by another notebook or command."""
         recorded = {path: about["sha256"] for path, maker, about in self.artefacts() if maker != command}
         names = {file.relative_to(self.folder).as_posix(): file for file in files}
-        self.keep(command, [file for name, file in names.items() if recorded.get(name) != self.hash_of(name)])
+        now = self.hashes_of(names)
+        self.keep(command, [file for name, file in names.items() if recorded.get(name) != now[name]])
 
     def _disown(self, paths: Iterable[str]) -> None:
         """Remove these files from the artefacts of whoever made them before."""
@@ -171,7 +172,7 @@ class Manifest:
             }
 
     def _reads(self, found: FileLog, own: dict) -> dict[str, str]:
-        hashes = {path: self.hash_of(path) for path in sorted(found.reads - own.keys())}
+        hashes = self.hashes_of(sorted(found.reads - own.keys()))
         return {path: sha256 for path, sha256 in hashes.items() if sha256}
 
     def _describe(self, name: str) -> dict:
@@ -189,6 +190,11 @@ def verify(manifest: Manifest) -> list[str]:
         elif file_sha256(file) != about["sha256"]:
             lines.append(f"{path} has changed since {maker} made it{where}")
     return lines
+
+
+def machine() -> dict[str, str]:
+    """The system and the processor, as an entry of the manifest names them."""
+    return {"system": platform.platform(), "processor": platform.machine()}
 
 
 def _commit() -> dict[str, object]:

@@ -6,6 +6,7 @@ Importing this module imports neither papermill nor torch. A run in which every 
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from cxrlib.runtime.files import PROJECT_ROOT, from_root, read_json, whole_file,
 from cxrlib.workflow import filelog
 from cxrlib.workflow.console import duration, timed
 from cxrlib.workflow.failures import NotebookFailed, failure_of
-from cxrlib.workflow.freshness import NEVER_RUN, predict, recipe_of, run_id, why_stale
+from cxrlib.workflow.freshness import NEVER_RUN, has_run_with, predict, recipe_of, run_id, why_stale
 from cxrlib.workflow.kernels import Kernels, stop_kernel
 from cxrlib.workflow.lock import locked
 from cxrlib.workflow.manifest import DONE, EDITED, Manifest
@@ -75,6 +76,7 @@ def run(
     plan: Plan,
     finish: Callable[[Path, Manifest], None],
     check: Callable[[Params, set[str]], None] = lambda params, sections: None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> bool:
     """Execute the plan's notebooks into <folder>/notebooks until one fails, and report progress on the terminal.
 
@@ -86,7 +88,9 @@ def run(
         plan: what to run, and where.
         finish: called with the folder and its manifest when all notebooks are done, e.g. to write the report.
         check: called before the first notebook that is not fresh, with the parameters and the sections that the
-            notebooks which will run declare; it refuses what they could not use.
+            notebooks which will run declare; it refuses what they could not use. Notebooks that have run with the same
+            parameters, input files and packages are not asked about.
+        meanwhile: called in a thread while the first kernel gets ready, e.g. to import what `finish` needs.
 
     Returns:
         Whether all notebooks succeeded.
@@ -105,8 +109,12 @@ def run(
         before = {name: entry["seconds"] for name, entry in manifest.notebooks.items()}
         left = TimeLeft([path.stem for path in stale], before)
         with Kernels(stale, lock) as kernels:  # kernels get ready while the check is made
+            new = [path for path in stale if not has_run_with(path.stem, recipes[path.stem], manifest)]
+            if new:
+                check(plan.params, sections_of_all(new))
             if stale:
-                check(plan.params, sections_of_all(stale))
+                _import_papermill()
+                threading.Thread(target=meanwhile).start()
             for position, notebook in enumerate(plan.notebooks, start=1):
                 label = f"[{position}/{len(plan.notebooks)}] {notebook.stem}"
                 reason = why_stale(notebook.stem, recipes[notebook.stem], manifest)
@@ -123,6 +131,13 @@ def run(
         finish(plan.folder, manifest)
     print(f"Results in {from_root(plan.folder)} after {duration(time.monotonic() - begun)}")
     return True
+
+
+def _import_papermill() -> None:
+    """Import what executes notebooks: seconds, in which the kernels get ready."""
+    import papermill  # noqa: F401
+
+    logging.getLogger("papermill").setLevel(logging.ERROR)
 
 
 def _run_one(notebook: Path, plan: Plan, recipe: dict, manifest: Manifest, kernels: Kernels) -> None:
@@ -174,9 +189,8 @@ def execute(notebook: Path, target: Path, parameters: dict[str, object], kernel:
             the folder `failed` beside it.
         Refusal: the same, because of what the notebook was given.
     """
-    import papermill  # takes seconds, in which the kernel starts
+    import papermill
 
-    logging.getLogger("papermill").setLevel(logging.ERROR)
     half_executed = target.parent / "failed" / target.name
     with whole_file(target) as temporary:
         try:

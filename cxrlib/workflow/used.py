@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from cxrlib.runtime.files import PROJECT_ROOT
-from cxrlib.runtime.fingerprints import code_files, code_fingerprints, imported_names, meaning
+from cxrlib.runtime.fingerprints import code_sources, imported_names, meaning, named_attributes, source_fingerprints
 
 RUN = "cxrlib.run"
 GIVEN = ("cxrlib.params", "cxrlib.workflow")
@@ -26,16 +26,16 @@ def code_behind(source: str, root: Path = PROJECT_ROOT) -> dict[str, str]:
     """
     names = imported_names(source)
     run = root.joinpath(*RUN.split(".")).with_suffix(".py")
-    if run not in code_files(names, GIVEN, root):
-        return code_fingerprints(names, GIVEN, root)
-    whole, given, part, larger = run.read_text(encoding="utf-8"), (*GIVEN, RUN), None, ""
+    everything = code_sources(names, GIVEN, root)
+    if run not in everything:
+        return source_fingerprints(everything, root)
+    whole, given, part, larger = everything[run], (*GIVEN, RUN), None, ""
     while larger != part:  # more code names more methods, and more methods need more code
         part = larger
-        files = code_files(names | imported_names(part), given, root)
-        sources = [source, *(file.read_text(encoding="utf-8") for file in files if file.suffix == ".py")]
-        larger = used_part(whole, frozenset().union(*map(_named, sources)))
-    found = code_fingerprints(names | imported_names(part), given, root)
-    return found | {run.relative_to(root).as_posix(): meaning(part)}
+        files = code_sources(names | imported_names(part), given, root)
+        sources = [source, *(text for text in files.values() if text is not None)]
+        larger = used_part(whole, frozenset().union(*map(named_attributes, sources)))
+    return source_fingerprints(files, root) | {run.relative_to(root).as_posix(): meaning(part)}
 
 
 @cache
@@ -57,7 +57,7 @@ def used_part(module: str, named: frozenset[str]) -> str:
     tree, kept = ast.parse(module), set(named)
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
     members = [member for node in classes for member in node.body]
-    while more := frozenset().union(*(_named(ast.unparse(m)) for m in members if _is_kept(m, kept))) - kept:
+    while more := frozenset().union(*(_named(member) for member in members if _is_kept(member, kept))) - kept:
         kept |= more
     for node in classes:
         node.body = [member for member in node.body if _is_kept(member, kept)] or [ast.Pass()]
@@ -70,10 +70,9 @@ def used_part(module: str, named: frozenset[str]) -> str:
     return ast.unparse(tree)
 
 
-@cache
-def _named(source: str) -> frozenset[str]:
-    """Every attribute that a source names, of whatever object."""
-    return frozenset(node.attr for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute))
+def _named(part: ast.AST) -> frozenset[str]:
+    """Every attribute that a part of a source names, of whatever object."""
+    return frozenset(node.attr for node in ast.walk(part) if isinstance(node, ast.Attribute))
 
 
 def _is_kept(member: ast.stmt, named: set[str]) -> bool:

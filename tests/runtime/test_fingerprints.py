@@ -154,6 +154,18 @@ def test_python_s_own_importing_is_the_oracle():
     assert loaded - faces - {*COMPUTES_NOTHING} <= followed
 
 
+def test_a_file_that_comes_or_goes_is_seen_by_the_same_process(root):
+    source = "from cxrlib.model import nets, extra"
+    before = code_fingerprints(imported_names(source), root=root)
+    extra = root / "cxrlib" / "model" / "extra.py"
+    extra.write_text("import torch")
+    assert code_fingerprints(imported_names(source), root=root).keys() - before.keys() == {"cxrlib/model/extra.py"}
+    (root / "cxrlib" / "model" / "__init__.py").write_text("__getattr__ = attach('', submod_attrs={'loss': ['extra']})")
+    extra.unlink()
+    found = code_fingerprints(imported_names(source), root=root)
+    assert {"cxrlib/model/loss.py", "cxrlib/model/weights.csv"} <= found.keys() and extra.name not in str(found)
+
+
 def test_what_computes_nothing_exists():
     existing = {"cxrlib.runtime." + path.stem for path in (PROJECT_ROOT / "cxrlib" / "runtime").glob("*.py")}
     assert {*COMPUTES_NOTHING} - existing <= {"cxrlib.runtime.errors"}

@@ -24,7 +24,7 @@ from cxrlib.show.figures.colouring import HEATMAP, top_of
 from cxrlib.show.report.answer import answer
 from cxrlib.show.report.changes import changes
 from cxrlib.show.report.contents import PART, Item, families, rows_of, study_names, without_machine_names
-from cxrlib.show.report.embedded import STEPS, embed, embed_all, embed_within
+from cxrlib.show.report.embedded import embed
 from cxrlib.show.report.methods_text import bibtex, methods_text
 from cxrlib.show.report.misses import best_hit, worst_misses
 from cxrlib.show.report.origin import origin
@@ -32,6 +32,7 @@ from cxrlib.show.report.pixel_maps import STEPS as RANKS
 from cxrlib.show.report.pixel_maps import pixel_maps
 from cxrlib.show.report.readable import thesis_grid
 from cxrlib.show.report.study_viewer import measured_colours, small_jpeg, viewer_data
+from cxrlib.show.report.within_budget import STEPS, embed_all, embed_within
 
 
 def put(folder, name, **columns):

@@ -1,10 +1,12 @@
 """Fresh or stale: notebooks of a few lines in real kernels, and the code, inputs and packages that they depend on."""
 
+import functools
 import json
 import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -12,8 +14,8 @@ from cxrlib.params import effective, load_params
 from cxrlib.runtime.environment import environment
 from cxrlib.runtime.files import PROJECT_ROOT
 from cxrlib.show.report.keep import keep_report
-from cxrlib.workflow import kernels, runner
-from cxrlib.workflow.freshness import input_files, predict, recipe_of, why_stale
+from cxrlib.workflow import freshness, kernels, runner
+from cxrlib.workflow.freshness import has_run_with, input_files, predict, recipe_of, why_stale
 from cxrlib.workflow.manifest import Manifest, verify
 from cxrlib.workflow.notebooks import find_notebooks
 
@@ -64,6 +66,51 @@ def test_what_a_run_reads_and_writes_is_recorded_and_keeps_it_fresh(two, write_n
     assert run(two)
     assert "02_second (upstream 01_first: numbers.csv changed) ... " in capfd.readouterr().out
     assert (two.folder / "sum.txt").read_text() == "5"
+
+
+def test_what_could_be_used_before_is_not_checked_again_when_only_the_code_changes(two, write_notebook):
+    asked = []
+
+    def run_again(plan, **changes):
+        asked.clear()
+        assert runner.run(replace(plan, **changes), keep_report, lambda params, sections: asked.append(sections))
+        return asked
+
+    write_notebook("01_first", NUMBERS, "print('now with a word')")
+    assert run_again(two) == [] and run_again(two, force=True) == []
+    assert run_again(two, params=load_params("smoke", ["iou.union=sum"])) == [{"iou"}]
+    assert run_again(two, params=load_params("smoke", ["iou.union=sum"]), force=True) == []
+
+
+def test_a_notebook_has_run_with_the_same_only_if_nothing_but_its_code_differs(two, monkeypatch):
+    manifest, recipe = Manifest(two.folder), two.recipes()["01_first"]
+    entry = manifest.notebooks["01_first"]
+
+    def same(**changes):
+        return has_run_with("01_first", recipe | changes, manifest)
+
+    assert same() and same(code={"other.py": "new"}, notebook="new")
+    assert not has_run_with("03_third", recipe, manifest)
+    assert not same(parameters={"iou": {"union": "sum"}}) and not same(inputs={"data.root": "others"})
+    for status, expected in (("failed", False), ("running", False), ("edited", True), ("done", True)):
+        entry["status"] = status
+        assert same() == expected
+    for device, expected in (("cuda", False), ("cpu", True)):
+        recipe["parameters"] = entry["recipe"]["parameters"] = {"compute": {"device": device}}
+        assert same() == expected
+    monkeypatch.setattr(freshness, "environment", lambda: {"torch": "another"})
+    assert not same()
+    monkeypatch.undo()
+    entry["machine"] = {"system": "another"}
+    assert not same()
+
+
+def test_what_the_report_needs_is_imported_while_notebooks_run_and_not_for_fresh_ones(two, write_notebook):
+    called = []
+    ready = functools.partial(called.append, "ready")
+    assert runner.run(two, keep_report, meanwhile=ready) and not called
+    write_notebook("01_first", NUMBERS, "print('now with a word')")
+    assert runner.run(two, lambda *_: called.append("report"), meanwhile=ready) and called == ["ready", "report"]
 
 
 def test_where_nothing_can_be_forked_kernels_start_from_nothing(tmp_path, write_notebook, monkeypatch):

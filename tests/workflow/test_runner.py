@@ -11,10 +11,11 @@ import papermill
 import pytest
 
 import run_all
-from cxrlib.params import ParameterError, load_params
+from cxrlib.params import ParameterError, load_params, profile_names
 from cxrlib.runtime.errors import Refusal
 from cxrlib.runtime.files import PROJECT_ROOT
 from cxrlib.show.report.keep import keep_report
+from cxrlib.stages.method_names import check_method_names
 from cxrlib.workflow import notebooks, runner
 from cxrlib.workflow.console import CLEAR, timed
 from cxrlib.workflow.failures import NotebookFailed
@@ -74,7 +75,8 @@ def test_a_notebook_gets_its_parameters_this_interpreter_and_its_figures(tmp_pat
     assert record["parameters"] == this.params.model_dump()
     executed = nbformat.read(this.folder / "notebooks" / "01_first.ipynb", as_version=4)
     assert any("image/png" in output.get("data", {}) for output in executed.cells[-1].outputs)
-    assert {path.name for path in (this.folder / "notebooks").iterdir()} == {"01_first.ipynb", "01_first.html"}
+    seen = {path.name for path in (this.folder / "notebooks").iterdir() if not path.name.startswith(".")}
+    assert seen == {"01_first.ipynb", "01_first.html"}
     output, errors = capfd.readouterr()
     assert output.startswith("[1/1] 01_first ... ") and output.count("\n") == 3
     assert "Warning" not in errors and "Traceback" not in errors
@@ -408,6 +410,23 @@ def test_a_first_run_that_is_refused_leaves_no_folder(tmp_path, capsys):
     folder = tmp_path / "out"
     assert run_all.main(["thesis", "--set", f"data.root={tmp_path}", "--out", str(folder)]) == 2
     assert "holds no train.csv" in capsys.readouterr().err and not folder.exists()
+
+
+def test_a_method_that_does_not_exist_is_named_before_torch_is_imported():
+    wrong = "methods.compared={gradcma: {}}"
+    program = f"import run_all, sys; print(run_all.main(['smoke', '--set', {wrong!r}]), 'torch' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", program], cwd=PROJECT_ROOT, capture_output=True, text=True)
+    assert found.stdout == "2 False\n"
+    assert "methods.compared: gradcma: no method 'gradcma'; did you mean gradcam, " in found.stderr
+
+
+def test_names_of_methods_are_looked_at_where_a_notebook_declares_them():
+    wrong = load_params("smoke", ["methods.compared={gradcma: {}}", "roar.methods={rice: {}}"])
+    check_method_names(wrong, {"iou"})
+    with pytest.raises(ParameterError, match="roar.methods: rice: no method 'rice'; did you mean rise"):
+        check_method_names(wrong, {"roar"})
+    for profile in profile_names():
+        check_method_names(load_params(profile), {"methods", "roar"})
 
 
 def test_a_wrong_folder_is_named_before_torch_is_imported(tmp_path, monkeypatch):

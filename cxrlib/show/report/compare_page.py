@@ -6,7 +6,7 @@ from cxrlib.runtime.files import whole_file
 from cxrlib.runtime.numerals import number_text
 from cxrlib.show.report.changes import Changes, changes
 from cxrlib.show.report.contents import figure_files, study_names, titles, without_machine_names
-from cxrlib.show.report.embedded import embed_all
+from cxrlib.show.report.within_budget import embed_all
 from cxrlib.thesis.items import thesis_items
 from cxrlib.workflow.compare import Comparison
 

@@ -2,22 +2,11 @@
 
 import base64
 import io
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-
-BUDGET = 1_600_000
-"""Bytes of all figures of a page together, before they are written as text."""
-
-
-STEPS = [(900, 62), (800, 58), (700, 50), (560, 40)]
-"""Width in pixels and JPEG quality in percent, tried in this order until the figures fit."""
-
 
 COLOURS = 128
 """Colours of a drawing, chosen so that rare ones stay: a blue point stays blue."""
@@ -74,31 +63,8 @@ def is_photograph(picture: np.ndarray) -> bool:
     return bool(((spread < 12) & (level > 20) & (level < 205)).mean() > PHOTOGRAPHIC)
 
 
-def embed_all(paths: list[Path]) -> dict[Path, Embedded]:
-    """The pictures of some files within BUDGET."""
-    return dict(zip(paths, embed_within(paths, STEPS, BUDGET), strict=True))
-
-
-def embed_within(files: Sequence[Path | io.BytesIO], steps: list[tuple[int, int]], budget: int) -> list[Embedded]:
-    """Pictures at the first step at which all of them fit into a budget, else at the last.
-
-    Pillow computes without Python's lock, so that threads share the pictures. Each file is decoded once.
-
-    Args:
-        files: pictures, on the disk or in memory.
-        steps: width in pixels and JPEG quality in percent, the widest first.
-        budget: bytes of all pictures, before they become text.
-    """
-    with ThreadPoolExecutor() as threads:
-        images = list(threads.map(partial(_opened, width=steps[0][0]), files))
-        for width, quality in steps:
-            found = list(threads.map(partial(embed, width=width, quality=quality), images))
-            if sum(picture.size for picture in found) <= budget:
-                break
-    return found
-
-
-def _opened(file: Path | io.BytesIO, width: int) -> Image.Image:
+def opened(file: Path | io.BytesIO, width: int) -> Image.Image:
+    """A picture as RGB, at most `width` pixels wide."""
     with Image.open(file) as image:
         return _at_most(image.convert("RGB"), width)
 

@@ -1,11 +1,19 @@
 """The report, written when it is out of date, and recorded in the run's manifest."""
 
+import contextlib
+import importlib
 from pathlib import Path
 
 from cxrlib.runtime.files import fingerprint, read_json
 from cxrlib.runtime.fingerprints import code_fingerprints
 from cxrlib.workflow.console import timed
 from cxrlib.workflow.manifest import Manifest
+
+
+def import_report() -> None:
+    """Import what writes a report, seconds ahead of its need; whoever writes it reports what goes wrong."""
+    with contextlib.suppress(Exception):
+        importlib.import_module("cxrlib.show.report.page")
 
 
 def keep_report(folder: Path, manifest: Manifest, anew: bool = False) -> None:

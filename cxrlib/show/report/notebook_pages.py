@@ -3,11 +3,20 @@
 import base64
 import io
 import re
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cxrlib.runtime.files import whole_file
-from cxrlib.show.report.embedded import embed_within
+from cxrlib.runtime.environment import environment
+from cxrlib.runtime.files import file_sha256, fingerprint
+from cxrlib.runtime.fingerprints import code_fingerprint
+from cxrlib.runtime.store import is_kept, keep, work_on
+from cxrlib.show.report.kept_pictures import PICTURES
+from cxrlib.show.report.within_budget import embed_within
 from cxrlib.workflow.notebooks import title_of
+
+if TYPE_CHECKING:
+    from nbconvert import HTMLExporter
 
 TEMPLATE = """{% extends 'lab/index.html.j2' %}
 {% block html_head_js %}{% endblock %}
@@ -34,33 +43,48 @@ STEPS = [(1200, 75), (1000, 65), (800, 55), (600, 40)]
 def write_notebook_pages(folder: Path) -> list[Path]:
     """Write <folder>/<name>.html beside every executed notebook.
 
+    A page stays that was made from the same executed notebook by the same code and packages, and is whole.
+
     Returns:
         The pages, in order.
     """
-    import nbformat
-    from nbconvert import HTMLExporter
-
-    pages, exporter = [], HTMLExporter(raw_template=TEMPLATE)
+    code, pages = fingerprint([code_fingerprint("cxrlib.show.report.notebook_pages"), environment()]), []
     for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
         page = path.with_suffix(".html")
+        identity = fingerprint([file_sha256(path), code])
+        if not is_kept(page, identity):
+            html = _html(path, folder / PICTURES / f"{path.stem}.json")
+            (work_on(page, identity) / page.name).write_text(html, encoding="utf-8")
+            keep(page, identity)
         pages.append(page)
-        notebook = nbformat.read(path, as_version=4)
-        notebook.metadata.pop("widgets", None)
-        for cell in notebook.cells:
-            if cell.cell_type == "markdown":
-                cell.source = with_mathml(cell.source)
-        _make_small(notebook)
-        html, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title_of(path)}})
-        with whole_file(page) as temporary:
-            temporary.write_text(html, encoding="utf-8")
     return pages
 
 
-def _make_small(notebook: dict) -> None:
+def _html(path: Path, pictures: Path) -> str:
+    """The page of an executed notebook; `pictures` keeps its pictures for its next version."""
+    import nbformat  # with nbconvert it takes seconds, for which pages that stay need not wait
+
+    notebook = nbformat.read(path, as_version=4)
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = with_mathml(cell.source)
+    _make_small(notebook, pictures)
+    return _exporter().from_notebook_node(notebook, {"metadata": {"name": title_of(path)}})[0]
+
+
+@cache
+def _exporter() -> "HTMLExporter":
+    from nbconvert import HTMLExporter
+
+    return HTMLExporter(raw_template=TEMPLATE)
+
+
+def _make_small(notebook: dict, store: Path) -> None:
     """Replace every PNG output by a smaller picture, at the first of STEPS at which all fit into BUDGET."""
     outputs = [output.data for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output]
     outputs = [data for data in outputs if "image/png" in data]
-    small = embed_within([io.BytesIO(base64.b64decode(data["image/png"])) for data in outputs], STEPS, BUDGET)
+    small = embed_within([io.BytesIO(base64.b64decode(data["image/png"])) for data in outputs], STEPS, BUDGET, store)
     for data, image in zip(outputs, small, strict=True):
         kind, _, text = image.source.removeprefix("data:").partition(";base64,")
         del data["image/png"]

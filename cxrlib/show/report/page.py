@@ -17,13 +17,15 @@ from cxrlib.show.browse.overlay import Look, compose
 from cxrlib.show.report.answer import answer
 from cxrlib.show.report.contents import Chapter, Item, decided_by, figure_files, sections, study_names
 from cxrlib.show.report.coverage import ABSENT, PRESENT, coverage
-from cxrlib.show.report.embedded import Embedded, embed_all, embedded_bytes
+from cxrlib.show.report.embedded import Embedded, embedded_bytes
+from cxrlib.show.report.kept_pictures import PICTURES
 from cxrlib.show.report.methods_text import bibtex, limitations, methods_text
 from cxrlib.show.report.misses import RULES, best_hit, worst_misses
 from cxrlib.show.report.notebook_pages import write_notebook_pages
 from cxrlib.show.report.origin import origin
 from cxrlib.show.report.study_viewer import viewer_data
 from cxrlib.show.report.summary import not_comparable, summary
+from cxrlib.show.report.within_budget import embed_all
 from cxrlib.thesis.case_tables import load_results as load_case_tables
 from cxrlib.thesis.case_tables import read_table
 from cxrlib.thesis.claims import check_all
@@ -77,7 +79,8 @@ def _html(folder: Path, run: dict, provenance: Provenance, made: dict[str, pd.Da
     names = study_names(browsed.probabilities.index.tolist()) if browsed else {}
     hit = _hit(folder, browsed, parameters)
     viewer = viewer_data(browsed, hit, names) if browsed else None
-    shown = sections(folder, made["coverage"], embed_all(figure_files(folder)), names, caution)
+    pictures = embed_all(figure_files(folder), folder / PICTURES / "report.json")
+    shown = sections(folder, made["coverage"], pictures, names, caution)
     methods = methods_text(folder, parameters, provenance)
     environment = Environment(loader=PackageLoader("cxrlib.show.report", "."), autoescape=True, trim_blocks=True)
     return environment.get_template(PARTS[0]).render(
