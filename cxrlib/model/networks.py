@@ -5,9 +5,12 @@ import torch
 from torch import nn
 
 from cxrlib.model.architectures import IMAGENET, Normalisation, own_input, published_form
-from cxrlib.model.strides import drop_last_stride
+from cxrlib.model.strides import drop_strides, last_stride
 from cxrlib.model.weight_names import head_of, outline_of, replace_module
 from cxrlib.runtime.errors import Refusal
+
+_LAST_STRIDES: dict[str, list[str]] = {}
+"""Architecture -> `last_stride`; to find it takes longer than to build the network."""
 
 
 class OwnInput:
@@ -66,7 +69,9 @@ def build_network(architecture: str, n_classes: int, output_stride: int = 32) ->
                 replace_module(network, name, _for_one_channel(network.get_submodule(name)))
             network.get_submodule(name).register_forward_pre_hook(OwnInput(own))
     if output_stride == 16:
-        drop_last_stride(network, architecture, size)
+        if architecture not in _LAST_STRIDES:
+            _LAST_STRIDES[architecture] = last_stride(network, architecture, size)
+        drop_strides(network, _LAST_STRIDES[architecture])
     return network
 
 
