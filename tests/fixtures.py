@@ -27,6 +27,8 @@ torch.set_num_threads(1)
 
 SLOW_FIXTURES = {"smoke", "write_notebook"}
 """A test that takes one of these is slow (`tests/conftest.py`)."""
+SMALL_RESNET = "timm/test_resnet"
+"""A ResNet of 0.4 million weights, where ResNet18 has 11 million: for tests of what is done with networks."""
 SEVEN = [
     "Aortic enlargement",
     "Cardiomegaly",

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from fixtures import noisy_cohort
+from fixtures import SMALL_RESNET, noisy_cohort
 
 from cxrlib.evaluate.method_scores import score_methods
 from cxrlib.explain.methods import explain, find, names
@@ -30,7 +30,7 @@ from cxrlib.stages.train import train_experiment
 SMOKE = load_params("smoke")
 COMPUTE, GRADCAM = SMOKE.compute, SMOKE.gradcam
 RECIPE = SMOKE.training.model_copy(update={"epochs": 1})
-MODEL = Model(architecture="resnet18", weights=None, input_size=32, output_stride=16)
+MODEL = Model(architecture=SMALL_RESNET, weights=None, input_size=32, output_stride=16)
 CLASSES = ["Cardiomegaly", "No finding"]
 METHODS = Methods(compared={"gradcam": {}, "hirescam": {}, "rise": {"n_masks": 4}}, n_studies=3)
 

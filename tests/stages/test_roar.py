@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fixtures import SmallNet, annotation_rows, noisy_cohort
+from fixtures import SMALL_RESNET, SmallNet, annotation_rows, noisy_cohort
 
 from cxrlib.evaluate.bootstrap import study_weights
 from cxrlib.evaluate.removal import CONTROLS
@@ -28,7 +28,7 @@ from cxrlib.stages.train import train_experiment
 
 SMOKE = load_params("smoke")
 RECIPE = SMOKE.training.model_copy(update={"epochs": 1, "batch_size": 12, "learning_rate": 0.001})
-MODEL = Model(architecture="resnet18", weights=None, input_size=32, output_stride=16)
+MODEL = Model(architecture=SMALL_RESNET, weights=None, input_size=32, output_stride=16)
 ROAR = Roar(methods={"gradcam": {}, "gradient": {}}, modes=["remove"], shares=[0.3], seeds=[5], penalties=[2.0])
 CLASSES = ["Cardiomegaly", "No finding"]
 

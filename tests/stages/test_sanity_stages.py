@@ -5,7 +5,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 import torch
-from fixtures import noisy_cohort
+from fixtures import SMALL_RESNET, noisy_cohort
 
 from cxrlib.evaluate.bootstrap import study_weights
 from cxrlib.evaluate.controls import CASE_COLUMNS, beside_controls
@@ -26,7 +26,7 @@ from cxrlib.stages.train import train_experiment
 
 SMOKE = load_params("smoke")
 RECIPE = SMOKE.training.model_copy(update={"epochs": 1})
-MODEL = Model(architecture="resnet18", weights=None, input_size=32, output_stride=16)
+MODEL = Model(architecture=SMALL_RESNET, weights=None, input_size=32, output_stride=16)
 METHODS = Methods(
     compared={"gradcam": {}, "input_x_gradient": {}, "occlusion": {"window": 16, "stride": 16}}, n_studies=3
 )
@@ -113,7 +113,7 @@ def test_every_method_is_checked_stored_and_not_checked_again(run, permuted, mon
     assert len(measures) == 6 + 6 + 2 and measures[-2:] == ["input shifted", "max-sensitivity"]
     shifted = checks.cases[checks.cases["measure"] == "input shifted"].groupby("method")["score"].min()
     assert shifted["Grad-CAM"] > 0.99 > shifted["Input x gradient"] and shifted["Occlusion"] > 0.9
-    assert set(checks.layers["layers"]) == {1, 41} and not checks.layers["control"].isna().all()
+    assert set(checks.layers["layers"]) == {1, 31} and not checks.layers["control"].isna().all()
 
     monkeypatch.setattr(stage, "check_method", lambda *_: pytest.fail("checked again"))
     again = sanity_checks(cohort, explained, *settings)

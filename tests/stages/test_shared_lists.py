@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from fixtures import noisy_cohort
+from fixtures import SMALL_RESNET, noisy_cohort
 
 from cxrlib.data import convert
 from cxrlib.data.convert import convert_images
@@ -29,7 +29,7 @@ from cxrlib.stages.train import train_experiment
 SMOKE = load_params("smoke")
 COMPUTE, GRADCAM = SMOKE.compute, SMOKE.gradcam
 RECIPE = SMOKE.training.model_copy(update={"epochs": 1})
-MODEL = Model(architecture="resnet18", weights=None, input_size=32, output_stride=16)
+MODEL = Model(architecture=SMALL_RESNET, weights=None, input_size=32, output_stride=16)
 METHODS = Methods(compared={"gradcam": {}, "gradient": {}, "rise": {"n_masks": 4}}, n_studies=3)
 SANITY = Sanity(compared=[], n_studies=2, layers=1, seeds=[1, 2], epochs=1, samples=1)
 PERTURBATION = Perturbation(

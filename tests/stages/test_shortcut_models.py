@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fixtures import noisy_cohort
+from fixtures import SMALL_RESNET, noisy_cohort
 
 from cxrlib.evaluate.bootstrap import study_weights
 from cxrlib.evaluate.shortcut import NO_PLACE, NOTHING, UNKNOWN
@@ -19,7 +19,7 @@ from cxrlib.stages.shortcut_models import mixed_cohort, planted_cohort, shortcut
 
 SMOKE = load_params("smoke")
 RECIPE = SMOKE.training.model_copy(update={"epochs": 1})
-MODEL = Model(architecture="resnet18", weights=None, input_size=32, output_stride=16)
+MODEL = Model(architecture=SMALL_RESNET, weights=None, input_size=32, output_stride=16)
 METHODS = Methods(compared={"gradcam": {}, "gradient": {}})
 GRADCAM = SMOKE.gradcam.model_copy(update={"threshold": 0.0})
 CLASSES = ["Cardiomegaly", "No finding"]
