@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from fixtures import annotation_rows
+from fixtures import SMALL_RESNET, annotation_rows
 
 from cxrlib.data.cohort import Cohort
 from cxrlib.data.provenance import Provenance
@@ -22,15 +22,15 @@ from cxrlib.stages.probe import probe_studies
 
 COMPUTE = load_params("smoke").compute
 CLASSES = ["Cardiomegaly", "ILD", "No finding"]
-SIZE, LAYER = 48, "conv5"
+SIZE, LAYER = 48, "layer4"
 
 
 def write_model(folder, seed=0):
-    """An untrained network of 0.3 million weights."""
+    """An untrained network of 0.4 million weights."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = build_network("shufflenet_v2_x0_5", len(CLASSES))
-    checkpoint = Checkpoint("shufflenet_v2_x0_5", CLASSES, SIZE, output_stride=32)
+        network = build_network(SMALL_RESNET, len(CLASSES))
+    checkpoint = Checkpoint(SMALL_RESNET, CLASSES, SIZE, output_stride=32)
     folder.mkdir(exist_ok=True)
     save_checkpoint(network, checkpoint, checkpoint_path(folder, "main"))
 
@@ -109,7 +109,7 @@ def test_a_stored_probe_is_read_and_all_that_decides_it_makes_it_again(
     assert identity() == identity(compute=COMPUTE.model_copy(update={"batch_size": 1})) == first
     assert path.stat().st_mtime_ns == written
     fewer = replace(explanations, probabilities=explanations.probabilities[:2], maps=explanations.maps[:2])
-    finer = replace(explanations, layer="stage4")
+    finer = replace(explanations, layer="layer4.0.conv2")
     split = cohort.studies.assign(split=["train"] * 6 + ["valid"] * 6 + ["test"] * 4)
     seen = [
         first,

@@ -1,4 +1,7 @@
-"""One process, two and four that torchrun starts do everything of a run that takes long, and leave the same bytes."""
+"""One process, and four that torchrun starts, do everything of a run that takes long, and leave the same bytes.
+
+Two tasks share each list in `test_shared_lists.py`, two processes train and explain in `runtime/test_distributed.py`.
+"""
 
 import os
 import shutil
@@ -6,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from fixtures import SMALL_RESNET
 
 from cxrlib.runtime.files import PROJECT_ROOT, read_json
 from cxrlib.stages.share import LISTS
@@ -17,6 +21,7 @@ TINY = {
     "data.image_size": 64,
     "labels.experiments": "{few: [Aortic enlargement, Cardiomegaly, No finding]}",
     "labels.explained": "few",
+    "model.architecture": SMALL_RESNET,
     "model.input_size": 32,
     "methods.compared": "{gradcam: {}, gradient: {}, rise: {n_masks: 4}}",
     "methods.n_studies": 3,
@@ -70,10 +75,9 @@ def begun(alone, folder):
     return folder
 
 
-@pytest.mark.parametrize("processes", [2, 4])
-def test_the_bytes_do_not_depend_on_the_number_of_processes(alone, tmp_path, processes):
+def test_the_bytes_do_not_depend_on_the_number_of_processes(alone, tmp_path):
     folder = begun(alone, tmp_path / "run")
-    share(processes, folder)
+    share(4, folder)
     expected, found = stored(alone), stored(folder)
     assert {"maps/test-RISE.npz", "perturbation/curves-0.npz", "sanity/rise.csv", "data/pixels.npy"} < set(expected)
     assert [name for name in sorted({*expected, *found}) if found.get(name) != expected.get(name)] == []

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from fixtures import SEVEN, annotation_rows, chest_weights, noisy_cohort
+from fixtures import SEVEN, SMALL_RESNET, annotation_rows, chest_weights, noisy_cohort
 from peaks import resident
 
 from cxrlib.data.cohort import Cohort
@@ -34,8 +34,8 @@ CPU = torch.device("cpu")
 COMPUTE = load_params("smoke").compute
 GRADCAM = load_params("smoke").gradcam
 CLASSES = ["Cardiomegaly", "No finding"]
-SMALL = {"architecture": "shufflenet_v2_x0_5", "output_stride": 32}
-"""A network of 0.3 million weights: most of these tests train, store and read it several times."""
+SMALL = {"architecture": SMALL_RESNET, "output_stride": 32}
+"""A network of 0.4 million weights: most of these tests train, store and read it several times."""
 
 
 @pytest.fixture
@@ -277,7 +277,7 @@ def test_one_pass_serves_probabilities_and_maps_until_something_changes(cohort, 
     assert results["main"][1] is first.probabilities
     pd.testing.assert_frame_equal(results["main"][0], labels, check_names=False)
 
-    deeper, rewritten = explain(GRADCAM.model_copy(update={"layer": "stage3"}))
+    deeper, rewritten = explain(GRADCAM.model_copy(update={"layer": "layer3"}))
     assert rewritten > written and deeper.maps.abs().sum() != first.maps.abs().sum()
     train(cohort, tmp_path, learning_rate=0.2)
     assert not explain()[0].probabilities.equals(first.probabilities)
