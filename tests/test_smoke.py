@@ -132,12 +132,3 @@ def test_two_processes_find_the_models_and_make_the_same_store(smoke, tmp_path):
             assert (one[name] == two[name]).all()
         for name in ("probabilities", "maps"):
             np.testing.assert_allclose(two[name], one[name], atol=1e-5 * one[name].max())
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("command", ["train", "explain"])
-def test_the_commands_say_what_is_missing(command, tmp_path):
-    arguments = [sys.executable, "-m", f"cxrlib.stages.{command}", "smoke", "--out", str(tmp_path)]
-    done = subprocess.run(arguments, cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=100)
-    assert done.returncode == 2
-    assert "run notebook 01_data first" in done.stderr and "Traceback" not in done.stderr
