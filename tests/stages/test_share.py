@@ -1,7 +1,4 @@
-"""One process, and four that torchrun starts, do everything of a run that takes long, and leave the same bytes.
-
-Two tasks share each list in `test_shared_lists.py`, two processes train and explain in `runtime/test_distributed.py`.
-"""
+"""One process, two and four that torchrun starts do everything of a run that takes long, and leave the same bytes."""
 
 import os
 import shutil
@@ -75,9 +72,10 @@ def begun(alone, folder):
     return folder
 
 
-def test_the_bytes_do_not_depend_on_the_number_of_processes(alone, tmp_path):
+@pytest.mark.parametrize("processes", [2, 4])
+def test_the_bytes_do_not_depend_on_the_number_of_processes(alone, tmp_path, processes):
     folder = begun(alone, tmp_path / "run")
-    share(4, folder)
+    share(processes, folder)
     expected, found = stored(alone), stored(folder)
     assert {"maps/test-RISE.npz", "perturbation/curves-0.npz", "sanity/rise.csv", "data/pixels.npy"} < set(expected)
     assert [name for name in sorted({*expected, *found}) if found.get(name) != expected.get(name)] == []
