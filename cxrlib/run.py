@@ -174,7 +174,7 @@ class Run:
         settings = (twins, params.perturbation, params.bootstrap, params.compute, self.folder)
         return curves_beside_controls(self.cohort, controlled, *settings)
 
-    def kept(self, name: str, function: Callable[..., Tables], *arguments: object, **how: object) -> Tables:
+    def once(self, name: str, function: Callable[..., Tables], *arguments: object, **how: object) -> Tables:
         """The tables of `function(*arguments, **how)`: made once, kept as scores/NAME.npz, and found there again.
 
         They are made again where an argument or the code behind the function changes; what `how` gives changes none.

@@ -7,37 +7,34 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cxrlib.data.cohort import Cohort
-from cxrlib.evaluate import (
-    ensemble,
-    fidelity,
-    grid_ceiling,
-    known_truth,
-    localisation,
-    method_scores,
-    phantom,
-    place_scores,
-    readers,
-)
 from cxrlib.explain.explanations import Explanations
 from cxrlib.model.batches import StoredInputs
+from cxrlib.runtime.environment import environment
 from cxrlib.runtime.exact_tables import Tables, load_tables, save_tables
 from cxrlib.runtime.files import fingerprint
-from cxrlib.runtime.fingerprints import code_fingerprint
+from cxrlib.runtime.fingerprints import code_fingerprints
 from cxrlib.runtime.store import is_kept, work_on
 from cxrlib.runtime.value_contents import contents
 
 SCORING = (
-    ensemble,
-    fidelity,
-    grid_ceiling,
-    known_truth,
-    localisation,
-    method_scores,
-    phantom,
-    place_scores,
-    readers,
+    "ensemble",
+    "fidelity",
+    "grid_ceiling",
+    "known_truth",
+    "method_scores",
+    "phantom",
+    "place_scores",
+    "readers",
 )
-CODE = {module.__name__: code_fingerprint(module.__name__) for module in SCORING}
+"""Modules of `cxrlib.evaluate`, which are not imported here: a notebook depends only on those that it imports itself."""
+
+
+def code_of_module(name: str) -> str:
+    """Fingerprint of the code behind a module, as it is on the disk now."""
+    return fingerprint(code_fingerprints([name]))
+
+
+CODE = {f"cxrlib.evaluate.{name}": code_of_module(f"cxrlib.evaluate.{name}") for name in SCORING}
 """What scores, by the module of the function; taken on loading."""
 
 
@@ -47,6 +44,8 @@ def kept_scores(
     """The tables that a function of `SCORING` returns, from their store if it is there.
 
         tables = function(*arguments, **how)
+
+    Where the code was edited since this process loaded it, the tables are computed and not stored.
 
     Args:
         path: of the npz file.
@@ -59,11 +58,14 @@ def kept_scores(
         KeyError: the function is of another module, whose code is not looked at.
         TypeError: an argument's contents are not known.
     """
-    code = CODE[function.__module__]
-    identity = fingerprint([function.__qualname__, code, precision, contents(arguments)])
+    module = function.__module__
+    identity = fingerprint([function.__qualname__, CODE[module], environment(), precision, contents(arguments)])
     if not is_kept(path, identity):
+        tables = function(*arguments, **how)
+        if code_of_module(module) != CODE[module]:
+            return tables
         work_on(path, identity)
-        save_tables(function(*arguments, **how), path, identity)
+        save_tables(tables, path, identity)
     return load_tables(path)
 
 

@@ -128,11 +128,19 @@ def test_it_is_made_again_where_something_changes(cohort, maps, tmp_path, counte
         precision = "bfloat16"
     elif what == "code":
         monkeypatch.setitem(scores.CODE, score_methods.__module__, "edited")
+        monkeypatch.setattr(scores, "code_of_module", lambda _: "edited")
     else:
         path.write_bytes(path.read_bytes()[:-1])
     found = kept_scores(path, precision, counting(score_methods), cohort, maps, shares)
     assert calls == ["score_methods"] * 2
     same(found, load_tables(path))
+
+
+def test_nothing_is_kept_of_code_that_was_edited_since_it_was_loaded(cohort, maps, tmp_path, monkeypatch):
+    monkeypatch.setattr(scores, "code_of_module", lambda _: "edited")
+    path = tmp_path / "some.npz"
+    same(kept_scores(path, "float32", score_methods, cohort, maps, SHARES), score_methods(cohort, maps, SHARES))
+    assert not path.exists()
 
 
 def test_images_and_networks_count_by_what_they_hold(cohort, maps, tmp_path, counted):
