@@ -26,7 +26,7 @@ SCORING = (
     "place_scores",
     "readers",
 )
-"""Modules of `cxrlib.evaluate`, which are not imported here: a notebook depends only on those that it imports itself."""
+"""Modules of `cxrlib.evaluate`, not imported here: a notebook depends only on those that it imports itself."""
 
 
 def code_of_module(name: str) -> str:
