@@ -3,6 +3,7 @@
 import copy
 import json
 import platform
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from benchmarks import full_scale, gpu
 from benchmarks.__main__ import GOALS
 from benchmarks.page import page_of, processor
+from benchmarks.rehearsal import watched
 from benchmarks.timing import by_turns, entry, overhead, speedup
 
 
@@ -162,3 +164,26 @@ def test_a_size_that_needs_a_gpu_is_refused_without_one(capsys):
     with pytest.raises(SystemExit):
         gpu.main(["--size", "full", "correct"])
     assert "needs a CUDA device" in capsys.readouterr().err
+
+
+SERVER = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.setsid()
+        held = bytearray(os.urandom(1)) * (200 * 2**20)
+    time.sleep(1.5)
+    os._exit(0)
+time.sleep(2)
+print("done")
+"""
+"""A command, its server, and a kernel that holds 200 MiB and that nobody waits for."""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak of a living process is read from /proc")
+def test_the_memory_of_a_forked_kernel_is_seen(tmp_path):
+    code, peaks = watched([sys.executable, "-c", SERVER], tmp_path / "log.txt")
+    assert code == 0 and (tmp_path / "log.txt").read_text() == "done\n"
+    assert 200 <= peaks[True] < 260 and peaks[False] < 60
+    assert watched([sys.executable, "-c", "raise SystemExit(3)"], tmp_path / "log.txt")[0] == 3

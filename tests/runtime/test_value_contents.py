@@ -93,4 +93,4 @@ print(fingerprint(contents({"x": torch.arange(3), "t": pd.DataFrame({"image_id":
 
 def test_what_is_not_known_is_refused():
     with pytest.raises(TypeError, match="generator: its contents are not known"):
-        contents([number for number in range(2)] and (number for number in range(2)))
+        contents({"numbers": (number for number in range(2))})

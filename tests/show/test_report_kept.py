@@ -111,12 +111,6 @@ def notebook(path, source):
     nbformat.write(made, path)
 
 
-def _text(buffer):
-    import base64
-
-    return base64.b64encode(buffer.getvalue()).decode()
-
-
 def test_only_the_page_of_a_notebook_that_ran_again_is_made_again(tmp_path, monkeypatch):
     paths = [tmp_path / f"{name}.ipynb" for name in ("01_data", "02_training")]
     for path in paths:
