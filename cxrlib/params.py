@@ -26,7 +26,7 @@ from pydantic import (
 )
 
 from cxrlib.runtime.errors import Refusal
-from cxrlib.runtime.files import PROJECT_ROOT
+from cxrlib.runtime.files import PROJECT_ROOT, shown_files
 
 
 def _distinct(values: list) -> list:
@@ -563,7 +563,7 @@ MOST_ERRORS = 5
 
 def profile_names() -> list[str]:
     """Names of the profiles in params/."""
-    return sorted(path.stem for path in PROFILES.glob("*.yaml"))
+    return [path.stem for path in shown_files(PROFILES, "*.yaml")]
 
 
 def load_params(profile: str, overrides: list[str] = ()) -> Params:

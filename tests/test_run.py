@@ -18,9 +18,9 @@ from cxrlib.model.networks import normalise
 from cxrlib.params import ParameterError, load_params
 from cxrlib.run import Run
 from cxrlib.runtime.errors import Missing
-from cxrlib.runtime.files import PROJECT_ROOT, file_sha256, whole_file, write_json
+from cxrlib.runtime.files import PROJECT_ROOT, file_sha256, shown_files, whole_file, write_json
 from cxrlib.workflow.filelog import FORMATS, RUN_ID
-from cxrlib.workflow.interactive import made_by_hand
+from cxrlib.workflow.interactive import interactive_folder, made_by_hand
 
 
 @pytest.fixture(autouse=True)
@@ -262,6 +262,16 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path):
         make_run(folder, rendered=True).save_figure("figure_30", figure, "A caption.")
         written.append([path.read_bytes() for path in sorted((folder / "figures").iterdir())])
     assert written[0] == written[1]
+
+
+def test_hidden_files_are_neither_listed_nor_linked_beside_a_run(tmp_path):
+    for name in ("maps/b.npz", "maps/a.npz", "maps/.a.cxr-99999.npz", "maps/.a.work-1/a.npz", "maps/.a.npz.made.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert [path.name for path in shown_files(tmp_path, "maps/*.npz")] == ["a.npz", "b.npz"]
+    assert len(shown_files(tmp_path, "**/*")) == 2 and shown_files(tmp_path / "none", "*") == []
+    linked = interactive_folder(tmp_path, "maps") / "maps"
+    assert {path.name for path in linked.iterdir()} == {"a.npz", "b.npz", ".a.npz.made.json"}
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path):

@@ -4,12 +4,15 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from cxrlib.runtime.errors import Missing, Refusal, refusal_of
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
+TEMPORARY = re.compile(r"\..+\.cxr-(?P<process>\d+)(\.\w+)?")
+"""Names of the hidden files that `whole_file` yields, with the id of the process that writes them."""
 BLOCK = 2**20
 """Bytes that a disk is asked to take to find out whether it is full."""
 
@@ -55,6 +58,15 @@ def _system_error(error: Exception, half_written: Path) -> OSError:
     except OSError as found:
         return found
     return OSError()
+
+
+def shown_files(folder: Path, pattern: str) -> list[Path]:
+    """Files below a folder that match a pattern such as "figures/*.png", in order of their names, without hidden ones.
+
+    A process that is killed leaves its temporary file, which is hidden; `Path.glob` alone would find it.
+    """
+    found = {path: path.relative_to(folder).parts for path in folder.glob(pattern) if path.is_file()}
+    return sorted(path for path, parts in found.items() if not any(part.startswith(".") for part in parts))
 
 
 def existing(path: Path, remedy: str) -> Path:

@@ -11,6 +11,7 @@ from cxrlib.data.convert import convert_images
 from cxrlib.evaluate.method_scores import BySplit
 from cxrlib.explain.explanations import Explanations, load_explanations
 from cxrlib.params import Params
+from cxrlib.runtime.files import shown_files
 from cxrlib.runtime.work_list import by_one, one_task_at_a_time, work_through
 from cxrlib.stages.compared import explain_by_methods
 from cxrlib.stages.controlled import explain_with_controls
@@ -40,7 +41,7 @@ def prepare(params: Params, folder: Path) -> list[Path]:
     source = open_data(data, folder / "source", workers)
     convert_images(source.images, folder / "data", data.image_size, workers, data.max_pixels)
     by_one(folder / "data", lambda: prepare_cohort(source, folder / "data", data, labels, workers))
-    return _files(folder / "source") + _files(folder / "data")
+    return shown_files(folder / "source", "**/*") + shown_files(folder / "data", "**/*")
 
 
 def train(params: Params, folder: Path) -> list[Path]:
@@ -68,7 +69,7 @@ def networks(params: Params, folder: Path) -> list[Path]:
 def methods(params: Params, folder: Path) -> list[Path]:
     """Store the maps of every compared method, shard by shard; return the files."""
     _explained(params, folder)
-    return _files(folder / "maps")
+    return shown_files(folder / "maps", "**/*")
 
 
 def checks(params: Params, folder: Path) -> list[Path]:
@@ -78,7 +79,7 @@ def checks(params: Params, folder: Path) -> list[Path]:
         cohort, _, explained = _explained(params, folder)
         permuted = permuted_model(cohort, *recipe)
     sanity_checks(cohort, explained, params.methods, params.sanity, params.compute, permuted, folder)
-    return _files(folder / "sanity")
+    return shown_files(folder / "sanity", "**/*")
 
 
 def seeds(params: Params, folder: Path) -> list[Path]:
@@ -91,7 +92,7 @@ def seeds(params: Params, folder: Path) -> list[Path]:
         by_seeds = explain_by_seeds(cohort, *recipe)
     checked = checked_maps(explained, params.methods, params.sanity)
     methods_by_seeds(cohort, by_seeds, checked, params.methods, params.sanity, params.compute, folder)
-    return _files(folder / "maps" / "networks") + _files(folder / "maps" / "seeds")
+    return shown_files(folder / "maps" / "networks", "**/*") + shown_files(folder / "maps" / "seeds", "**/*")
 
 
 def perturb(params: Params, folder: Path) -> list[Path]:
@@ -105,7 +106,7 @@ def perturb(params: Params, folder: Path) -> list[Path]:
     perturbed_studies(cohort, test, params.perturbation, params.compute, folder)
     settings = (params.perturbation, params.bootstrap, params.compute, folder)
     curves_beside_controls(cohort, controlled, twins, *settings)
-    return _files(folder / "perturbation")
+    return shown_files(folder / "perturbation", "**/*")
 
 
 LISTS: dict[str, Callable[[Params, Path], list[Path]]] = {
@@ -131,12 +132,6 @@ def _explained(params: Params, folder: Path) -> tuple[Cohort, Explanations, dict
     """The cohort, Grad-CAM's maps of the test split, and the maps of every compared method."""
     cohort, test = load_cohort(folder / "data"), load_explanations(folder / "maps" / "test.npz")
     return cohort, test, explain_by_methods(cohort, test, params.methods, params.gradcam, params.compute, folder)
-
-
-def _files(folder: Path) -> list[Path]:
-    """All files below a folder that are not hidden; none where there is no folder."""
-    seen = {path: path.relative_to(folder).parts for path in folder.rglob("*") if path.is_file()}
-    return sorted(path for path, parts in seen.items() if not any(part.startswith(".") for part in parts))
 
 
 if __name__ == "__main__":

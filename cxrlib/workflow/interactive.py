@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from cxrlib.runtime.files import TEMPORARY
+
 INTERACTIVE = "interactive"
 """Name of the folder in a run's folder."""
 
@@ -21,7 +23,8 @@ def interactive_folder(run_folder: Path, *parts: str) -> Path:
     folder = run_folder / INTERACTIVE
     for part in parts:
         for file in (run_folder / part).rglob("*"):
-            if file.is_dir() or any(name.startswith(".") and ".work-" in name for name in file.parts):
+            unfinished = any(name.startswith(".") and ".work-" in name for name in file.parts)
+            if file.is_dir() or unfinished or TEMPORARY.fullmatch(file.name):
                 continue
             link = folder / file.relative_to(run_folder)
             if link.is_symlink() and not link.exists():

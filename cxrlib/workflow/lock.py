@@ -4,13 +4,15 @@ import contextlib
 import fcntl
 import json
 import os
-import re
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
 from cxrlib.runtime.errors import Refusal
+from cxrlib.runtime.files import TEMPORARY
 
 PATIENCE = 60
 """Seconds to wait for the kernels of a killed run to end."""
@@ -70,20 +72,20 @@ def _dead_holder(descriptor: int) -> int | None:
 
 
 def _is_gone(pid: int) -> bool:
+    """Whether a process has ended, also where its parent has not asked for its exit code yet (a zombie)."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return True
-    except PermissionError:
-        pass
-    return False
+    except psutil.AccessDenied:
+        return False
 
 
 def _remove_half_written(folder: Path) -> None:
     """Delete the temporary files of `cxrlib.runtime.files.whole_file` whose processes have ended."""
     for path in folder.rglob(".*.cxr-*"):
-        name = re.fullmatch(r"\..+\.cxr-(\d+)(\.\w+)?", path.name)
-        if name and _is_gone(int(name[1])):
+        name = TEMPORARY.fullmatch(path.name)
+        if name and _is_gone(int(name["process"])):
             path.unlink()
 
 

@@ -130,7 +130,7 @@ def test_a_runs_own_growth_is_that_of_its_single_boxes():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A run of which only notebook 01 has left something."""
+    """A run of which only notebook 01 has left something, and a killed process two half-written files."""
     folder = tmp_path_factory.mktemp("run")
     (folder / "data").mkdir()
     (folder / "figures").mkdir()
@@ -146,6 +146,9 @@ def folder(tmp_path_factory):
     sidecar = {"caption": "<script>alert(3)</script>", "notebook": "01_data", "data": {"rendered": False}}
     for name in ("figures/figure_01", "tables/table_01"):
         (folder / f"{name}.json").write_text(json.dumps(sidecar))
+    half = (folder / "figures" / "figure_01.png").read_bytes()[:200]
+    (folder / "figures" / ".figure_half.cxr-99999.png").write_bytes(half)
+    (folder / "tables" / ".table_half.cxr-99999.csv").write_text("half\n")
     return folder
 
 
@@ -158,6 +161,10 @@ def test_an_unfinished_run_has_a_report_that_says_what_is_missing(folder, page):
     assert "run: python run_all.py smoke --only 06" in page
     assert "Classification: table_03.csv is missing" in page
     assert len(pd.read_csv(folder / "tables" / "coverage.csv")) == len(THESIS)
+
+
+def test_half_written_files_are_not_shown(page):
+    assert "table_01" in page and "table_half" not in page and "figure_half" not in page
 
 
 def test_labels_and_captions_are_shown_as_text(page):

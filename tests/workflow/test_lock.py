@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 from cxrlib.runtime.errors import Refusal
@@ -71,6 +72,19 @@ def test_what_a_killed_process_had_half_written_is_removed(tmp_path):
         (tmp_path / "run" / "tables" / name).write_text("half")
     with locked(tmp_path / "run"):
         assert {path.name for path in (tmp_path / "run" / "tables").iterdir()} == {*kept}
+
+
+def test_what_a_process_that_nobody_waited_for_had_half_written_is_removed(tmp_path):
+    """An ended process keeps its entry until its parent asks for its exit code, for ever in some containers."""
+    process = hold(tmp_path / "run")
+    os.kill(process.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    half = tmp_path / "run" / f".figure_02.cxr-{process.pid}.png"
+    half.write_bytes(b"half")
+    with locked(tmp_path / "run"):
+        assert process.pid in psutil.pids()
+        assert not half.exists()
+    kill(process)
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from cxrlib.data.render.parallel import Task, run_tasks
 from cxrlib.data.render.studies import seeds_of
 from cxrlib.data.render.twins import Twins, cause_of, render_twins
 from cxrlib.runtime.errors import Refusal, system_errors_refused
-from cxrlib.runtime.files import existing, fingerprint, whole_file
+from cxrlib.runtime.files import existing, fingerprint, shown_files, whole_file
 from cxrlib.runtime.fingerprints import code_fingerprint
 from cxrlib.runtime.store import keep, work_on, working_folder
 from cxrlib.runtime.stored_tables import read_stored
@@ -206,6 +206,6 @@ def write_pictures(folder: Path, target: Path) -> list[Path]:
             with whole_file(Path(target) / name) as temporary:
                 cv2.imwrite(str(temporary), picture)
             written.append(Path(target) / name)
-    for other in set(Path(target).glob("*.png")) - set(written):
+    for other in set(shown_files(Path(target), "*.png")) - set(written):
         other.unlink()
     return written

@@ -21,7 +21,7 @@ from cxrlib.model.checkpoint import checkpoint_path, load_checkpoint
 from cxrlib.model.inference import inference_copy
 from cxrlib.model.networks import normalise, to_input
 from cxrlib.runtime.device import pick_device
-from cxrlib.runtime.files import read_json
+from cxrlib.runtime.files import read_json, shown_files
 from cxrlib.show.browse.on_demand import LAST_LAYER, Later, MapKey, OnDemand
 from cxrlib.show.browse.stamps import Stamp, check, stamps
 
@@ -222,7 +222,7 @@ def files_of(folder: Path, methods: Iterable[str] = ()) -> dict[Path, Stamp]:
     """What a browser reads of a run's folder, as it is now: cohort, models, Grad-CAM's maps and those of `methods`."""
     cohort = [folder / "data" / name for name in COHORT_FILES]
     maps = [folder / "maps" / name for name in ("test.npz", *(f"test-{method}.npz" for method in methods))]
-    return stamps([*cohort, *maps, *sorted((folder / "models").glob("*.safetensors"))])
+    return stamps([*cohort, *maps, *shown_files(folder, "models/*.safetensors")])
 
 
 def load_results(folder: Path, with_network: bool = True) -> BrowsedRun:
@@ -234,7 +234,7 @@ def load_results(folder: Path, with_network: bool = True) -> BrowsedRun:
         Missing: no cohort or no maps; the message names the notebook that makes them.
         Refusal: what is there cannot be used.
     """
-    others = sorted((folder / "maps").glob("test-*.npz"))
+    others = shown_files(folder, "maps/test-*.npz")
     files = files_of(folder) | stamps(others)
     cohort = load_cohort(folder / "data")
     first = load_explanations(folder / "maps" / "test.npz")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrlib.runtime.files import read_json
+from cxrlib.runtime.files import read_json, shown_files
 from cxrlib.runtime.stored_tables import read_stored
 from cxrlib.show.report.coverage import PRESENT, others
 from cxrlib.show.report.embedded import Embedded
@@ -134,7 +134,7 @@ class Chapter:
 
 def figure_files(folder: Path) -> list[Path]:
     """The figures that the page shows."""
-    return [path for path in sorted(folder.glob("figures/*.png")) if not SHEET.fullmatch(path.stem)]
+    return [path for path in shown_files(folder, "figures/*.png") if not SHEET.fullmatch(path.stem)]
 
 
 def sections(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from cxrlib.runtime.files import shown_files
 from cxrlib.thesis.items import thesis_items
 
 PRESENT, ABSENT, OTHERS = "present", "missing", "another author's"
@@ -37,7 +38,7 @@ def coverage(folder: Path, profile: str) -> pd.DataFrame:
 def others(folder: Path) -> pd.DataFrame:
     """Tables and figures of a run that go beyond the thesis: artefact and file, tables first."""
     known = set(thesis_items()["artefact"])
-    files = [*sorted(folder.glob("tables/*.csv")), *sorted(folder.glob("figures/*.png"))]
+    files = [*shown_files(folder, "tables/*.csv"), *shown_files(folder, "figures/*.png")]
     rows = [(path.stem, path.relative_to(folder).as_posix()) for path in files if path.stem not in known]
     return pd.DataFrame(rows, columns=["artefact", "file"])
 
