@@ -174,13 +174,14 @@ class Run:
         settings = (twins, params.perturbation, params.bootstrap, params.compute, self.folder)
         return curves_beside_controls(self.cohort, controlled, *settings)
 
-    def once(self, name: str, function: Callable[..., Tables], *arguments: object, **how: object) -> Tables:
-        """The tables of `function(*arguments, **how)`: made once, kept as scores/NAME.npz, and found there again.
+    def once(self, name: str, function: Callable[..., Tables], *arguments: object, **further: object) -> Tables:
+        """The tables of `function(*arguments, **further)`: made once, kept as scores/NAME.npz, and found there again.
 
-        They are made again where an argument or the code behind the function changes; what `how` gives changes none.
+        They are made again where an argument, except for the number of `workers`, or the code behind the function
+        changes. A constant of the project's modules that a cell sets is not seen.
         """
         path = self.path("scores", f"{name}.npz")
-        return kept_scores(path, self.params.compute.precision, function, *arguments, **how)
+        return kept_scores(path, self.params.compute.precision, function, *arguments, **further)
 
     def explain_by_networks(self) -> dict[str, BySplit]:
         """Probabilities and Grad-CAM maps of this network and of further ones, which are trained unless stored."""

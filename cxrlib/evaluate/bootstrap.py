@@ -77,7 +77,11 @@ def interval(samples: np.ndarray, counts: np.ndarray | None = None) -> tuple[np.
     """
     known = ~np.isnan(samples[0])
     drawn = np.where(known, samples[1:], 0.0)
-    low, high = np.nanpercentile(drawn, [50 * (1 - LEVEL), 50 * (1 + LEVEL)], axis=0)
+    bounds = np.empty((2, *known.shape))
+    whole = ~np.isnan(drawn).any(axis=0)  # of these the bounds are the same, and 20 times as fast
+    for some, percentile in ((whole, np.percentile), (~whole, np.nanpercentile)):
+        bounds[:, some] = percentile(drawn[:, some], [50 * (1 - LEVEL), 50 * (1 + LEVEL)], axis=0)
+    low, high = bounds
     if counts is not None:
         known = known & (np.asarray(counts) >= FEWEST) & (low < high)
     return np.where(known, low, np.nan), np.where(known, high, np.nan)
@@ -182,6 +186,45 @@ def mean_samples(values: np.ndarray, image_ids: Sequence, weights: pd.DataFrame)
         total = of_cases.sum(axis=1).reshape(-1, *[1] * (values.ndim - 1))
         with np.errstate(invalid="ignore"):
             means.append(np.tensordot(of_cases, values, axes=1) / np.where(total > 0, total, np.nan))
+    return np.concatenate(means)
+
+
+def mean_samples_of_groups(
+    values: np.ndarray, image_ids: Sequence, groups: np.ndarray, count: int, weights: pd.DataFrame
+) -> np.ndarray:
+    """`mean_samples` of many groups of cases at once: of each the mean over its cases in every resample.
+
+    Args:
+        values: (cases,).
+        image_ids: the study of each case.
+        groups: the number of each case's group, 0 to count - 1.
+        count: of the groups; one without a case has no mean.
+        weights: from `study_weights`.
+
+    Returns:
+        float64 (1 + resamples, count); NaN where no case was drawn.
+
+    Raises:
+        KeyError: a case's study is not among those of `weights`.
+
+    >>> weights = pd.DataFrame({"a": [1, 2, 0], "b": [1, 0, 0]})
+    >>> mean_samples_of_groups([1.0, 3.0, 5.0], ["a", "b", "b"], [0, 0, 1], 2, weights).tolist()
+    [[2.0, 5.0], [1.0, nan], [nan, nan]]
+    """
+    from scipy import sparse  # imported late, as in `expanded`
+
+    image_ids = pd.Index(image_ids)
+    studies = image_ids.unique()
+    at = (np.asarray(groups, int), studies.get_indexer(image_ids))
+    sums, cases = (
+        sparse.csr_array((np.asarray(numbers, np.float64), at), (count, len(studies)))
+        for numbers in (values, np.ones(len(image_ids)))
+    )
+    means = []
+    for some in some_resamples(weights, 2 * len(studies) + 2 * count):
+        drawn = np.ascontiguousarray(some[studies].to_numpy(np.float64).T)
+        total = cases @ drawn
+        means.append((sums @ drawn / np.where(total > 0, total, np.nan)).T)
     return np.concatenate(means)
 
 

@@ -4,6 +4,8 @@ Every measure of trust states its cases in one form, CASE_COLUMNS, a row per cas
 score is better, whatever the measure: where a lower value is better, its negative is the score.
 """
 
+import math
+
 import numpy as np
 import pandas as pd
 
@@ -13,7 +15,7 @@ from cxrlib.evaluate.bootstrap import (
     expanded,
     interval,
     mean_of_findings,
-    mean_samples,
+    mean_samples_of_groups,
     patients_of,
 )
 
@@ -55,27 +57,45 @@ def beside_controls(cases: pd.DataFrame, classes: list[str], weights: pd.DataFra
     >>> print(row["class_name"], row["ours"], row["control_score"], row["gain"], row["n"])
     Mass 0.625 0.25 0.375 2
     """
-    known, parts = cases.dropna(subset=["score", "control_score"]), []
-    patient_of = patients_of(weights[known["image_id"].unique()])
-    for about, group in known.groupby(["method", "measure", "control"], sort=False):
-        of_class = [group[group["class_name"] == name] for name in classes]
-        counts = np.array([len(rows) for rows in of_class])
-        scored, control = (
-            np.column_stack([mean_samples(rows[column], rows["image_id"], weights) for rows in of_class])
-            for column in ("score", "control_score")
-        )
-        (mean, count), (mean_control, _) = mean_of_findings(scored, counts), mean_of_findings(control, counts)
-        scored, control = np.column_stack([scored, mean]), np.column_stack([control, mean_control])
-        enough = [rows for rows in of_class if len(rows) >= FEWEST] or [group.iloc[:0]]
-        patients = [patient_of[rows["image_id"]].nunique() for rows in (*of_class, pd.concat(enough))]
-        low, high = interval(scored, patients)
-        gains = scored - control
-        gain_low, gain_high = (expanded(gains[0], bound, patients) for bound in interval(gains, patients))
-        table = {"class_name": [*classes, ALL], "ours": scored[0], "low": low, "high": high}
-        table |= {"control_score": control[0], "gain": gains[0]}
-        table |= {"gain_low": gain_low, "gain_high": gain_high, "n": [*counts, count], "patients": patients}
-        parts.append(pd.DataFrame(dict(zip(KEYS, about, strict=True)) | table))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*KEYS, *COLUMNS])
+    known = cases.dropna(subset=["score", "control_score"])
+    about = known[KEYS].drop_duplicates(ignore_index=True)
+    if about.empty:
+        return pd.DataFrame(columns=[*KEYS, *COLUMNS])
+    known = known[known["class_name"].isin(classes)]
+    shape = (len(about), len(classes))
+    group = pd.MultiIndex.from_frame(about).get_indexer(pd.MultiIndex.from_frame(known[KEYS]))
+    number = group * len(classes) + pd.Index(classes).get_indexer(known["class_name"])
+    counts = np.bincount(number, minlength=math.prod(shape)).reshape(shape)
+    scored, control = (
+        _with_mean(mean_samples_of_groups(known[name], known["image_id"], number, counts.size, weights), counts)
+        for name in ("score", "control_score")
+    )
+    patients = _patients(known["image_id"], number, counts, weights)
+    gains = scored - control
+    low, high = interval(scored, patients)
+    gain_low, gain_high = (expanded(gains[0], bound, patients) for bound in interval(gains, patients))
+    enough = np.where(counts >= FEWEST, counts, 0).sum(axis=1, keepdims=True)
+    columns = [scored[0], low, high, control[0], gains[0], gain_low, gain_high, np.hstack([counts, enough]), patients]
+    table = about.loc[about.index.repeat(len(classes) + 1)].reset_index(drop=True)
+    table["class_name"] = [*classes, ALL] * len(about)
+    return table.assign(**{name: column.ravel() for name, column in zip(COLUMNS[1:], columns, strict=True)})
+
+
+def _with_mean(samples: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Samples (1 + resamples, groups, classes), and as one more class the `mean_of_findings` of each group."""
+    samples = samples.reshape(len(samples), *counts.shape)
+    means = [mean_of_findings(samples[:, group], of_classes)[0] for group, of_classes in enumerate(counts)]
+    return np.concatenate([samples, np.stack(means, axis=1)[..., None]], axis=2)
+
+
+def _patients(image_ids: pd.Series, number: np.ndarray, counts: np.ndarray, weights: pd.DataFrame) -> np.ndarray:
+    """Patients of each group and class, and of all its classes with FEWEST cases or more together."""
+    known = pd.DataFrame({"patient": patients_of(weights[image_ids.unique()])[image_ids].to_numpy(), "number": number})
+    own = known.drop_duplicates()["number"]
+    of_classes = np.bincount(own, minlength=counts.size).reshape(counts.shape)
+    some = known[counts.ravel()[number] >= FEWEST]
+    together = some.assign(number=some["number"] // counts.shape[1]).drop_duplicates()["number"]
+    return np.hstack([of_classes, np.bincount(together, minlength=len(counts))[:, None]])
 
 
 def without_number(cases: pd.DataFrame) -> pd.Series:

@@ -36,6 +36,8 @@ AT_ONCE = 128
 
 MANY = 5000
 """Maps of images from which on it pays to start further processes."""
+PARTS = 16
+"""Parts of the images that processes share; their number decides the order of the rows."""
 
 
 def oracle_maps(cohort: Cohort, explanations: Explanations) -> Explanations:
@@ -117,7 +119,7 @@ def allowed_by_grids(boxes: pd.DataFrame, grids: list[int], shares: list[float],
     """
     image_ids = boxes["image_id"].unique()
     few = len(image_ids) * len(grids) < MANY
-    parts = [boxes] if few else [boxes[boxes["image_id"].isin(some)] for some in np.array_split(image_ids, 2 * workers)]
+    parts = [boxes] if few else [boxes[boxes["image_id"].isin(some)] for some in np.array_split(image_ids, PARTS)]
     tasks = [(part, grid, shares) for grid in grids for part in parts]
     if few or workers == 1:
         found = [allowed_scores(*task) for task in progress(tasks, "what grids allow", "part")]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cxrlib.runtime.files import whole_file
-from cxrlib.runtime.store import keep
+from cxrlib.runtime.store import keep, work_on
 
 NAMES = "names"
 """The member that holds the names of the columns; the columns are called by their position."""
@@ -16,6 +16,10 @@ NAMES = "names"
 
 ORDER = "order"
 """The member of several tables that says where each stands: JSON with a number for a table, a list for a tuple."""
+
+
+MADE_BY = "identity"
+"""The member of several tables that says what made them, in case that another process writes the same file."""
 
 
 Tables = pd.DataFrame | tuple["Tables", ...] | dict[str, "Tables"]
@@ -42,19 +46,28 @@ def load_table(path: Path) -> pd.DataFrame:
 
 
 def save_tables(tables: Tables, path: Path, identity: str) -> None:
-    """`save_table` of several tables in one file."""
+    """`save_table` of several tables in one file, which holds `identity` too."""
     found = []
     order = json.dumps(_numbered(tables, found))
     members = {f"{number}/{name}": array for number, one in enumerate(found) for name, array in _arrays(one).items()}
-    with whole_file(path) as temporary:
-        np.savez_compressed(temporary, **{ORDER: np.array(order)}, **members)
+    with whole_file(work_on(path, identity) / path.name) as temporary:
+        np.savez_compressed(temporary, **{ORDER: np.array(order), MADE_BY: np.array(identity)}, **members)
     keep(path, identity)
 
 
-def load_tables(path: Path) -> Tables:
-    """Read what `save_tables` wrote."""
+def load_tables(path: Path, identity: str) -> Tables | None:
+    """Read what `save_tables` wrote; None where something else than `identity` has written there since."""
     with np.load(path) as arrays:
-        return _in_order(json.loads(str(arrays[ORDER])), arrays)
+        return _in_order(json.loads(str(arrays[ORDER])), arrays) if arrays[MADE_BY] == identity else None
+
+
+def as_stored(tables: Tables) -> Tables:
+    """The tables as `load_tables` would give them."""
+    found = []
+    order = _numbered(tables, found)
+    return _in_order(
+        order, {f"{n}/{name}": array for n, one in enumerate(found) for name, array in _arrays(one).items()}
+    )
 
 
 def join_tables(tables: list[pd.DataFrame]) -> pd.DataFrame:
@@ -87,7 +100,11 @@ def _arrays(table: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def _array(column: pd.Series) -> np.ndarray:
-    return column.to_numpy() if column.dtype.kind in "fiub" else column.to_numpy(np.str_)
+    if column.dtype.kind in "fiub":
+        return column.to_numpy()
+    if not all(isinstance(one, str) for one in column):
+        raise TypeError(f"column {column.name}: a table is kept with numbers, or text without missing text")
+    return column.to_numpy(np.str_)
 
 
 def _table(arrays: Mapping[str, np.ndarray], prefix: str = "") -> pd.DataFrame:

@@ -8,7 +8,7 @@ from hashlib import sha256
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from torch import fx, nn
 
 
 @singledispatch
@@ -23,14 +23,14 @@ def contents(value: object) -> object:
         TypeError: the type is unknown.
 
     >>> contents({"shares": [0.1, 0.2], "union": "areas"})
-    [['shares', [0.1, 0.2]], ['union', 'areas']]
+    ['by name', ['shares', [0.1, 0.2]], ['union', 'areas']]
     >>> contents(torch.zeros(2, 3)) == contents(torch.zeros(3, 2))
     False
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, Mapping):
-        return [[contents(key), contents(one)] for key, one in value.items()]
+        return ["by name", *([contents(key), contents(one)] for key, one in value.items())]
     if isinstance(value, Sequence):
         return [contents(one) for one in value]
     if is_dataclass(value) and not isinstance(value, type):
@@ -40,6 +40,8 @@ def contents(value: object) -> object:
 
 @contents.register
 def _(value: np.ndarray) -> object:
+    if isinstance(value, np.ma.MaskedArray):
+        return ["masked", contents(np.ma.getmaskarray(value)), contents(value.filled())]
     if value.dtype.hasobject:
         return ["objects", list(value.shape), contents(value.ravel().tolist())]
     return [value.dtype.str, list(value.shape), sha256(np.ascontiguousarray(value)).hexdigest()]
@@ -58,15 +60,34 @@ def _(value: pd.Index) -> object:
 
 @contents.register
 def _(value: pd.Series) -> object:
-    return [contents(value.index), str(value.dtype), contents(value.to_numpy())]
+    kind = value.dtype
+    about = [contents(kind.categories), kind.ordered] if isinstance(kind, pd.CategoricalDtype) else str(kind)
+    return [contents(value.name), about, contents(value.index), contents(value.to_numpy())]
 
 
 @contents.register
 def _(value: pd.DataFrame) -> object:
-    return [contents(value.columns), contents(value.index), *(contents(value[name].to_numpy()) for name in value)]
+    return [contents(value.index), *(contents(column.reset_index(drop=True)) for _, column in value.items())]
 
 
 @contents.register
 def _(value: nn.Module) -> object:
-    """The layers in words, with which a traced network shows its code, and all parameters and buffers."""
-    return [str(value), getattr(value, "code", ""), contents(value.state_dict())]
+    """The layers in words; settings, hooks and, where it was traced, code of each; all parameters and buffers.
+
+    The code of classes and of hooks that are functions is not looked at.
+    """
+    layers = [
+        [_settings(one), one.code if isinstance(one, fx.GraphModule) else "", _hooks(one)] for one in value.modules()
+    ]
+    return [str(value), layers, contents(value.state_dict())]
+
+
+def _settings(value: object) -> object:
+    """Numbers and text that an object holds, e.g. whether a layer is in training."""
+    return [[name, one] for name, one in vars(value).items() if isinstance(one, (bool, int, float, str))]
+
+
+def _hooks(layer: nn.Module) -> object:
+    """Names of what hangs on a layer, with what objects among it hold."""
+    found = [*layer._forward_pre_hooks.values(), *layer._forward_hooks.values()]
+    return [[getattr(one, "__qualname__", type(one).__qualname__), repr(getattr(one, "__dict__", ""))] for one in found]

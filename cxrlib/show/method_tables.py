@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from cxrlib.evaluate.bootstrap import ALL, mean_of_findings, mean_samples
+from cxrlib.evaluate.bootstrap import ALL, mean_of_findings, mean_samples_of_groups
 from cxrlib.evaluate.classification import auroc_samples, f1_samples
 from cxrlib.explain.methods import find
 from cxrlib.show.tables import scores_with_interval
@@ -25,9 +25,10 @@ def mean_scores(cases: pd.DataFrame, metrics: list[str], classes: list[str], wei
     parts = []
     for metric in metrics:
         known = cases.dropna(subset=metric)
-        of_class = [known[known["class_name"] == name] for name in classes]
-        samples = np.column_stack([mean_samples(rows[metric], rows["image_id"], weights) for rows in of_class])
-        counts = np.array([len(rows) for rows in of_class])
+        known = known[known["class_name"].isin(classes)]
+        number = pd.Index(classes).get_indexer(known["class_name"])
+        samples = mean_samples_of_groups(known[metric], known["image_id"], number, len(classes), weights)
+        counts = np.bincount(number, minlength=len(classes))
         overall, count = mean_of_findings(samples, counts)
         names = [*classes, ALL]
         table = scores_with_interval(np.column_stack([samples, overall]), names, [*counts, count])

@@ -87,7 +87,7 @@ def prepare_cohort(source: Source, folder: Path, data: Data, labels: Labels, wor
         "split": split_hash(split),
     }
     # root is where the data happen to lie
-    parts = [data.model_dump(exclude={"root"}), annotations.to_csv(), studies.to_csv()]
+    parts = [data.model_dump(exclude={"root"}), annotations.to_csv(), studies.to_csv(), table.to_csv()]
     stored["data"] = fingerprint([stored, *parts, file_sha256(folder / "pixels.npy")])
     for name, frame in {"studies": studies, "annotations": annotations, "labels": table}.items():
         with whole_file(folder / f"{name}.csv") as temporary:

@@ -4,8 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxrlib.runtime.exact_tables import join_tables, load_table, save_table
-from cxrlib.runtime.store import is_kept
+from cxrlib.runtime.exact_tables import (
+    as_stored,
+    join_tables,
+    load_table,
+    load_tables,
+    save_table,
+    save_tables,
+)
+from cxrlib.runtime.store import is_kept, keep
 
 TABLE = pd.DataFrame(
     {
@@ -32,6 +39,22 @@ def test_a_table_comes_back_as_it_was(tmp_path, rows):
     before = path.read_bytes()
     save_table(loaded, path, "first")
     assert path.read_bytes() == before
+
+
+def test_what_another_process_has_written_meanwhile_is_not_taken_for_ones_own(tmp_path):
+    path = tmp_path / "tables.npz"
+    save_tables({"a": TABLE, "b": (TABLE[:1],)}, path, "first")
+    assert load_tables(path, "first")["a"].equals(as_stored({"a": TABLE})["a"])
+    save_tables({"a": TABLE[:2]}, tmp_path / "other.npz", "second")
+    (tmp_path / "other.npz").replace(path)
+    keep(path, "first")  # as where the other process wrote its file just before
+    assert is_kept(path, "first") and load_tables(path, "first") is None and len(load_tables(path, "second")["a"]) == 2
+
+
+@pytest.mark.parametrize("column", [["a", None], ["a", 1.0], [True, np.nan], pd.to_datetime(["2026-01-01"] * 2)])
+def test_what_a_table_cannot_hold_is_refused(tmp_path, column):
+    with pytest.raises(TypeError, match="column why"):
+        save_table(pd.DataFrame({"why": column}), tmp_path / "table.npz", "first")
 
 
 def test_tables_are_joined_in_their_order_and_empty_ones_change_no_kind_of_number():

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import fx, nn
 
+from cxrlib.model.networks import Normalisation, OwnInput
 from cxrlib.runtime.files import fingerprint
 from cxrlib.runtime.value_contents import contents
 
@@ -48,6 +49,12 @@ VALUES = {
     "case": Case("a", np.array([1])),
     "another case": Case("b", np.array([1])),
     "layer": nn.Linear(2, 1, bias=False),
+    "no list": [],
+    "no dict": {},
+    "masked": np.ma.array([1.0, 2.0], mask=[False, True]),
+    "categories": TABLE.astype({"image_id": "category"}),
+    "another category": TABLE.assign(image_id=pd.Categorical(["a", "b"], ["a", "b", "c"])),
+    "another column": TABLE["p"].rename("q"),
 }
 
 
@@ -77,6 +84,22 @@ def test_networks_differ_by_weights_and_by_what_a_traced_one_does():
     same, weights, other = small(0.5), small(0.25), small(0.5, torch.sigmoid)
     assert contents(small(0.5)) == contents(same)
     assert contents(weights) != contents(same) != contents(other)
+
+
+def test_networks_differ_by_what_is_inside_of_them():
+    """As in an inference copy: a traced part, a setting, and what hangs on a layer, none of which shows in words."""
+
+    def built(change=torch.nn.functional.relu, chunk=None, own=None, training=False) -> nn.Module:
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Conv2d(3, 1, 1), small(0.5, change)).train(training)
+        network.chunk_pixels = chunk
+        if own:
+            network[0].register_forward_pre_hook(OwnInput(Normalisation((own,), (0.25,))))
+        return network
+
+    changed = [built(), built(torch.sigmoid), built(chunk=8), built(own=0.5), built(own=0.25), built(training=True)]
+    assert len({fingerprint(contents(network)) for network in changed}) == len(changed)
+    assert contents(built(own=0.5)) == contents(built(own=0.5))
 
 
 def test_another_process_finds_the_same():

@@ -17,7 +17,8 @@ from cxrlib.evaluate.method_scores import score_methods, with_falls
 from cxrlib.evaluate.place_scores import place_cases
 from cxrlib.explain.explanations import Explanations
 from cxrlib.model.batches import StoredInputs
-from cxrlib.runtime.exact_tables import load_tables
+from cxrlib.runtime.exact_tables import load_tables, save_tables
+from cxrlib.runtime.store import identity_of, keep
 from cxrlib.stages import scores
 from cxrlib.stages.scores import kept_scores
 
@@ -101,17 +102,19 @@ def test_what_is_there_is_not_made_again(cohort, maps, tmp_path, counted):
     path, arguments = tmp_path / "some.npz", (counting(score_methods), cohort, maps, SHARES)
     first = kept_scores(path, "float32", *arguments)
     content = path.read_bytes()
-    again = kept_scores(path, "float32", *arguments, union="areas")  # by name: it is said to change nothing
+    again = kept_scores(path, "float32", *arguments, workers=2)
     assert calls == ["score_methods"]
     same(first, again)
     kept_scores(tmp_path / "other.npz", "float32", *arguments)
     assert (tmp_path / "other.npz").read_bytes() == content
 
 
-@pytest.mark.parametrize("what", ["shares", "map", "probability", "data", "split", "precision", "code", "damage"])
+@pytest.mark.parametrize(
+    "what", ["shares", "union", "map", "probability", "data", "boxes", "labels", "precision", "code", "damage", "raced"]
+)
 def test_it_is_made_again_where_something_changes(cohort, maps, tmp_path, counted, monkeypatch, what):
     counting, calls = counted
-    path, precision, shares = tmp_path / "some.npz", "float32", SHARES
+    path, precision, shares, further = tmp_path / "some.npz", "float32", SHARES, {}
     kept_scores(path, precision, counting(score_methods), cohort, maps, shares)
     valid = maps["RISE"]["valid"]
     if what == "shares":
@@ -122,25 +125,41 @@ def test_it_is_made_again_where_something_changes(cohort, maps, tmp_path, counte
         maps["RISE"]["valid"] = valid.with_maps(raw)
     elif what == "probability":
         maps["RISE"]["valid"] = replace(valid, probabilities=valid.probabilities + np.float32(0.1))
-    elif what in ("data", "split"):
-        cohort = replace(cohort, provenance=replace(cohort.provenance, **{what: "second"}))
+    elif what == "union":
+        further = {"union": "sum"}
+    elif what == "data":
+        cohort = replace(cohort, provenance=replace(cohort.provenance, data="second"))
+    elif what == "boxes":
+        cohort = replace(cohort, annotations=cohort.annotations.assign(x_min=7.0))
+    elif what == "labels":
+        cohort = replace(cohort, labels=cohort.labels.assign(ILD=1))
     elif what == "precision":
         precision = "bfloat16"
     elif what == "code":
         monkeypatch.setitem(scores.CODE, score_methods.__module__, "edited")
         monkeypatch.setattr(scores, "code_of_module", lambda _: "edited")
+    elif what == "raced":  # another process replaced the file before this one recorded it
+        identity = identity_of(path)
+        save_tables(score_methods(cohort, maps, [0.5]), path, "another")
+        keep(path, identity)
     else:
         path.write_bytes(path.read_bytes()[:-1])
-    found = kept_scores(path, precision, counting(score_methods), cohort, maps, shares)
+    found = kept_scores(path, precision, counting(score_methods), cohort, maps, shares, **further)
     assert calls == ["score_methods"] * 2
-    same(found, load_tables(path))
+    same(found, load_tables(path, identity_of(path)))
+    same(found, score_methods(cohort, maps, shares, **further))
 
 
-def test_nothing_is_kept_of_code_that_was_edited_since_it_was_loaded(cohort, maps, tmp_path, monkeypatch):
+def test_nothing_is_kept_or_found_of_code_that_was_edited_since_it_was_loaded(
+    cohort, maps, tmp_path, monkeypatch, counted
+):
+    counting, calls = counted
+    arguments = ("float32", counting(score_methods), cohort, maps, SHARES)
+    kept_scores(tmp_path / "before.npz", *arguments)
     monkeypatch.setattr(scores, "code_of_module", lambda _: "edited")
-    path = tmp_path / "some.npz"
-    same(kept_scores(path, "float32", score_methods, cohort, maps, SHARES), score_methods(cohort, maps, SHARES))
-    assert not path.exists()
+    for path in (tmp_path / "some.npz", tmp_path / "before.npz"):
+        same(kept_scores(path, *arguments), score_methods(cohort, maps, SHARES))
+    assert len(calls) == 3 and not (tmp_path / "some.npz").exists()
 
 
 def test_images_and_networks_count_by_what_they_hold(cohort, maps, tmp_path, counted):
