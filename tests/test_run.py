@@ -3,6 +3,10 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,9 +22,10 @@ from cxrlib.model.networks import normalise
 from cxrlib.params import ParameterError, load_params
 from cxrlib.run import Run
 from cxrlib.runtime.errors import Missing
-from cxrlib.runtime.files import PROJECT_ROOT, file_sha256, shown_files, whole_file, write_json
+from cxrlib.runtime.files import PROJECT_ROOT, file_sha256, files_below, shown_files, whole_file, write_json
 from cxrlib.workflow.filelog import FORMATS, RUN_ID
 from cxrlib.workflow.interactive import interactive_folder, made_by_hand
+from cxrlib.workflow.lock import locked
 
 
 @pytest.fixture(autouse=True)
@@ -265,13 +270,60 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path):
 
 
 def test_hidden_files_are_neither_listed_nor_linked_beside_a_run(tmp_path):
-    for name in ("maps/b.npz", "maps/a.npz", "maps/.a.cxr-99999.npz", "maps/.a.work-1/a.npz", "maps/.a.npz.made.json"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    assert [path.name for path in shown_files(tmp_path, "maps/*.npz")] == ["a.npz", "b.npz"]
-    assert len(shown_files(tmp_path, "**/*")) == 2 and shown_files(tmp_path / "none", "*") == []
-    linked = interactive_folder(tmp_path, "maps") / "maps"
-    assert {path.name for path in linked.iterdir()} == {"a.npz", "b.npz", ".a.npz.made.json"}
+    run = tmp_path / ".a.work-2026"  # where the run lies does not count
+    for name in (
+        "maps/b.npz",
+        "maps/a.npz",
+        "maps/.a.cxr-here-99999.npz",
+        "maps/.a.work-1/a.npz",
+        "maps/.a.npz.made.json",
+    ):
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).touch()
+    assert [path.name for path in shown_files(run, "maps/*.npz")] == ["a.npz", "b.npz"]
+    assert len(files_below(run)) == 2 and len(files_below(run, hidden=True)) == 5 and files_below(run / "none") == []
+    folder = interactive_folder(run, "maps")
+    assert {path.name for path in (folder / "maps").iterdir()} == {"a.npz", "b.npz", ".a.npz.made.json"}
+    (folder / "maps" / ".c.cxr-here-99999.npz").touch()
+    (folder / "maps" / ".c.npz.work-1").mkdir()
+    (folder / "maps" / ".c.npz.work-1" / "c.npz").touch()
+    assert made_by_hand(folder.parent, "maps") == []
+    (folder / "maps" / "c.npz").touch()
+    assert made_by_hand(folder.parent, "maps") == ["maps"]
+
+
+@pytest.mark.slow
+def test_a_folder_in_which_something_works_can_be_looked_through(tmp_path):
+    """Folders that vanish between a look into their parent and one into them."""
+    code = """
+import sys
+from pathlib import Path
+from cxrlib.runtime.store import keep, work_on
+for number in range(100_000):
+    path = Path(sys.argv[1]) / "maps" / f"{number % 50}.npz"
+    (work_on(path, str(number)) / path.name).touch()
+    keep(path, str(number))
+"""
+    worker = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=PROJECT_ROOT)
+    try:
+        until = time.monotonic() + 5
+        while time.monotonic() < until:
+            files_below(tmp_path, hidden=True)
+            with locked(tmp_path):
+                interactive_folder(tmp_path, "maps")
+    finally:
+        worker.kill()
+        worker.wait()
+    assert len(files_below(tmp_path / "maps")) > 10
+
+
+def test_two_notebooks_can_be_opened_at_once(tmp_path):
+    (tmp_path / "maps").mkdir()
+    for number in range(300):
+        (tmp_path / "maps" / f"{number}.npz").touch()
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda _: interactive_folder(tmp_path, "maps"), range(4)))
+    assert len(files_below(tmp_path / "interactive" / "maps")) == 300
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path):

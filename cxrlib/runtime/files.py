@@ -5,14 +5,17 @@ import hashlib
 import json
 import os
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 from cxrlib.runtime.errors import Missing, Refusal, refusal_of
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
-TEMPORARY = re.compile(r"\..+\.cxr-(?P<process>\d+)(\.\w+)?")
-"""Names of the hidden files that `whole_file` yields, with the id of the process that writes them."""
+HOST = re.sub(r"\W", "", socket.gethostname())[:32]
+"""This machine, as the names of temporary files say it."""
+TEMPORARY = re.compile(r"\..+\.cxr-(?P<host>\w*)-(?P<process>\d+)(\.\w+)?")
+"""Names of the hidden files that `whole_file` yields, with the machine and the id of the process that writes them."""
 BLOCK = 2**20
 """Bytes that a disk is asked to take to find out whether it is full."""
 
@@ -29,7 +32,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     Raises:
         Refusal: the disk is full or write-protected, or fails.
     """
-    temporary = path.with_name(f".{path.stem}.cxr-{os.getpid()}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.cxr-{HOST}-{os.getpid()}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -67,6 +70,21 @@ def shown_files(folder: Path, pattern: str) -> list[Path]:
     """
     found = {path: path.relative_to(folder).parts for path in folder.glob(pattern) if path.is_file()}
     return sorted(path for path, parts in found.items() if not any(part.startswith(".") for part in parts))
+
+
+def files_below(folder: Path, hidden: bool = False) -> list[Path]:
+    """All files below a folder, in order; what another process deletes meanwhile is left out.
+
+    Args:
+        folder: may be missing.
+        hidden: hidden files too, and those in hidden folders.
+    """
+    found = []
+    for place, below, names in os.walk(folder):
+        if not hidden:
+            below[:], names = ([name for name in some if not name.startswith(".")] for some in (below, names))
+        found += [Path(place, name) for name in names]
+    return sorted(found)
 
 
 def existing(path: Path, remedy: str) -> Path:

@@ -1,9 +1,10 @@
 """The folder of a notebook that is run by hand: what it saves never touches the record of a finished run."""
 
+import contextlib
 import os
 from pathlib import Path
 
-from cxrlib.runtime.files import TEMPORARY
+from cxrlib.runtime.files import TEMPORARY, files_below
 
 INTERACTIVE = "interactive"
 """Name of the folder in a run's folder."""
@@ -22,20 +23,28 @@ def interactive_folder(run_folder: Path, *parts: str) -> Path:
     """
     folder = run_folder / INTERACTIVE
     for part in parts:
-        for file in (run_folder / part).rglob("*"):
-            unfinished = any(name.startswith(".") and ".work-" in name for name in file.parts)
-            if file.is_dir() or unfinished or TEMPORARY.fullmatch(file.name):
-                continue
+        for file in _finished(run_folder, part):
             link = folder / file.relative_to(run_folder)
             if link.is_symlink() and not link.exists():
-                link.unlink()
+                link.unlink(missing_ok=True)
             if not link.exists():
                 link.parent.mkdir(parents=True, exist_ok=True)
-                link.symlink_to(os.path.relpath(file, link.parent))
+                with contextlib.suppress(FileExistsError):  # another notebook was opened at the same time
+                    link.symlink_to(os.path.relpath(file, link.parent))
     return folder
 
 
 def made_by_hand(run_folder: Path, *parts: str) -> list[str]:
     """Those of the given parts whose interactive folder holds a file of its own, which is no link."""
     folder = run_folder / INTERACTIVE
-    return [part for part in parts if any(f.is_file() and not f.is_symlink() for f in (folder / part).rglob("*"))]
+    return [part for part in parts if any(not file.is_symlink() for file in _finished(folder, part))]
+
+
+def _finished(folder: Path, part: str) -> list[Path]:
+    """The files of a part of a folder, without those on which a process works and what a killed one left."""
+    return [file for file in files_below(folder / part, hidden=True) if not _is_half_done(file.relative_to(folder))]
+
+
+def _is_half_done(file: Path) -> bool:
+    in_work = any(name.startswith(".") and ".work-" in name for name in file.parts)
+    return in_work or TEMPORARY.fullmatch(file.name) is not None

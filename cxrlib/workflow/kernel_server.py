@@ -1,6 +1,7 @@
 """A process that imports the notebooks' libraries once and forks a kernel for each of them.
 
-Reads requests from standard input, one JSON object per line, and answers each with the process id of a kernel. Between
+Reads requests from standard input, one JSON object per line, and answers each with the process id of a kernel on what
+was its standard output; what modules print goes to standard error. Between
 requests it imports what later notebooks will need. It computes nothing, so that a fork behaves like a new interpreter:
 the only threads are the idle ones that linear algebra libraries keep, which these start again after a fork. When its
 input ends the server exits; its kernels watch it and exit too.
@@ -23,6 +24,8 @@ def serve(waiting: list[str]) -> None:
     gc.disable()  # importing makes a million objects that stay; to look through them again and again takes seconds
     warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)  # Python 3.12, see above
     requests = os.fdopen(0, "rb", buffering=0)  # a buffer would hide further requests from select
+    answers, server = os.dup(1), os.getpid()
+    os.dup2(2, 1)
     while True:
         if waiting and not select.select([requests], [], [], 0)[0]:
             _import(waiting.pop(0))
@@ -36,27 +39,33 @@ def serve(waiting: list[str]) -> None:
         gc.freeze()  # kernels, too, leave alone what was imported here
         pid = os.fork()
         if pid == 0:
-            _become_kernel(request["arguments"], request["environment"])
-        print(pid, flush=True)
+            os.close(answers)
+            _become_kernel(request["arguments"], request["environment"], server)
+        try:
+            os.write(answers, b"%d\n" % pid)
+        except BrokenPipeError:  # the run was killed after it asked
+            os.kill(pid, signal.SIGKILL)
+            return
 
 
 def _import(name: str) -> None:
-    """Import a module. Errors are ignored here: the notebook's own import reports them."""
-    with contextlib.suppress(Exception):
+    """Import a module. Errors are ignored here, an exit too: the notebook's own import reports them."""
+    with contextlib.suppress(Exception, SystemExit):
         importlib.import_module(name)
 
 
-def _become_kernel(arguments: list[str], environment: dict[str, str]) -> None:
-    """Run ipykernel in this process, which leads a session of its own, and exit."""
+def _become_kernel(arguments: list[str], environment: dict[str, str], server: int) -> None:
+    """Run ipykernel in this process, which leads a session of its own, and exit; at once if the server has ended."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     gc.enable()
     os.setsid()
+    if os.getppid() != server:  # nothing would end this kernel
+        os._exit(1)
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, 0)
-    os.dup2(2, 1)  # standard output is the server's answer
     os.environ.clear()
     os.environ.update(environment)
-    sys.argv = ["ipykernel_launcher", *arguments, f"--IPKernelApp.parent_handle={os.getppid()}"]
+    sys.argv = ["ipykernel_launcher", *arguments, f"--IPKernelApp.parent_handle={server}"]
     from ipykernel.kernelapp import IPKernelApp
 
     IPKernelApp.launch_instance()

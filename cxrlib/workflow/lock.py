@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from cxrlib.runtime.errors import Refusal
-from cxrlib.runtime.files import TEMPORARY
+from cxrlib.runtime.files import HOST, TEMPORARY, files_below
 
 PATIENCE = 60
 """Seconds to wait for the kernels of a killed run to end."""
@@ -55,7 +55,11 @@ def _acquire(descriptor: int, folder: Path) -> None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
-        except BlockingIOError:
+        except OSError as error:
+            if not isinstance(error, BlockingIOError):
+                raise Refusal(
+                    f"{folder}: its disk has no locks ({error}); choose a folder elsewhere with --out"
+                ) from error
             pid = _dead_holder(descriptor)
             if pid is None or time.monotonic() - begun > PATIENCE:
                 raise Refusal(_refusal(descriptor, folder)) from None
@@ -74,19 +78,20 @@ def _dead_holder(descriptor: int) -> int | None:
 def _is_gone(pid: int) -> bool:
     """Whether a process has ended, also where its parent has not asked for its exit code yet (a zombie)."""
     try:
+        os.kill(pid, 0)
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-    except psutil.AccessDenied:
+    except PermissionError:  # another user's
         return False
+    except (ProcessLookupError, psutil.NoSuchProcess):
+        return True
 
 
 def _remove_half_written(folder: Path) -> None:
-    """Delete the temporary files of `cxrlib.runtime.files.whole_file` whose processes have ended."""
-    for path in folder.rglob(".*.cxr-*"):
+    """Delete the temporary files of `cxrlib.runtime.files.whole_file` whose processes on this machine have ended."""
+    for path in files_below(folder, hidden=True):
         name = TEMPORARY.fullmatch(path.name)
-        if name and _is_gone(int(name["process"])):
-            path.unlink()
+        if name and name["host"] == HOST and _is_gone(int(name["process"])):
+            path.unlink(missing_ok=True)
 
 
 def _refusal(descriptor: int, folder: Path) -> str:

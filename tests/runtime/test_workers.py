@@ -47,4 +47,4 @@ def test_workers_of_a_killed_parent_end(tmp_path):
     parent.wait()
     parent.stdout.close()
     gone, alive = psutil.wait_procs(workers, timeout=10)
-    assert not alive
+    assert {one.status() for one in alive} <= {psutil.STATUS_ZOMBIE}  # ended, but their new parent has not asked yet

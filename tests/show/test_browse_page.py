@@ -398,7 +398,7 @@ def test_the_page_of_its_own_asks_for_its_token(page, start, browsed_run):
     assert browsed_run.name in page.title()
     local = ("http://127.0.0.1", "ws://127.0.0.1", "blob:", "data:")
     assert [url for url in page.asked if not url.startswith(local)] == []
-    assert page.locator("[title=null]").count() == 0
+    expect(page.locator("[title=null]")).to_have_count(0)
     stays_in_place(page)
 
     # one serves this page, the others wait for further pages

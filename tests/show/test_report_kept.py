@@ -11,12 +11,15 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from PIL import Image, PngImagePlugin
 
 from cxrlib.params import load_params
-from cxrlib.show.report import notebook_pages, within_budget
+from cxrlib.show.report import kept_pictures, notebook_pages, within_budget
+from cxrlib.show.report import page as report_page
 from cxrlib.show.report.embedded import embed
+from cxrlib.show.report.keep import keep_report
 from cxrlib.show.report.kept_pictures import PICTURES, picture_sha256
 from cxrlib.show.report.notebook_pages import write_notebook_pages
 from cxrlib.show.report.page import write_report
 from cxrlib.show.report.within_budget import embed_within
+from cxrlib.workflow.manifest import Manifest
 
 STEPS = [(300, 70), (200, 60), (100, 40)]
 
@@ -70,6 +73,40 @@ def test_steps_that_did_not_fit_are_not_tried_again(tmp_path, encoded):
     encoded.clear()
     wider = embed_within(files[:1], STEPS, budget, store)  # what was too large beside others may fit now
     assert wider == embed_within(files[:1], STEPS, budget) and wider[0].width > 100
+
+
+def test_what_code_wrote_that_was_edited_meanwhile_is_written_anew(tmp_path, encoded, monkeypatch):
+    """A run that takes minutes loads the code in its first seconds and writes the report in its last ones."""
+    store, files = tmp_path / "page.json", [png(1)]
+    monkeypatch.setattr(kept_pictures, "CODE", "as loaded before the edit")
+    embed_within(files, STEPS, 10**9, store)
+    monkeypatch.undo()
+    monkeypatch.setattr(within_budget, "embed", lambda image, width, quality: edited)
+    edited = embed(Image.new("RGB", (4, 4)), 4, 40)
+    assert embed_within(files, STEPS, 10**9, store) == [edited]
+
+
+def test_a_page_that_edited_code_wrote_is_written_anew(tmp_path, monkeypatch):
+    nbformat.write(new_notebook(cells=[new_markdown_cell("# A title")]), tmp_path / "01_first.ipynb")
+    monkeypatch.setattr(notebook_pages, "CODE", "as loaded before the edit")
+    page = write_notebook_pages(tmp_path)[0]
+    page_before = page.stat().st_mtime_ns
+    assert write_notebook_pages(tmp_path)[0].stat().st_mtime_ns == page_before
+    monkeypatch.undo()
+    assert write_notebook_pages(tmp_path)[0].stat().st_mtime_ns > page_before
+
+
+def test_a_report_that_edited_code_wrote_is_not_up_to_date(tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr(report_page, "write_report", lambda folder: written.append(folder) or [])
+    (tmp_path / "params.json").write_text("{}")
+    monkeypatch.setattr(report_page, "CODE", "as loaded before the edit")
+    keep_report(tmp_path, Manifest(tmp_path))
+    monkeypatch.undo()
+    monkeypatch.setattr(report_page, "write_report", lambda folder: written.append(folder) or [])
+    for _ in range(2):
+        keep_report(tmp_path, Manifest(tmp_path))
+    assert len(written) == 2  # the edited code's, and none of the same code
 
 
 def test_a_damaged_store_is_noticed_and_made_anew(tmp_path, encoded):

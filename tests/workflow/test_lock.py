@@ -1,5 +1,6 @@
 """Two runs on one folder, and a run that was killed: processes of their own, real signals."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import psutil
 import pytest
 
 from cxrlib.runtime.errors import Refusal
-from cxrlib.runtime.files import PROJECT_ROOT
+from cxrlib.runtime.files import HOST, PROJECT_ROOT
 from cxrlib.workflow.lock import locked
 
 HOLD = """
@@ -67,8 +68,9 @@ def test_what_a_killed_process_had_half_written_is_removed(tmp_path):
     process = hold(tmp_path / "run")
     kill(process)
     (tmp_path / "run" / "tables").mkdir()
-    kept = [f".table_03.cxr-{os.getpid()}.csv", ".notes.99999.csv", "table.cxr-99999.csv"]
-    for name in (f".table_02.cxr-{process.pid}.csv", f".table_02.cxr-{process.pid}", *kept):
+    kept = [f".table_03.cxr-{HOST}-{os.getpid()}.csv", ".notes.99999.csv", f"table.cxr-{HOST}-{process.pid}.csv"]
+    kept += [f".table_04.cxr-otherhost-{process.pid}.csv"]  # on a shared disk: that machine's process may live
+    for name in (f".table_02.cxr-{HOST}-{process.pid}.csv", f".table_02.cxr-{HOST}-{process.pid}", *kept):
         (tmp_path / "run" / "tables" / name).write_text("half")
     with locked(tmp_path / "run"):
         assert {path.name for path in (tmp_path / "run" / "tables").iterdir()} == {*kept}
@@ -79,12 +81,33 @@ def test_what_a_process_that_nobody_waited_for_had_half_written_is_removed(tmp_p
     process = hold(tmp_path / "run")
     os.kill(process.pid, signal.SIGKILL)
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    half = tmp_path / "run" / f".figure_02.cxr-{process.pid}.png"
+    half = tmp_path / "run" / f".figure_02.cxr-{HOST}-{process.pid}.png"
     half.write_bytes(b"half")
     with locked(tmp_path / "run"):
         assert process.pid in psutil.pids()
         assert not half.exists()
     kill(process)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_users_process_is_not_gone():
+    """As nobody, who may not signal it, and who on many clusters does not see it in the list of processes either."""
+    code = f"import os; from cxrlib.workflow.lock import _is_gone; os.setuid(65534); print(_is_gone({os.getpid()}))"
+    command = 'mount -t proc -o hidepid=2 proc /proc && exec "$@"'
+    hidden = ["unshare", "--mount", "sh", "-c", command, "sh"]
+    hidden = hidden if subprocess.run([*hidden, "true"], capture_output=True).returncode == 0 else []
+    done = subprocess.run([*hidden, sys.executable, "-c", code], cwd=PROJECT_ROOT, capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr
+
+
+def test_a_disk_without_locks_is_named(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    expected = r"run: its disk has no locks \(.*No locks available\).*--out"
+    with pytest.raises(Refusal, match=expected), locked(tmp_path / "run"):
+        pass
 
 
 @pytest.mark.slow

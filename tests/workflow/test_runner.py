@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import nbformat
 import papermill
+import psutil
 import pytest
 
 import run_all
@@ -19,7 +21,8 @@ from cxrlib.stages.method_names import check_method_names
 from cxrlib.workflow import notebooks, runner
 from cxrlib.workflow.console import CLEAR, timed
 from cxrlib.workflow.failures import NotebookFailed
-from cxrlib.workflow.kernels import Kernels
+from cxrlib.workflow.kernels import Kernels, stop_kernel
+from cxrlib.workflow.lock import locked
 from cxrlib.workflow.time_left import TimeLeft
 
 
@@ -139,6 +142,54 @@ def test_a_dead_kernel_server_is_told_in_a_sentence(tmp_path, write_notebook):
         kernels.server.wait()
         with pytest.raises(NotebookFailed, match="the process that starts the kernels has ended"):
             kernels.start(notebook, {})
+
+
+def test_what_a_module_prints_on_loading_is_not_taken_for_a_kernel(tmp_path, write_notebook, monkeypatch):
+    """Neither a word nor a number of another process; and one that exits leaves the server alive."""
+    other = subprocess.Popen(["sleep", "60"])
+    (tmp_path / "printing.py").write_text(f"print('hello')\nprint({other.pid})")
+    (tmp_path / "leaving.py").write_text("raise SystemExit")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    notebook = write_notebook("01_first", "import leaving, printing")
+    try:
+        with (tmp_path / "lock").open("w") as lock, Kernels([notebook], lock.fileno()) as kernels:
+            manager = kernels.start(notebook, {})
+            if kernels.server:
+                assert manager.provisioner.pid != other.pid
+                assert "ipykernel" in " ".join(psutil.Process(manager.provisioner.pid).cmdline())
+            stop_kernel(manager)
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+
+
+@pytest.mark.slow
+def test_a_kernel_asked_for_just_before_its_run_is_killed_ends_too(tmp_path, write_notebook, monkeypatch):
+    """The server is still importing for it then, nobody waits for its answer, and it begins when the server has gone."""
+    lasting = "import os, time\nos.register_at_fork(after_in_child=lambda: time.sleep(2))\ntime.sleep(2)"
+    (tmp_path / "lasting.py").write_text(lasting)
+    notebook = write_notebook("01_first", "import lasting")
+    code = """
+import sys
+from pathlib import Path
+from cxrlib.workflow.kernels import Kernels, stop_kernel
+from cxrlib.workflow.lock import locked
+from cxrlib.workflow.lock import locked
+with locked(Path(sys.argv[1])) as lock, Kernels([Path(sys.argv[2])], lock) as kernels:
+    print("asks", flush=True)
+    kernels.start(Path(sys.argv[2]), {})
+"""
+    path = os.pathsep.join([str(tmp_path), str(PROJECT_ROOT)])
+    arguments = [sys.executable, "-c", code, str(tmp_path / "run"), str(notebook)]
+    killed = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path})
+    assert killed.stdout.readline() == "asks\n"
+    time.sleep(1)
+    killed.kill()
+    killed.wait()
+    killed.stdout.close()
+    with locked(tmp_path / "run"):  # refused after a minute, if a kernel held it
+        pass
 
 
 STOPPED = {

@@ -25,7 +25,8 @@ function followControls(figure) {
     if (browser) return;
     browser = figure.closest(".cxr-browser");
     makeAccessible(browser);
-    if (browser) observer.observe(browser, { childList: true, subtree: true });
+    const changes = { childList: true, subtree: true, attributeFilter: ["title"] }; // titles come after their controls
+    if (browser) observer.observe(browser, changes);
   };
   return [follow, () => observer.disconnect()];
 }

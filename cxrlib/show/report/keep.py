@@ -19,17 +19,19 @@ def import_report() -> None:
 def keep_report(folder: Path, manifest: Manifest, anew: bool = False) -> None:
     """Write the report and record it, unless the stored report shows the same results and was written by the same code.
 
+    Where code was edited since this process loaded it, the next report is written in any case.
+
     Args:
         folder: the run's folder.
         manifest: of the run.
         anew: write the report in any case.
     """
-    parts = [code_fingerprints(["cxrlib.show.report.page"]), manifest.results(), read_json(folder / "params.json")]
-    version = fingerprint(parts)
+    shown = [manifest.results(), read_json(folder / "params.json")]
     written = manifest.commands.get("report", {}).get("version")
+    version = fingerprint([code_fingerprints(["cxrlib.show.report.page"]), *shown])
     if written == version and not manifest.changed("report") and not anew:
         return
     with timed("report"):
-        from cxrlib.show.report.page import write_report
+        from cxrlib.show.report import page
 
-        manifest.keep("report", write_report(folder), version)
+        manifest.keep("report", page.write_report(folder), fingerprint([page.CODE, *shown]))

@@ -14,6 +14,10 @@ PICTURES = ".pictures"
 """Name of the folder in which they are kept, beside what the page shows."""
 
 
+CODE = code_fingerprint("cxrlib.show.report.embedded")
+"""What encodes a picture; taken on loading."""
+
+
 PNG = b"\x89PNG\r\n\x1a\n"
 """How a PNG file begins."""
 
@@ -39,7 +43,7 @@ class KeptPictures:
 
     def __init__(self, path: Path | None, steps: list[Step]) -> None:
         self.path = path
-        self.identity = fingerprint([code_fingerprint("cxrlib.show.report.embedded"), steps])
+        self.identity = fingerprint([CODE, steps])
         self.before = self._read()
         self.pictures = {name: Embedded(*values) for name, values in self.before["pictures"].items()}
         self.sizes = self.before["sizes"] | {name: picture.size for name, picture in self.pictures.items()}

@@ -18,6 +18,10 @@ from cxrlib.workflow.notebooks import title_of
 if TYPE_CHECKING:
     from nbconvert import HTMLExporter
 
+CODE = code_fingerprint("cxrlib.show.report.notebook_pages")
+"""What writes a page; taken on loading."""
+
+
 TEMPLATE = """{% extends 'lab/index.html.j2' %}
 {% block html_head_js %}{% endblock %}
 {% block html_head_js_mathjax %}{% endblock %}
@@ -48,7 +52,7 @@ def write_notebook_pages(folder: Path) -> list[Path]:
     Returns:
         The pages, in order.
     """
-    code, pages = fingerprint([code_fingerprint("cxrlib.show.report.notebook_pages"), environment()]), []
+    code, pages = fingerprint([CODE, environment()]), []
     for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
         page = path.with_suffix(".html")
         identity = fingerprint([file_sha256(path), code])

@@ -11,6 +11,7 @@ from cxrlib.data.cohort import read_provenance
 from cxrlib.data.provenance import Provenance
 from cxrlib.runtime.errors import Missing, Refusal
 from cxrlib.runtime.files import read_json, whole_file
+from cxrlib.runtime.fingerprints import code_fingerprints
 from cxrlib.runtime.numerals import number_text
 from cxrlib.show.browse.browsed import BrowsedRun, View, load_results
 from cxrlib.show.browse.overlay import Look, compose
@@ -34,6 +35,10 @@ from cxrlib.workflow.manifest import Manifest
 
 PARTS = ["report.html.j2", "report.css", "viewer.js", "page.js"]
 """The page's template and what it includes."""
+
+
+CODE = code_fingerprints(["cxrlib.show.report.page"])
+"""What writes the page; taken on loading."""
 
 
 LARGE, SMALL = 448, 256
