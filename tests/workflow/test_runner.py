@@ -166,7 +166,7 @@ def test_what_a_module_prints_on_loading_is_not_taken_for_a_kernel(tmp_path, wri
 
 @pytest.mark.slow
 def test_a_kernel_asked_for_just_before_its_run_is_killed_ends_too(tmp_path, write_notebook, monkeypatch):
-    """The server is still importing for it then, nobody waits for its answer, and it begins when the server has gone."""
+    """The server still imports for it then, nobody waits for its answer, and it begins when the server has gone."""
     lasting = "import os, time\nos.register_at_fork(after_in_child=lambda: time.sleep(2))\ntime.sleep(2)"
     (tmp_path / "lasting.py").write_text(lasting)
     notebook = write_notebook("01_first", "import lasting")
