@@ -3,12 +3,17 @@
 A box of a heatmap is a mark with a score. Fewer marks are kept where the score must be higher.
 """
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 
 from cxrlib.data.annotations import BOX_COLUMNS
 from cxrlib.data.cohort import Cohort
-from cxrlib.evaluate.boxes import boxes_from_mask, pairwise_iobb, pairwise_iou
+from cxrlib.evaluate.bootstrap import interval
+from cxrlib.evaluate.boxes import Union, boxes_from_mask, pairwise_iobb, pairwise_iou
+from cxrlib.evaluate.method_scores import BySplit
+from cxrlib.evaluate.place_scores import validation_shares
 from cxrlib.explain.explanations import Explanations
 from cxrlib.explain.maps import normalise_maps, upscale
 from cxrlib.explain.masks import top_pixels_of
@@ -24,6 +29,10 @@ LEAST = 0.4
 
 RATES = (0.5, 1.0, 2.0)
 """False boxes an image."""
+
+
+ALL_FINDINGS = "all findings"
+"""Name of the rows of all marks together."""
 
 
 def heights(heatmap: np.ndarray, boxes: np.ndarray) -> np.ndarray:
@@ -138,3 +147,46 @@ def sensitivity_samples(
             found[row, column] = of_targets[kept].sum() / of_targets.sum()
             reached[row, column] = false[level]
     return found, reached
+
+
+def froc_table(
+    cohort: Cohort,
+    title: str,
+    maps: BySplit,
+    shares: list[float],
+    seed: int,
+    union: Union,
+    weights: pd.DataFrame,
+) -> pd.DataFrame:
+    """Sensitivity at RATES false boxes an image, for each finding and for all together, with intervals over patients.
+
+    Args:
+        cohort: the run's.
+        title: of the method.
+        maps: by split: "valid", on which the share of pixels of each class is chosen, and "test".
+        shares: fractions of the pixels to choose from.
+        seed: of the control, random maps of the same form, whose shares are chosen likewise.
+        union: by which shares are chosen, as in `pairwise_iou`.
+        weights: resamples, a column for each study of the maps.
+
+    Returns:
+        method, meet_by (rule of HITS), class_name (ALL_FINDINGS: all marks together), false_boxes (allowed an image),
+        ours, low, high, reached (false boxes an image at this threshold, fewer where the map has no more boxes),
+        random, gain, gain_low, gain_high, n (readers' boxes) and images (all studies).
+    """
+    drawn, found, rows = weights[maps["test"].probabilities.index.tolist()], [], []
+    for one in (maps, {split: part.with_random_maps(seed) for split, part in maps.items()}):
+        chosen = validation_shares(cohort, one["valid"], shares, union)
+        found.append(marks_and_targets(cohort, one["test"], chosen))
+    for rule, name in product(HITS, [*cohort.findings, ALL_FINDINGS]):
+        own = [[part[part["class_name"].isin([name]) | (name == ALL_FINDINGS)] for part in one] for one in found]
+        (ours, reached), (theirs, _) = (sensitivity_samples(*one, rule, RATES, drawn) for one in own)
+        targets = own[0][1]
+        images = targets["image_id"].nunique()
+        (low, high), (gain_low, gain_high) = (interval(one, [images] * len(RATES)) for one in (ours, ours - theirs))
+        for i, rate in enumerate(RATES):
+            row = (title, rule, name, rate, ours[0, i], low[i], high[i], reached[0, i], theirs[0, i])
+            row = (*row, ours[0, i] - theirs[0, i], gain_low[i], gain_high[i])
+            rows.append((*row, len(targets), drawn.shape[1]))
+    columns = ["method", "meet_by", "class_name", "false_boxes", "ours", "low", "high", "reached", "random", "gain"]
+    return pd.DataFrame(rows, columns=[*columns, "gain_low", "gain_high", "n", "images"])

@@ -64,6 +64,13 @@ def score_cases(cohort: Cohort, explanations: Explanations, cases: pd.DataFrame,
     return score_maps(cohort, cases, explanations.maps_of(cases), explanations.input_size, shares)
 
 
+def score_each(
+    cohort: Cohort, several: list[Explanations], cases: pd.DataFrame, shares: list[float]
+) -> tuple[pd.DataFrame, ...]:
+    """`score_cases` of several maps of the same cases, e.g. of controls, in their order."""
+    return tuple(score_cases(cohort, explanations, cases, shares) for explanations in several)
+
+
 def score_mask(mask: np.ndarray, true: np.ndarray, size: int) -> dict[str, float]:
     """Scores of one mask against the readers' boxes of one finding.
 

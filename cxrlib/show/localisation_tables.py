@@ -1,20 +1,16 @@
 """Tables of notebook 06 beyond the thesis: localisation beside controls, grids, FROC, regression, readers."""
 
-from itertools import product
-
 import numpy as np
 import pandas as pd
 
 from cxrlib.data.cohort import Cohort
 from cxrlib.evaluate.bootstrap import interval
-from cxrlib.evaluate.boxes import Union, with_union
+from cxrlib.evaluate.boxes import with_union
 from cxrlib.evaluate.controls import beside_controls
-from cxrlib.evaluate.froc import HITS, LEAST, RATES, marks_and_targets, sensitivity_samples
+from cxrlib.evaluate.froc import LEAST
 from cxrlib.evaluate.grid_ceiling import fraction_samples
 from cxrlib.evaluate.iou_regression import FEATURES, box_features, regress
 from cxrlib.evaluate.localisation import boxed_cases
-from cxrlib.evaluate.method_scores import BySplit
-from cxrlib.evaluate.place_scores import validation_shares
 from cxrlib.evaluate.readers import by_image, label_outcomes
 from cxrlib.show.tables import by_class, reader_f1, reader_pairs, reader_table
 
@@ -24,9 +20,6 @@ THESIS_GRID = 7
 
 POOLED, WITHIN = "all findings", "within findings"
 """Regressions: all cases with one intercept (cheXlocalize's), and with an intercept for each finding."""
-
-
-ALL_FINDINGS = "all findings"
 
 
 def localisation_table(
@@ -118,67 +111,41 @@ def ceiling_sentences(ceiling: pd.DataFrame) -> list[str]:
     return lines
 
 
-def froc_table(
-    cohort: Cohort, methods: dict[str, BySplit], shares: list[float], seed: int, weights: pd.DataFrame, union: Union
-) -> pd.DataFrame:
-    """Sensitivity at RATES false boxes an image, for each finding and for all together, with intervals over patients.
+def shared_caption(shared: pd.DataFrame) -> str:
+    """How many false positives lie on another finding, beside random heatmaps.
 
     Args:
-        cohort: the run's.
-        methods: title -> maps by split: "valid", on which the share of pixels of each class is chosen, and "test".
-        shares: fractions of the pixels to choose from.
-        seed: of the control, random maps of the same form, whose shares are chosen likewise.
-        weights: resamples, a column for each study of the maps.
-        union: by which shares are chosen, as in `pairwise_iou`.
+        shared: from `shared_regions`.
 
-    Returns:
-        method, meet_by (rule of HITS), class_name (ALL_FINDINGS: all marks together), false_boxes (allowed an image),
-        ours, low, high, reached (false boxes an image at this threshold, fewer where the map has no more boxes),
-        random, gain, gain_low, gain_high, n (readers' boxes) and images (all studies).
+    >>> shared_caption(pd.DataFrame({"hit": [True, False, True], "random_hit": [False, True, False]}))
+    'False positives whose strongest cell lies in a box of another finding: 2 of 3; of random heatmaps 1.'
     """
-    rows = []
-    for title, maps in methods.items():
-        drawn, found = weights[maps["test"].probabilities.index.tolist()], []
-        for one in (maps, {split: part.with_random_maps(seed) for split, part in maps.items()}):
-            chosen = validation_shares(cohort, one["valid"], shares, union)
-            found.append(marks_and_targets(cohort, one["test"], chosen))
-        for rule, name in product(HITS, [*cohort.findings, ALL_FINDINGS]):
-            own = [[part[part["class_name"].isin([name]) | (name == ALL_FINDINGS)] for part in one] for one in found]
-            (ours, reached), (theirs, _) = (sensitivity_samples(*one, rule, RATES, drawn) for one in own)
-            targets = own[0][1]
-            images = targets["image_id"].nunique()
-            (low, high), (gain_low, gain_high) = (interval(one, [images] * len(RATES)) for one in (ours, ours - theirs))
-            for i, rate in enumerate(RATES):
-                row = (title, rule, name, rate, ours[0, i], low[i], high[i], reached[0, i], theirs[0, i])
-                row = (*row, ours[0, i] - theirs[0, i], gain_low[i], gain_high[i])
-                rows.append((*row, len(targets), drawn.shape[1]))
-    columns = ["method", "meet_by", "class_name", "false_boxes", "ours", "low", "high", "reached", "random", "gain"]
-    return pd.DataFrame(rows, columns=[*columns, "gain_low", "gain_high", "n", "images"])
+    return (
+        "False positives whose strongest cell lies in a box of another finding: "
+        f"{shared['hit'].sum()} of {len(shared)}; of random heatmaps {shared['random_hit'].sum()}."
+    )
 
 
 def place_tables(
     cohort: Cohort,
     cases: pd.DataFrame,
     chosen: pd.DataFrame,
-    methods: dict[str, BySplit],
+    froc: pd.DataFrame,
+    probabilities: pd.DataFrame,
     weights: pd.DataFrame,
-    shares: list[float],
-    seed: int,
-    union: Union,
 ) -> dict[str, tuple[pd.DataFrame, str]]:
     """Localisation beside controls, FROC and regression: name of each table -> the table and its caption.
 
     Args:
         cohort: the run's.
-        cases, chosen: from `place_cases` of these methods.
-        methods: title -> maps by split. The first has the whole test split; it alone has FROC and regression.
+        cases, chosen: from `place_cases`. The first method has the whole test split; it alone has FROC and regression.
+        froc: from `froc_table`, of that method.
+        probabilities: of the test split, image_id by class.
         weights: resamples by image_id.
-        shares, seed, union: as in `froc_table`.
     """
-    first = next(iter(methods))
-    boxed = boxed_cases(cohort, methods[first]["test"].probabilities)
+    first = chosen["method"].iloc[0]
+    boxed = boxed_cases(cohort, probabilities)
     own = cases[(cases["method"] == first) & (cases["measure"] == "iou")].drop_duplicates(["image_id", "class_name"])
-    froc = froc_table(cohort, {first: methods[first]}, shares, seed, weights, union)
     return {
         "localisation_cases": (cases, "Every boxed finding: score of each measure, and score of each control."),
         "localisation": (

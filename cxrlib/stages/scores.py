@@ -19,8 +19,10 @@ from cxrlib.runtime.value_contents import contents
 SCORING = (
     "ensemble",
     "fidelity",
+    "froc",
     "grid_ceiling",
     "known_truth",
+    "localisation",
     "method_scores",
     "phantom",
     "place_scores",

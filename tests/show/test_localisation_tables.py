@@ -9,14 +9,13 @@ from matplotlib import pyplot as plt
 
 from cxrlib.data.annotations import union_labels
 from cxrlib.evaluate.bootstrap import study_weights
-from cxrlib.evaluate.froc import RATES
+from cxrlib.evaluate.froc import ALL_FINDINGS, RATES, froc_table
 from cxrlib.evaluate.iou_regression import FEATURES
 from cxrlib.evaluate.place_scores import place_cases
 from cxrlib.explain.explanations import Explanations
 from cxrlib.show.figures.iou_figures import between_chance_and_readers
 from cxrlib.show.figures.localisation_figures import VINDR, coefficient_plot, control_panels, froc_curves
 from cxrlib.show.localisation_tables import (
-    ALL_FINDINGS,
     ceiling_sentences,
     grid_ceiling_table,
     place_tables,
@@ -109,7 +108,11 @@ def of_corner(names: list[str]) -> Explanations:
 def test_tables_of_a_method_beside_its_controls(cohort):
     methods, options = {"CAM": {"valid": of_corner(["v"]), "test": of_corner(NAMES)}}, ([0.25, 0.5], 0, "areas")
     cases, chosen = place_cases(cohort, methods, {}, *options)
-    tables = {name: made for name, (made, _) in place_tables(cohort, cases, chosen, methods, WEIGHTS, *options).items()}
+    froc = froc_table(cohort, "CAM", methods["CAM"], *options, WEIGHTS)
+    probabilities = methods["CAM"]["test"].probabilities
+    tables = {
+        name: made for name, (made, _) in place_tables(cohort, cases, chosen, froc, probabilities, WEIGHTS).items()
+    }
     located = tables["localisation"].set_index(["measure", "control", "class_name"])
     assert located.loc[("energy", "class swap", "ILD"), "gain"] > 0.5
     assert located.loc[("energy", "usual heatmap", "ILD"), "gain"] == 0  # all patients are alike
@@ -131,7 +134,8 @@ def test_nothing_boxed_gives_empty_tables(cohort):
     none = of_corner(NAMES).of([])
     methods, options = {"CAM": {"valid": none, "test": none}}, ([0.25], 0, "areas")
     cases, chosen = place_cases(cohort, methods, {}, *options)
-    tables = place_tables(cohort, cases, chosen, methods, WEIGHTS, *options)
+    froc = froc_table(cohort, "CAM", methods["CAM"], *options, WEIGHTS)
+    tables = place_tables(cohort, cases, chosen, froc, none.probabilities, WEIGHTS)
     assert tables["localisation"][0].empty and tables["froc"][0]["ours"].isna().all()
     assert tables["iou_regression"][0]["coefficient"].isna().all()
     assert "n = 0" in control_panels(tables["localisation"][0], "CAM").texts[0].get_text()
