@@ -3,6 +3,7 @@
 import contextlib
 import errno
 from collections.abc import Iterator
+from pathlib import Path
 
 EXIT_CODE = 2
 """Of a command that was refused; any other error ends a command with its traceback and exit code 1."""
@@ -78,3 +79,28 @@ def system_errors_refused() -> Iterator[None]:
         if refusal := refusal_of(error):
             raise refusal from error
         raise
+
+
+@contextlib.contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Raise a refusal that names the file at `path` where reading it fails; for files that a notebook can make again.
+
+    Libraries raise errors of many kinds at a file that is empty, cut short, or holds something else.
+
+    Raises:
+        Refusal: the file is damaged, or the disk or the machine failed.
+
+    >>> with readable(Path("figure_01.png")):
+    ...     int("not a picture")
+    Traceback (most recent call last):
+    cxrlib.runtime.errors.Refusal: figure_01.png: cannot be read (ValueError: invalid literal ...
+    """
+    try:
+        yield
+    except (Refusal, MemoryError):
+        raise
+    except Exception as error:
+        refusal = refusal_of(error) if isinstance(error, OSError) else None
+        reason = f"{type(error).__name__}: {error}"
+        remedy = "delete it and run the notebook that makes it again"
+        raise refusal or Refusal(f"{path}: cannot be read ({reason}); {remedy}") from error

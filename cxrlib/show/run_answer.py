@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from cxrlib.runtime.errors import readable
+
 EXPLAINED = "Grad-CAM"
 """The method whose lights make the answer, as in the thesis; another run's first method where it has none."""
 MACHINERY = "On rendered radiographs this checks the method; it says nothing about patients."
@@ -19,7 +21,8 @@ def answer_of(folder: Path) -> str | None:
     from cxrlib.evaluate.verdict import headline  # imports pandas, for which the command need not wait
     from cxrlib.runtime.stored_tables import read_stored
 
-    table = read_stored(path)
+    with readable(path):
+        table = read_stored(path)
     methods = table["method"].unique().tolist()
     if not methods:
         return None

@@ -11,7 +11,7 @@ from cxrlib.data.cohort import read_provenance, read_studies
 from cxrlib.evaluate.bootstrap import FEWEST, mean_samples, study_weights
 from cxrlib.evaluate.boxes import with_union
 from cxrlib.evaluate.classification import auroc_samples, f1_samples
-from cxrlib.runtime.errors import Missing
+from cxrlib.runtime.errors import Missing, readable
 from cxrlib.runtime.files import read_json
 from cxrlib.runtime.stored_tables import read_stored
 
@@ -166,11 +166,13 @@ def read_table(folder: Path, name: str) -> pd.DataFrame:
 
     Raises:
         Missing: the notebook that makes it has not run yet.
+        Refusal: the table is damaged.
     """
     path = folder / "tables" / f"{name}.csv"
     if not path.exists():
         raise Missing(f"{path.name} is missing; a notebook has not run yet")
-    return read_stored(path)
+    with readable(path):
+        return read_stored(path)
 
 
 def load_results(folder: Path) -> CaseTables:

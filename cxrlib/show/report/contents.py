@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from cxrlib.runtime.errors import readable
 from cxrlib.runtime.files import read_json, shown_files
 from cxrlib.runtime.stored_tables import read_stored
 from cxrlib.show.report.coverage import PRESENT, others
@@ -148,6 +149,9 @@ def sections(
         pictures: of `figure_files`.
         studies: name of each study for people, by image id.
         caution: why the run's data cannot be compared with the thesis; empty where they can.
+
+    Raises:
+        Refusal: a table, or what is said of a figure or table, is damaged.
     """
     found = [_item(folder, row, pictures, studies, caution) for row in _rows(folder, items)]
     parts = []
@@ -234,33 +238,46 @@ def _rows(folder: Path, items: pd.DataFrame) -> list[dict]:
 
 def _item(folder: Path, row: dict, pictures: dict[Path, Embedded], studies: dict[str, str], caution: str) -> Item:
     path = folder / row["file"]
-    sidecar = path.with_suffix(".json")
-    said = read_json(sidecar) if sidecar.exists() else {"caption": "", "notebook": "", "data": {}}
+    caption, notebook, sentence, rendered = _said(path.with_suffix(".json"))
     name = row["artefact"]
     claims = decided_by()
     item = Item(
         artefact=name,
         file=row["file"],
-        notebook=said["notebook"] or row.get("notebook", ""),
+        notebook=notebook or row.get("notebook", ""),
         title=row.get("title") or titles().get(name) or name.replace("_", " ").capitalize(),
-        caption=without_machine_names(said["caption"], studies),
+        caption=without_machine_names(caption, studies),
         item=row.get("item", ""),
-        sentence=said.get("sentence", ""),
-        rendered=bool(said["data"].get("rendered")),
+        sentence=sentence,
+        rendered=rendered,
         claims=claims.loc[claims["artefact"] == name, "claim"].tolist(),
     )
     if path.suffix == ".png":
         item.picture = pictures[path]
         return item
+    with readable(path):
+        _add_table(item, path, studies, caution)
+    return item
+
+
+def _said(sidecar: Path) -> tuple[str, str, str, bool]:
+    """What the file beside a figure or table says: caption, notebook, why it shows nothing, whether it is rendered."""
+    if not sidecar.exists():
+        return "", "", "", False
+    said = read_json(sidecar)
+    with readable(sidecar):
+        return said["caption"], said["notebook"], said.get("sentence", ""), bool(said["data"].get("rendered"))
+
+
+def _add_table(item: Item, path: Path, studies: dict[str, str], caution: str) -> None:
     table = pd.read_csv(path, dtype=str, keep_default_na=False, nrows=LONGEST_TABLE + 1)
     if list(table.columns) == ["code"]:
         item.code = "\n".join(pd.read_csv(path, dtype=str, keep_default_na=False)["code"])
-        return item
-    if name in GRIDS:
-        item.grid = thesis_grid(read_stored(path), *GRIDS[name])
+        return
+    if item.artefact in GRIDS:
+        item.grid = thesis_grid(read_stored(path), *GRIDS[item.artefact])
     item.rows = len(table) if len(table) <= LONGEST_TABLE else rows_of(path)
     if item.rows <= LONGEST_TABLE:
-        item.caution = "" if name in COUNTED or "difference" not in table else caution
-        readable = table.map(lambda cell: without_machine_names(cell, studies))
-        item.table = table_cells(readable, item.caution)
-    return item
+        item.caution = "" if item.artefact in COUNTED or "difference" not in table else caution
+        named = table.map(lambda cell: without_machine_names(cell, studies))
+        item.table = table_cells(named, item.caution)

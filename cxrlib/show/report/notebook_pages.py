@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cxrlib.runtime.environment import environment
+from cxrlib.runtime.errors import readable
 from cxrlib.runtime.files import file_sha256, fingerprint
 from cxrlib.runtime.fingerprints import code_fingerprint
 from cxrlib.runtime.store import is_kept, keep, work_on
@@ -51,6 +52,9 @@ def write_notebook_pages(folder: Path) -> list[Path]:
 
     Returns:
         The pages, in order.
+
+    Raises:
+        Refusal: an executed notebook, or a picture in it, is damaged.
     """
     code, pages = fingerprint([CODE, environment()]), []
     for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
@@ -68,12 +72,13 @@ def _html(path: Path, pictures: Path) -> str:
     """The page of an executed notebook; `pictures` keeps its pictures for its next version."""
     import nbformat  # with nbconvert it takes seconds, for which pages that stay need not wait
 
-    notebook = nbformat.read(path, as_version=4)
+    with readable(path):
+        notebook = nbformat.read(path, as_version=4)
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = with_mathml(cell.source)
-    _make_small(notebook, pictures)
+    _make_small(notebook, path, pictures)
     return _exporter().from_notebook_node(notebook, {"metadata": {"name": title_of(path)}})[0]
 
 
@@ -84,11 +89,19 @@ def _exporter() -> "HTMLExporter":
     return HTMLExporter(raw_template=TEMPLATE)
 
 
-def _make_small(notebook: dict, store: Path) -> None:
-    """Replace every PNG output by a smaller picture, at the first of STEPS at which all fit into BUDGET."""
-    outputs = [output.data for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output]
-    outputs = [data for data in outputs if "image/png" in data]
-    small = embed_within([io.BytesIO(base64.b64decode(data["image/png"])) for data in outputs], STEPS, BUDGET, store)
+def _make_small(notebook: dict, path: Path, store: Path) -> None:
+    """Replace every PNG output by a smaller picture, at the first of STEPS at which all fit into BUDGET.
+
+    Args:
+        notebook: as read.
+        path: from where.
+        store: as in `embed_within`.
+    """
+    with readable(path):
+        outputs = [output.data for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output]
+        outputs = [data for data in outputs if "image/png" in data]
+        pictures = [io.BytesIO(base64.b64decode(data["image/png"])) for data in outputs]
+    small = embed_within(pictures, STEPS, BUDGET, store, path)
     for data, image in zip(outputs, small, strict=True):
         kind, _, text = image.source.removeprefix("data:").partition(";base64,")
         del data["image/png"]

@@ -1,5 +1,6 @@
 """The pictures of a page at the widest step at which all of them fit into a budget of bytes."""
 
+import contextlib
 import io
 import math
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from cxrlib.runtime.errors import Refusal, readable
 from cxrlib.show.report.embedded import Embedded, embed, opened
 from cxrlib.show.report.kept_pictures import KeptPictures, Step, name_of, picture_sha256
 
@@ -26,7 +28,11 @@ def embed_all(paths: list[Path], store: Path | None = None) -> dict[Path, Embedd
 
 
 def embed_within(
-    files: Sequence[Path | io.BytesIO], steps: list[Step], budget: int, store: Path | None = None
+    files: Sequence[Path | io.BytesIO],
+    steps: list[Step],
+    budget: int,
+    store: Path | None = None,
+    origin: Path | None = None,
 ) -> list[Embedded]:
     """Pictures at the first step at which all of them fit into a budget, else at the last.
 
@@ -37,9 +43,14 @@ def embed_within(
         files: pictures, on the disk or in memory.
         steps: width in pixels and JPEG quality in percent, the widest first.
         budget: bytes of all pictures, before they become text.
-        store: a file that keeps what was encoded for the next time. The pictures are the same without it.
+        store: a file that keeps what was encoded for the next time. The pictures are the same without it, and where it
+            cannot be written nothing is kept.
+        origin: the file from which pictures in memory come.
+
+    Raises:
+        Refusal: a picture is damaged; names its file.
     """
-    kept, pictures = KeptPictures(store, steps), [_Picture(file, steps[0][0]) for file in files]
+    kept, pictures = KeptPictures(store, steps), [_Picture(file, steps[0][0], origin) for file in files]
     made, sizes, tried = dict(kept.pictures), dict(kept.sizes), []
     with ThreadPoolExecutor() as threads:
         for step in steps:
@@ -48,21 +59,29 @@ def embed_within(
             if _encode(step, dict(zip(names, pictures, strict=True)), names, made, sizes, limit, threads):
                 break
             tried += names
-    kept.keep({name: made[name] for name in names}, {name: sizes[name] for name in tried if name in sizes})
+    with contextlib.suppress(OSError, Refusal):
+        kept.keep({name: made[name] for name in names}, {name: sizes[name] for name in tried if name in sizes})
     return [made[name] for name in names]
 
 
 class _Picture:
-    """A picture file, decoded when it is encoded first."""
+    """A picture file, decoded when it is encoded first.
 
-    def __init__(self, file: Path | io.BytesIO, width: int) -> None:
-        content = file.read_bytes() if isinstance(file, Path) else file.getvalue()
+    A file on the disk is read twice, to know it and to decode it: most are kept already and are never decoded, and the
+    bytes of all of them would stay in memory.
+    """
+
+    def __init__(self, file: Path | io.BytesIO, width: int, origin: Path | None) -> None:
         self.file, self.width, self.decoded = file, width, None
+        self.origin = file if isinstance(file, Path) else origin
+        with readable(self.origin):
+            content = file.read_bytes() if isinstance(file, Path) else file.getvalue()
         self.sha256, self.bytes = picture_sha256(content), len(content)
 
     def image(self) -> Image.Image:
         if self.decoded is None:
-            self.decoded = opened(self.file, self.width)
+            with readable(self.origin):
+                self.decoded = opened(self.file, self.width)
         return self.decoded
 
 
