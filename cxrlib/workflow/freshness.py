@@ -18,21 +18,35 @@ from cxrlib.workflow.manifest import DONE, EDITED, FAILED, Manifest, machine
 from cxrlib.workflow.notebooks import code_of, text_fingerprint
 from cxrlib.workflow.used import code_behind
 
+FOLDERS = {("transfer", "run"): ("data", "models")}
+"""Of a folder that these parameters name, only the files in these folders are read; of another run its model and data.
+
+Its report, its figures, and the networks of its other notebooks in the folders of `models` change nothing.
+"""
+
 
 def input_files(parameters: dict[str, object]) -> dict[str, str]:
     """Identity of every file or folder outside the run that a parameter names: "section.name" -> fingerprint.
 
-    Names, sizes and times of change stand for contents: a data set can have 190 GB.
+    Names, sizes and times of change stand for contents: a data set can have 190 GB. Hidden files and folders do not
+    count, since no data set means them.
     """
     named = [(section, name, parameters.get(section, {}).get(name)) for section, name in PATHS]
     existing = [(section, name, Path(value)) for section, name, value in named if value and os.path.exists(value)]
-    return {f"{section}.{name}": fingerprint(list(_identities(path))) for section, name, path in existing}
+    return {
+        f"{section}.{name}": fingerprint(list(_identities(path, FOLDERS.get((section, name)))))
+        for section, name, path in existing
+    }
 
 
-def _identities(path: Path) -> Iterable[tuple]:
+def _identities(path: Path, folders: Sequence[str] | None) -> Iterable[tuple]:
     if path.is_file():
         yield path.name, path.stat().st_size, path.stat().st_mtime_ns
     for name in files_below(path):
+        if any(part.startswith(".") for part in name.split("/")):
+            continue
+        if folders is not None and name.rpartition("/")[0] not in folders:
+            continue
         file = path / name
         facts = os.stat(file) if os.path.exists(file) else os.lstat(file)  # the target of a link may be missing
         yield name, facts.st_size, facts.st_mtime_ns

@@ -271,6 +271,36 @@ def test_a_folder_named_by_a_parameter_counts_by_names_sizes_and_times(tmp_path)
     assert identity() != longer
 
 
+@pytest.mark.parametrize(("name", "counts"), [(".DS_Store", False), ("train/.DS_Store", False), ("train/a", True)])
+def test_hidden_files_of_a_data_set_do_not_count(tmp_path, name, counts):
+    parameters = {"data": {"root": str(tmp_path)}}
+    (tmp_path / "train").mkdir()
+    before = input_files(parameters)
+    (tmp_path / name).write_text("1")
+    assert (input_files(parameters) != before) == counts
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [
+        (".lock", False),
+        (".pictures/report.json", False),
+        ("data/.pixels.npy.made.json", False),
+        ("report.html", False),
+        ("interactive/04_gradcam.ipynb", False),
+        ("models/seeds/1/7_labels.safetensors", False),
+        ("models/7_labels.safetensors", True),
+        ("data/cohort.json", True),
+    ],
+)
+def test_of_another_run_only_its_data_and_its_models_count(tmp_path, name, counts):
+    parameters = {"transfer": {"run": str(tmp_path)}}
+    before = input_files(parameters)
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text("1")
+    assert (input_files(parameters) != before) == counts
+
+
 def test_the_environment_is_what_is_installed():
     found = environment()
     assert found["python"] == sys.version.split()[0]
