@@ -1,10 +1,12 @@
 """Small things that several test modules build: annotation rows, radiograph files, networks."""
 
+import contextlib
 import os
+import resource
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,6 +41,17 @@ SEVEN = [
     "No finding",
 ]
 FINDINGS = SEVEN[:-1]
+
+
+@contextlib.contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """A limit in bytes on the files that this process writes: it stands in for a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def annotation_rows(*rows: tuple) -> pd.DataFrame:

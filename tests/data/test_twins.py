@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures import files_of_at_most
 
 from cxrlib.data.annotations import BOX_COLUMNS, public_annotations_path
 from cxrlib.data.images import read_square
@@ -17,7 +18,7 @@ from cxrlib.data.render.parallel import Task
 from cxrlib.data.render.patient import DRAWING_ORDER, ORGANS, drawn_box, generators, lesion_generator, sample_patient
 from cxrlib.data.render.radiograph import render_radiograph
 from cxrlib.data.render.studies import render_study, seeds_of
-from cxrlib.data.render.twin_files import export_twins, read_twins, square_twins, write_twins
+from cxrlib.data.render.twin_files import export_twins, read_twins, square_twins, write_pictures, write_twins
 from cxrlib.data.render.twins import Twins, cause_of, render_twins
 from cxrlib.runtime.errors import Missing, Refusal
 
@@ -222,6 +223,10 @@ def test_twins_are_written_kept_and_read(annotations, tmp_path, monkeypatch):
     name = found.class_names[0].replace("/", "-")
     mask = cv2.imread(str(tmp_path / "png" / f"{with_boxes[0]} cause of {name}.png"), cv2.IMREAD_UNCHANGED)
     assert np.array_equal(mask, found.cause[0] * np.uint8(255))
+
+    with files_of_at_most(500), pytest.raises(Refusal, match="free space there"):
+        write_pictures(tmp_path, tmp_path / "again")
+    assert not list((tmp_path / "again").iterdir())
 
     monkeypatch.setattr(twin_files, "run_tasks", None)  # kept: nothing is rendered
     pd.testing.assert_frame_equal(write_twins(few, tmp_path, [*with_boxes, *without], SEED, 64), table)

@@ -204,7 +204,7 @@ def write_pictures(folder: Path, target: Path) -> list[Path]:
             pictures[f"{image_id} cause of {spelled}.png"] = mask.astype(np.uint8) * 255
         for name, picture in pictures.items():
             with whole_file(Path(target) / name) as temporary:
-                cv2.imwrite(str(temporary), picture)
+                temporary.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
             written.append(Path(target) / name)
     for other in set(shown_files(Path(target), "*.png")) - set(written):
         other.unlink()
