@@ -5,6 +5,8 @@ does anything break at that size, and how much memory and disk does each noteboo
 resized copies of VinBigData, although its pictures, of 64 pixels, are drawn here from the boxes: nothing in FOLDER says
 anything about patients.
 
+Linux keeps the peak memory of every process. Elsewhere it is the most that was seen at a look, five times a second.
+
 `--studies N` takes fewer studies, or more: above 15,000 real studies are drawn again under new identifiers, with the
 same labels, readers and boxes and other noise. They are drawings, not further patients.
 """
@@ -27,10 +29,10 @@ import psutil
 
 from cxrlib.data.annotations import VINBIGDATA_CLASSES, public_annotations_path, read_annotations
 from cxrlib.data.render.frame import BOX_COLUMNS, boxes_as_fractions, estimate_frames
-from cxrlib.runtime.files import PROJECT_ROOT
+from cxrlib.runtime.files import PROJECT_ROOT, whole_file
 from cxrlib.runtime.progress import progress
 from cxrlib.runtime.workers import worker_pool
-from cxrlib.workflow.command import add_overrides
+from cxrlib.workflow.command import add_overrides, exit_code
 from cxrlib.workflow.notebooks import find_notebooks
 
 SIDE = 64
@@ -50,7 +52,8 @@ SETTINGS = [
 ]
 RUN = "import sys, run_all; sys.exit(run_all.main(sys.argv[1:]))"
 LOOK_AGAIN = 0.2
-"""Seconds between two looks at the memory of the processes; the system keeps each one's peak while it lives."""
+"""Seconds between two looks at the memory of the processes; Linux keeps each one's peak while it lives."""
+LINUX = sys.platform.startswith("linux")
 
 
 def drawn_again(table: pd.DataFrame, count: int) -> pd.DataFrame:
@@ -93,9 +96,10 @@ def draw_images(folder: Path, count: int) -> None:
     with worker_pool(WORKERS, cv2.setNumThreads, (1,)) as pool:
         for _ in progress(pool.map(draw, *zip(*tasks, strict=True), chunksize=200), "drawing", "image", len(tasks)):
             pass
-    drawn_again(annotations, count).to_csv(folder / "train.csv", index=False)
-    # last: where it is, all pictures are there
-    frames.rename(columns={"height": "dim0", "width": "dim1"}).to_csv(folder / "train_meta.csv")
+    with whole_file(folder / "train.csv") as temporary:
+        drawn_again(annotations, count).to_csv(temporary, index=False)
+    with whole_file(folder / "train_meta.csv") as temporary:  # last: where it is, all pictures are there
+        frames.rename(columns={"height": "dim0", "width": "dim1"}).to_csv(temporary)
 
 
 def draw(path: Path, patches: np.ndarray) -> None:
@@ -111,7 +115,8 @@ def draw(path: Path, patches: np.ndarray) -> None:
         cv2.ellipse(picture, (centre, 30), (9, 20), 0, 0, 360, 70, -1)
     for left, top, right, bottom, brighter in patches:
         picture[top : bottom + 1, left : right + 1] += brighter
-    cv2.imwrite(str(path), picture.clip(0, 255).astype(np.uint8))
+    with whole_file(path) as temporary:
+        temporary.write_bytes(cv2.imencode(".png", picture.clip(0, 255).astype(np.uint8))[1].tobytes())
 
 
 def size_of(folder: Path) -> float:
@@ -124,7 +129,8 @@ def watched(command: list[str], log: Path) -> tuple[int, dict[bool, int]]:
 
     Returns:
         Its exit code, and the peak memory in MB of the largest process below it that is a kernel (True: it leads a
-        session of its own and was forked by the server of kernels), and of the largest that is none (False).
+        session of its own and was forked by the server of kernels), and of the largest that is none (False), each the
+        highest `memory_of` of all looks.
     """
     peaks = {}
     with log.open("w") as out, subprocess.Popen(command, cwd=PROJECT_ROOT, stdout=out, stderr=subprocess.STDOUT) as run:
@@ -134,11 +140,21 @@ def watched(command: list[str], log: Path) -> tuple[int, dict[bool, int]]:
                 for process in [main, *main.children(recursive=True)]:
                     with contextlib.suppress(OSError, TypeError, psutil.Error):
                         is_kernel = os.getsid(process.pid) == process.pid and process.ppid() != run.pid
-                        status = Path(f"/proc/{process.pid}/status").read_text()
-                        peak = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) // 1024
-                        peaks[is_kernel] = max(peaks.get(is_kernel, 0), peak)
+                        peaks[is_kernel] = max(peaks.get(is_kernel, 0), memory_of(process))
             time.sleep(LOOK_AGAIN)
     return run.returncode, peaks
+
+
+def memory_of(process: psutil.Process) -> int:
+    """The peak memory of a living process so far in MB, where the system is Linux; elsewhere what it has now.
+
+    Raises:
+        OSError, TypeError, psutil.Error: it has ended.
+    """
+    if not LINUX:
+        return process.memory_info().rss // 2**20
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) // 1024
 
 
 def main() -> int:
@@ -146,7 +162,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.rehearsal",
         description=__doc__,
-        epilog="Exit codes: 0 all well, otherwise that of the notebook that failed.",
+        epilog="Exit codes: 0 all well, 2 no space or access, otherwise that of the notebook that failed.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
@@ -158,6 +174,10 @@ def main() -> int:
     parser.add_argument("--only", metavar="NN,NN", default="", help="notebooks, e.g. 01,06 (default: the thesis's)")
     add_overrides(parser)
     options = parser.parse_args()
+    return exit_code("benchmarks.rehearsal", lambda: _rehearse(options))
+
+
+def _rehearse(options: argparse.Namespace) -> int:
     folder = options.folder.resolve()
     images = folder / f"images-{options.studies}"
     if not (images / "train_meta.csv").exists():

@@ -1,19 +1,24 @@
 """The benchmarks' arithmetic; the measurements themselves are never part of a test."""
 
 import copy
+import errno
 import json
 import platform
 import sys
 
+import cv2
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from fixtures import files_of_at_most
 
-from benchmarks import full_scale, gpu
+from benchmarks import full_scale, gpu, rehearsal
 from benchmarks.__main__ import GOALS
 from benchmarks.page import page_of, processor
-from benchmarks.rehearsal import watched
+from benchmarks.rehearsal import draw, draw_images, watched
 from benchmarks.timing import by_turns, entry, overhead, speedup
+from cxrlib.runtime.errors import Refusal
 
 
 def test_both_sides_take_turns_after_one_call_that_does_not_count():
@@ -187,3 +192,36 @@ def test_the_memory_of_a_forked_kernel_is_seen(tmp_path):
     assert code == 0 and (tmp_path / "log.txt").read_text() == "done\n"
     assert 200 <= peaks[True] < 260 and peaks[False] < 60
     assert watched([sys.executable, "-c", "raise SystemExit(3)"], tmp_path / "log.txt")[0] == 3
+
+
+def test_where_the_system_keeps_no_peak_the_memory_of_a_look_is_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr(rehearsal, "LINUX", False)
+    code, peaks = watched([sys.executable, "-c", SERVER], tmp_path / "log.txt")
+    assert code == 0 and 200 <= peaks[True] < 260 and 0 < peaks[False] < 60
+
+
+def test_a_picture_of_the_rehearsal_that_does_not_fit_on_the_disk_is_refused(tmp_path):
+    boxes = np.array([[10, 10, 20, 20, 30]])
+    draw(tmp_path / "a.png", boxes)
+    picture = cv2.imread(str(tmp_path / "a.png"), cv2.IMREAD_UNCHANGED)
+    assert picture.shape == (64, 64) and picture.dtype == np.uint8
+    with files_of_at_most(1000), pytest.raises(Refusal, match="free space there"):
+        draw(tmp_path / "b.png", boxes)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_a_list_of_pictures_that_is_cut_short_is_not_taken_for_a_whole_one(tmp_path, monkeypatch):
+    to_csv = pd.DataFrame.to_csv
+
+    def cut_short(table, path, **options):
+        to_csv(table, path, **options)
+        if "train_meta" in path.name:
+            path.write_text(path.read_text()[:30])
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(rehearsal, "WORKERS", 1)
+    monkeypatch.setattr(pd.DataFrame, "to_csv", cut_short)
+    with pytest.raises(Refusal, match="No space left on device"):
+        draw_images(tmp_path, 2)
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".csv", ".png", ".png"]
+    assert not (tmp_path / "train_meta.csv").exists()
