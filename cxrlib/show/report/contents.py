@@ -255,8 +255,7 @@ def _item(folder: Path, row: dict, pictures: dict[Path, Embedded], studies: dict
     if path.suffix == ".png":
         item.picture = pictures[path]
         return item
-    with readable(path):
-        _add_table(item, path, studies, caution)
+    _add_table(item, path, studies, caution)
     return item
 
 
@@ -270,13 +269,14 @@ def _said(sidecar: Path) -> tuple[str, str, str, bool]:
 
 
 def _add_table(item: Item, path: Path, studies: dict[str, str], caution: str) -> None:
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, nrows=LONGEST_TABLE + 1)
-    if list(table.columns) == ["code"]:
-        item.code = "\n".join(pd.read_csv(path, dtype=str, keep_default_na=False)["code"])
-        return
-    if item.artefact in GRIDS:
-        item.grid = thesis_grid(read_stored(path), *GRIDS[item.artefact])
-    item.rows = len(table) if len(table) <= LONGEST_TABLE else rows_of(path)
+    with readable(path):
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, nrows=LONGEST_TABLE + 1)
+        if list(table.columns) == ["code"]:
+            item.code = "\n".join(pd.read_csv(path, dtype=str, keep_default_na=False)["code"])
+            return
+        if item.artefact in GRIDS:
+            item.grid = thesis_grid(read_stored(path), *GRIDS[item.artefact])
+        item.rows = len(table) if len(table) <= LONGEST_TABLE else rows_of(path)
     if item.rows <= LONGEST_TABLE:
         item.caution = "" if item.artefact in COUNTED or "difference" not in table else caution
         named = table.map(lambda cell: without_machine_names(cell, studies))
