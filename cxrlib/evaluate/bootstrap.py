@@ -247,3 +247,20 @@ def mean_of_findings(samples: np.ndarray, counts: np.ndarray) -> tuple[np.ndarra
         return samples[:, enough].mean(axis=1), int(counts[enough].sum())
     some = samples[:, counts > 0]
     return (some.mean(axis=1) if some.size else np.full(len(samples), np.nan)), 0
+
+
+def with_mean_of_findings(samples: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Samples and counts of several groups, with the `mean_of_findings` of each as one more finding.
+
+    Args:
+        samples: (1 + resamples, groups, findings).
+        counts: (groups, findings).
+
+    >>> samples, counts = with_mean_of_findings(np.array([[[0.8, 0.4]]]), np.array([[10, 5]]))
+    >>> samples.round(1).tolist(), counts.tolist()
+    ([[[0.8, 0.4, 0.6]]], [[10, 5, 15]])
+    """
+    means = [mean_of_findings(samples[:, group], cases) for group, cases in enumerate(counts)]
+    overall = np.stack([mean for mean, _ in means], axis=1)
+    total = np.array([[count] for _, count in means])
+    return np.concatenate([samples, overall[..., None]], axis=2), np.hstack([counts, total])

@@ -14,9 +14,9 @@ from cxrlib.evaluate.bootstrap import (
     FEWEST,
     expanded,
     interval,
-    mean_of_findings,
     mean_samples_of_groups,
     patients_of,
+    with_mean_of_findings,
 )
 
 CASE_COLUMNS = ["image_id", "class_name", "method", "measure", "score", "control", "control_score"]
@@ -67,25 +67,18 @@ def beside_controls(cases: pd.DataFrame, classes: list[str], weights: pd.DataFra
     number = group * len(classes) + pd.Index(classes).get_indexer(known["class_name"])
     counts = np.bincount(number, minlength=math.prod(shape)).reshape(shape)
     scored, control = (
-        _with_mean(mean_samples_of_groups(known[name], known["image_id"], number, counts.size, weights), counts)
+        mean_samples_of_groups(known[name], known["image_id"], number, counts.size, weights).reshape(-1, *shape)
         for name in ("score", "control_score")
     )
     patients = _patients(known["image_id"], number, counts, weights)
+    (scored, n), (control, _) = (with_mean_of_findings(samples, counts) for samples in (scored, control))
     gains = scored - control
     low, high = interval(scored, patients)
     gain_low, gain_high = (expanded(gains[0], bound, patients) for bound in interval(gains, patients))
-    enough = np.where(counts >= FEWEST, counts, 0).sum(axis=1, keepdims=True)
-    columns = [scored[0], low, high, control[0], gains[0], gain_low, gain_high, np.hstack([counts, enough]), patients]
+    columns = [scored[0], low, high, control[0], gains[0], gain_low, gain_high, n, patients]
     table = about.loc[about.index.repeat(len(classes) + 1)].reset_index(drop=True)
     table["class_name"] = [*classes, ALL] * len(about)
     return table.assign(**{name: column.ravel() for name, column in zip(COLUMNS[1:], columns, strict=True)})
-
-
-def _with_mean(samples: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Samples (1 + resamples, groups, classes), and as one more class the `mean_of_findings` of each group."""
-    samples = samples.reshape(len(samples), *counts.shape)
-    means = [mean_of_findings(samples[:, group], of_classes)[0] for group, of_classes in enumerate(counts)]
-    return np.concatenate([samples, np.stack(means, axis=1)[..., None]], axis=2)
 
 
 def _patients(image_ids: pd.Series, number: np.ndarray, counts: np.ndarray, weights: pd.DataFrame) -> np.ndarray:

@@ -1,10 +1,12 @@
 """Tables of notebook 08: every method, and Grad-CAM of every network, on the same cases."""
 
+import math
+
 import numpy as np
 import pandas as pd
 from torch import nn
 
-from cxrlib.evaluate.bootstrap import ALL, mean_of_findings, mean_samples_of_groups
+from cxrlib.evaluate.bootstrap import ALL, interval, mean_of_findings, mean_samples_of_groups, with_mean_of_findings
 from cxrlib.evaluate.classification import auroc_samples, f1_samples
 from cxrlib.explain.methods import find
 from cxrlib.show.tables import scores_with_interval
@@ -22,18 +24,19 @@ def mean_scores(cases: pd.DataFrame, metrics: list[str], classes: list[str], wei
     Returns:
         metric, class_name, ours, low, high, n.
     """
-    parts = []
-    for metric in metrics:
-        known = cases.dropna(subset=metric)
-        known = known[known["class_name"].isin(classes)]
-        number = pd.Index(classes).get_indexer(known["class_name"])
-        samples = mean_samples_of_groups(known[metric], known["image_id"], number, len(classes), weights)
-        counts = np.bincount(number, minlength=len(classes))
-        overall, count = mean_of_findings(samples, counts)
-        names = [*classes, ALL]
-        table = scores_with_interval(np.column_stack([samples, overall]), names, [*counts, count])
-        parts.append(table.rename_axis("class_name").reset_index().assign(metric=metric))
-    return pd.concat(parts, ignore_index=True)[["metric", "class_name", "ours", "low", "high", "n"]]
+    shape = (len(metrics), len(classes))
+    cases = cases[cases["class_name"].isin(classes)]
+    values = cases[metrics].to_numpy(float).T.ravel()  # all cases of the first metric, then of the next
+    number = np.arange(len(metrics)).repeat(len(cases)) * len(classes)
+    number += np.tile(pd.Index(classes).get_indexer(cases["class_name"]), len(metrics))
+    known, image_ids = ~np.isnan(values), np.tile(cases["image_id"].to_numpy(), len(metrics))
+    counts = np.bincount(number[known], minlength=math.prod(shape)).reshape(shape)
+    samples = mean_samples_of_groups(values[known], image_ids[known], number[known], counts.size, weights)
+    samples, counts = with_mean_of_findings(samples.reshape(-1, *shape), counts)
+    low, high = interval(samples, counts)
+    columns = {"ours": samples[0], "low": low, "high": high, "n": counts}
+    names = {"metric": np.repeat(metrics, len(classes) + 1), "class_name": [*classes, ALL] * len(metrics)}
+    return pd.DataFrame(names | {name: column.ravel() for name, column in columns.items()})
 
 
 def scores_beside(

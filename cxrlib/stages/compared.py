@@ -72,7 +72,7 @@ SHARD = 8
 """Studies that are explained by a method and stored at once."""
 
 
-LONG = 0.3
+LONG = 0.1
 """Seconds of an image from which on what a process makes once, some hundredths of a second, is a small part."""
 
 
@@ -222,8 +222,12 @@ def _by(
 
 def prepared(network: nn.Module, method: Method, layer: str, size: int) -> nn.Module:
     """The network itself, or an `inference_copy` of it for a method that needs no backward pass through it."""
-    needs_gradient = method.cost(network, 1, (size, size), layer).backward > 0
-    return network if needs_gradient else inference_copy(network, layer)
+    return network if needs_gradient(method, network, layer, size) else inference_copy(network, layer)
+
+
+def needs_gradient(method: Method, network: nn.Module, layer: str, size: int) -> bool:
+    """Whether a method goes backward through the network, by its cost at images of `size` pixels a side."""
+    return method.cost(network, 1, (size, size), layer).backward > 0
 
 
 def maps_by(
@@ -298,9 +302,10 @@ def seconds_by_method(methods: Methods, network: nn.Module, images: torch.Tensor
         Title of the method -> seconds.
     """
     found = {}
+    copied = inference_copy(network, layer)
     for name, parameters in progress(methods.compared.items() if len(images) else [], "measuring", "method"):
         method = find(name)
-        ready = prepared(network, method, layer, images.shape[-1])
+        ready = network if needs_gradient(method, network, layer, images.shape[-1]) else copied
         for _ in range(2):
             begun = time.perf_counter()
             maps_by(method, parameters, ready, images[:1], layer).cpu()
