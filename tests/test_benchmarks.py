@@ -5,15 +5,16 @@ import errno
 import json
 import platform
 import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from fixtures import files_of_at_most
+from fixtures import SMALL_RESNET, files_of_at_most
 
-from benchmarks import full_scale, gpu, rehearsal
+from benchmarks import full_scale, gpu, gpu_setup, rehearsal
 from benchmarks.__main__ import GOALS
 from benchmarks.page import page_of, processor
 from benchmarks.rehearsal import draw, draw_images, watched
@@ -138,7 +139,8 @@ def test_memory_is_measured_without_the_images_and_their_maps():
 
 
 @pytest.mark.slow
-def test_what_a_gpu_is_compared_by_agrees_on_the_cpu(tmp_path):
+def test_what_a_gpu_is_compared_by_agrees_on_the_cpu(tmp_path, monkeypatch):
+    monkeypatch.setitem(gpu_setup.SIZES, "small", replace(gpu_setup.SIZES["small"], architecture=SMALL_RESNET))
     assert gpu.main(["correct", "--size", "small", "--to", str(tmp_path / "gpu.json")]) == 0
     found = json.loads((tmp_path / "gpu.json").read_text())["correct"]
     exact, coarse = found["float32"], found["bfloat16"]
@@ -149,7 +151,7 @@ def test_what_a_gpu_is_compared_by_agrees_on_the_cpu(tmp_path):
 @pytest.mark.slow
 def test_the_whole_analysis_runs_on_few_rendered_studies(tmp_path):
     small = {
-        "model.architecture": "resnet18",
+        "model.architecture": SMALL_RESNET,
         "model.input_size": 48,
         "data.image_size": 128,
         "training.epochs": 1,
