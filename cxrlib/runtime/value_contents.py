@@ -1,5 +1,6 @@
 """What a value holds, as a value that `fingerprint` takes: equal contents are equal in every process."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import singledispatch
@@ -43,7 +44,8 @@ def _(value: np.ndarray) -> object:
     if isinstance(value, np.ma.MaskedArray):
         return ["masked", contents(np.ma.getmaskarray(value)), contents(value.filled())]
     if value.dtype.hasobject:
-        return ["objects", list(value.shape), contents(value.ravel().tolist())]
+        texts = json.dumps(contents(value.ravel().tolist())).encode()
+        return ["objects", list(value.shape), sha256(texts).hexdigest()]
     return [value.dtype.str, list(value.shape), sha256(np.ascontiguousarray(value)).hexdigest()]
 
 
