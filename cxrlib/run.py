@@ -448,7 +448,7 @@ def _said_by_hand(run_folder: Path) -> str:
 
 
 def _said_of_time(run_folder: Path, notebook: str) -> str:
-    """How long all cells took in the run, which is what another value of a parameter may cost."""
+    """How long all cells took when the run executed them last; less than before where it found their scores."""
     path = run_folder / "manifest.json"
     done = read_json(path)["notebooks"].get(notebook, {}) if path.exists() else {}
     return f" In the run all its cells took {done['seconds']:.0f} s." if done.get("seconds") else ""
