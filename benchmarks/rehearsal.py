@@ -139,7 +139,8 @@ def watched(command: list[str], log: Path) -> tuple[int, dict[bool, int]]:
             with contextlib.suppress(psutil.Error):
                 for process in [main, *main.children(recursive=True)]:
                     with contextlib.suppress(OSError, TypeError, psutil.Error):
-                        is_kernel = os.getsid(process.pid) == process.pid and process.ppid() != run.pid
+                        forked = not LINUX or process.ppid() != run.pid
+                        is_kernel = forked and os.getsid(process.pid) == process.pid != run.pid
                         peaks[is_kernel] = max(peaks.get(is_kernel, 0), memory_of(process))
             time.sleep(LOOK_AGAIN)
     return run.returncode, peaks

@@ -22,7 +22,7 @@ from cxrlib.model.networks import normalise
 from cxrlib.params import ParameterError, load_params
 from cxrlib.run import Run
 from cxrlib.runtime.errors import Missing
-from cxrlib.runtime.files import PROJECT_ROOT, file_sha256, files_below, shown_files, whole_file, write_json
+from cxrlib.runtime.files import PROJECT_ROOT, all_files, file_sha256, shown_files, whole_file, write_json
 from cxrlib.workflow.filelog import FORMATS, RUN_ID
 from cxrlib.workflow.interactive import interactive_folder, made_by_hand
 from cxrlib.workflow.lock import locked
@@ -281,7 +281,7 @@ def test_hidden_files_are_neither_listed_nor_linked_beside_a_run(tmp_path):
         (run / name).parent.mkdir(parents=True, exist_ok=True)
         (run / name).touch()
     assert [path.name for path in shown_files(run, "maps/*.npz")] == ["a.npz", "b.npz"]
-    assert len(files_below(run)) == 2 and len(files_below(run, hidden=True)) == 5 and files_below(run / "none") == []
+    assert len(all_files(run)) == 2 and len(all_files(run, hidden=True)) == 5 and all_files(run / "none") == []
     folder = interactive_folder(run, "maps")
     assert {path.name for path in (folder / "maps").iterdir()} == {"a.npz", "b.npz", ".a.npz.made.json"}
     (folder / "maps" / ".c.cxr-here-99999.npz").touch()
@@ -308,13 +308,13 @@ for number in range(100_000):
     try:
         until = time.monotonic() + 5
         while time.monotonic() < until:
-            files_below(tmp_path, hidden=True)
+            all_files(tmp_path, hidden=True)
             with locked(tmp_path):
                 interactive_folder(tmp_path, "maps")
     finally:
         worker.kill()
         worker.wait()
-    assert len(files_below(tmp_path / "maps")) > 10
+    assert len(all_files(tmp_path / "maps")) > 10
 
 
 def test_two_notebooks_can_be_opened_at_once(tmp_path):
@@ -323,7 +323,7 @@ def test_two_notebooks_can_be_opened_at_once(tmp_path):
         (tmp_path / "maps" / f"{number}.npz").touch()
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(lambda _: interactive_folder(tmp_path, "maps"), range(4)))
-    assert len(files_below(tmp_path / "interactive" / "maps")) == 300
+    assert len(all_files(tmp_path / "interactive" / "maps")) == 300
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path):

@@ -57,7 +57,7 @@ def beside_controls(cases: pd.DataFrame, classes: list[str], weights: pd.DataFra
     >>> print(row["class_name"], row["ours"], row["control_score"], row["gain"], row["n"])
     Mass 0.625 0.25 0.375 2
     """
-    known = cases.dropna(subset=["score", "control_score"])
+    known = cases.dropna(subset=[*KEYS, "score", "control_score"])
     about = known[KEYS].drop_duplicates(ignore_index=True)
     if about.empty:
         return pd.DataFrame(columns=[*KEYS, *COLUMNS])

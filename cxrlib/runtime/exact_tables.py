@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cxrlib.runtime.files import whole_file
-from cxrlib.runtime.store import keep, work_on
+from cxrlib.runtime.store import keep
 
 NAMES = "names"
 """The member that holds the names of the columns; the columns are called by their position."""
@@ -50,7 +50,7 @@ def save_tables(tables: Tables, path: Path, identity: str) -> None:
     found = []
     order = json.dumps(_numbered(tables, found))
     members = {f"{number}/{name}": array for number, one in enumerate(found) for name, array in _arrays(one).items()}
-    with whole_file(work_on(path, identity) / path.name) as temporary:
+    with whole_file(path) as temporary:
         np.savez_compressed(temporary, **{ORDER: np.array(order), MADE_BY: np.array(identity)}, **members)
     keep(path, identity)
 

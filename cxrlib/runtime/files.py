@@ -12,8 +12,8 @@ from pathlib import Path
 from cxrlib.runtime.errors import Missing, Refusal, refusal_of
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
-HOST = re.sub(r"\W", "", socket.gethostname())[:32]
-"""This machine, as the names of temporary files say it."""
+HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:12]
+"""This machine, as the names of temporary files say it: a fingerprint, since names of machines can be long."""
 TEMPORARY = re.compile(r"\..+\.cxr-(?P<host>\w*)-(?P<process>\d+)(\.\w+)?")
 """Names of the hidden files that `whole_file` yields, with the machine and the id of the process that writes them."""
 BLOCK = 2**20
@@ -72,7 +72,7 @@ def shown_files(folder: Path, pattern: str) -> list[Path]:
     return sorted(path for path, parts in found.items() if not any(part.startswith(".") for part in parts))
 
 
-def files_below(folder: Path, hidden: bool = False) -> list[Path]:
+def all_files(folder: Path, hidden: bool = False) -> list[Path]:
     """All files below a folder, in order; what another process deletes meanwhile is left out.
 
     Args:

@@ -76,7 +76,7 @@ def _(value: pd.DataFrame) -> object:
 def _(value: nn.Module) -> object:
     """The layers in words; settings, hooks and, where it was traced, code of each; all parameters and buffers.
 
-    The code of classes and of hooks that are functions is not looked at.
+    The code of classes is not looked at, nor what hooks hold that are no objects with attributes.
     """
     layers = [
         [_settings(one), one.code if isinstance(one, fx.GraphModule) else "", _hooks(one)] for one in value.modules()

@@ -23,8 +23,8 @@ def answer_of(folder: Path) -> str | None:
 
     with readable(path):
         table = read_stored(path)
-    methods = table["method"].unique().tolist()
-    if not methods:
-        return None
-    said = headline(table, EXPLAINED if EXPLAINED in methods else methods[0])
+        methods = table["method"].unique().tolist()
+        if not methods:
+            return None
+        said = headline(table, EXPLAINED if EXPLAINED in methods else methods[0])
     return f"{said} {MACHINERY}" if "images" in table and (table["images"] == "rendered").all() else said

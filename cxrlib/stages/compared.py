@@ -302,8 +302,10 @@ def seconds_by_method(methods: Methods, network: nn.Module, images: torch.Tensor
         Title of the method -> seconds.
     """
     found = {}
+    if not len(images):
+        return found
     copied = inference_copy(network, layer)
-    for name, parameters in progress(methods.compared.items() if len(images) else [], "measuring", "method"):
+    for name, parameters in progress(methods.compared.items(), "measuring", "method"):
         method = find(name)
         ready = network if needs_gradient(method, network, layer, images.shape[-1]) else copied
         for _ in range(2):

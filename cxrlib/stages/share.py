@@ -11,7 +11,7 @@ from cxrlib.data.convert import convert_images
 from cxrlib.evaluate.method_scores import BySplit
 from cxrlib.explain.explanations import Explanations, load_explanations
 from cxrlib.params import Params
-from cxrlib.runtime.files import files_below
+from cxrlib.runtime.files import all_files
 from cxrlib.runtime.work_list import by_one, one_task_at_a_time, work_through
 from cxrlib.stages.compared import explain_by_methods
 from cxrlib.stages.controlled import explain_with_controls
@@ -41,7 +41,7 @@ def prepare(params: Params, folder: Path) -> list[Path]:
     source = open_data(data, folder / "source", workers)
     convert_images(source.images, folder / "data", data.image_size, workers, data.max_pixels)
     by_one(folder / "data", lambda: prepare_cohort(source, folder / "data", data, labels, workers))
-    return files_below(folder / "source") + files_below(folder / "data")
+    return all_files(folder / "source") + all_files(folder / "data")
 
 
 def train(params: Params, folder: Path) -> list[Path]:
@@ -69,7 +69,7 @@ def networks(params: Params, folder: Path) -> list[Path]:
 def methods(params: Params, folder: Path) -> list[Path]:
     """Store the maps of every compared method, shard by shard; return the files."""
     _explained(params, folder)
-    return files_below(folder / "maps")
+    return all_files(folder / "maps")
 
 
 def checks(params: Params, folder: Path) -> list[Path]:
@@ -79,7 +79,7 @@ def checks(params: Params, folder: Path) -> list[Path]:
         cohort, _, explained = _explained(params, folder)
         permuted = permuted_model(cohort, *recipe)
     sanity_checks(cohort, explained, params.methods, params.sanity, params.compute, permuted, folder)
-    return files_below(folder / "sanity")
+    return all_files(folder / "sanity")
 
 
 def seeds(params: Params, folder: Path) -> list[Path]:
@@ -92,7 +92,7 @@ def seeds(params: Params, folder: Path) -> list[Path]:
         by_seeds = explain_by_seeds(cohort, *recipe)
     checked = checked_maps(explained, params.methods, params.sanity)
     methods_by_seeds(cohort, by_seeds, checked, params.methods, params.sanity, params.compute, folder)
-    return files_below(folder / "maps" / "networks") + files_below(folder / "maps" / "seeds")
+    return all_files(folder / "maps" / "networks") + all_files(folder / "maps" / "seeds")
 
 
 def perturb(params: Params, folder: Path) -> list[Path]:
@@ -106,7 +106,7 @@ def perturb(params: Params, folder: Path) -> list[Path]:
     perturbed_studies(cohort, test, params.perturbation, params.compute, folder)
     settings = (params.perturbation, params.bootstrap, params.compute, folder)
     curves_beside_controls(cohort, controlled, twins, *settings)
-    return files_below(folder / "perturbation")
+    return all_files(folder / "perturbation")
 
 
 LISTS: dict[str, Callable[[Params, Path], list[Path]]] = {

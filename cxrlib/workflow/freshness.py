@@ -21,7 +21,8 @@ from cxrlib.workflow.used import code_behind
 FOLDERS = {("transfer", "run"): ("data", "models")}
 """Of a folder that these parameters name, only the files in these folders are read; of another run its model and data.
 
-Its report, its figures, and the networks of its other notebooks in the folders of `models` change nothing.
+Its report, its figures, and the networks of its other notebooks in the folders of `models` change nothing, nor do its
+images in the frame of a network (data/inputs-SIZE.npy), which notebook 14 may add.
 """
 
 
@@ -45,7 +46,8 @@ def _identities(path: Path, folders: Sequence[str] | None) -> Iterable[tuple]:
     for name in files_below(path):
         if any(part.startswith(".") for part in name.split("/")):
             continue
-        if folders is not None and name.rpartition("/")[0] not in folders:
+        folder, _, last = name.rpartition("/")
+        if folders is not None and (folder not in folders or last.startswith("inputs-")):
             continue
         file = path / name
         facts = os.stat(file) if os.path.exists(file) else os.lstat(file)  # the target of a link may be missing

@@ -4,7 +4,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from cxrlib.runtime.files import TEMPORARY, files_below
+from cxrlib.runtime.files import TEMPORARY, all_files
 
 INTERACTIVE = "interactive"
 """Name of the folder in a run's folder."""
@@ -42,7 +42,7 @@ def made_by_hand(run_folder: Path, *parts: str) -> list[str]:
 
 def _finished(folder: Path, part: str) -> list[Path]:
     """The files of a part of a folder, without those on which a process works and what a killed one left."""
-    return [file for file in files_below(folder / part, hidden=True) if not _is_half_done(file.relative_to(folder))]
+    return [file for file in all_files(folder / part, hidden=True) if not _is_half_done(file.relative_to(folder))]
 
 
 def _is_half_done(file: Path) -> bool:

@@ -26,6 +26,7 @@ def serve(waiting: list[str]) -> None:
     requests = os.fdopen(0, "rb", buffering=0)  # a buffer would hide further requests from select
     answers, server = os.dup(1), os.getpid()
     os.dup2(2, 1)
+    sys.stdout = sys.stderr  # does not keep words for the kernels that are forked
     while True:
         if waiting and not select.select([requests], [], [], 0)[0]:
             _import(waiting.pop(0))

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from cxrlib.runtime.errors import Refusal
-from cxrlib.runtime.files import HOST, TEMPORARY, files_below
+from cxrlib.runtime.files import HOST, TEMPORARY, all_files
 
 PATIENCE = 60
 """Seconds to wait for the kernels of a killed run to end."""
@@ -88,7 +88,7 @@ def _is_gone(pid: int) -> bool:
 
 def _remove_half_written(folder: Path) -> None:
     """Delete the temporary files of `cxrlib.runtime.files.whole_file` whose processes on this machine have ended."""
-    for path in files_below(folder, hidden=True):
+    for path in all_files(folder, hidden=True):
         name = TEMPORARY.fullmatch(path.name)
         if name and name["host"] == HOST and _is_gone(int(name["process"])):
             path.unlink(missing_ok=True)

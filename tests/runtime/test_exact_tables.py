@@ -51,6 +51,22 @@ def test_what_another_process_has_written_meanwhile_is_not_taken_for_ones_own(tm
     assert is_kept(path, "first") and load_tables(path, "first") is None and len(load_tables(path, "second")["a"]) == 2
 
 
+@pytest.mark.parametrize("other", ["first", "second"])
+def test_what_another_process_writes_meanwhile_stops_nobody(tmp_path, monkeypatch, other):
+    path, write = tmp_path / "tables.npz", np.savez_compressed
+
+    def written_between(file, **arrays):
+        write(file, **arrays)
+        monkeypatch.undo()
+        with monkeypatch.context() as process:
+            process.setattr("os.getpid", lambda: 1)
+            save_tables({"a": TABLE[:2]}, path, other)
+
+    monkeypatch.setattr(np, "savez_compressed", written_between)
+    save_tables({"a": TABLE}, path, "first")
+    assert is_kept(path, "first") and len(load_tables(path, "first")["a"]) == 3
+
+
 @pytest.mark.parametrize("column", [["a", None], ["a", 1.0], [True, np.nan], pd.to_datetime(["2026-01-01"] * 2)])
 def test_what_a_table_cannot_hold_is_refused(tmp_path, column):
     with pytest.raises(TypeError, match="column why"):

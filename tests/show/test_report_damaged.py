@@ -81,9 +81,10 @@ def test_a_damaged_picture_in_a_notebook_names_the_notebook(run_folder, png):
     assert str(refused.value).startswith(f"{run_folder / NOTEBOOK}: ")
 
 
-def test_a_damaged_verdict_is_named_at_the_end_of_the_command(run_folder):
+@pytest.mark.parametrize("content", [b"", b"label,n\nMass,1\n", b"method,n\nGrad-CAM,1\n"])
+def test_a_damaged_verdict_is_named_at_the_end_of_the_command(run_folder, content):
     path = run_folder / "tables" / "verdict.csv"
-    path.write_bytes(b"")
+    path.write_bytes(content)
     with pytest.raises(Refusal, match=r"verdict\.csv: cannot be read .*; delete it and run"):
         answer_of(run_folder)
 

@@ -289,6 +289,7 @@ def test_hidden_files_of_a_data_set_do_not_count(tmp_path, name, counts):
         ("report.html", False),
         ("interactive/04_gradcam.ipynb", False),
         ("models/seeds/1/7_labels.safetensors", False),
+        ("data/inputs-48.npy", False),
         ("models/7_labels.safetensors", True),
         ("data/cohort.json", True),
     ],

@@ -173,8 +173,7 @@ def test_a_kernel_asked_for_just_before_its_run_is_killed_ends_too(tmp_path, wri
     code = """
 import sys
 from pathlib import Path
-from cxrlib.workflow.kernels import Kernels, stop_kernel
-from cxrlib.workflow.lock import locked
+from cxrlib.workflow.kernels import Kernels
 from cxrlib.workflow.lock import locked
 with locked(Path(sys.argv[1])) as lock, Kernels([Path(sys.argv[2])], lock) as kernels:
     print("asks", flush=True)
