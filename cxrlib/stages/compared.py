@@ -1,6 +1,7 @@
 """Maps of the compared methods for the studies that readers boxed."""
 
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -247,11 +248,18 @@ def check_methods(compared: dict[str, dict[str, MethodValue]], network: nn.Modul
     """Refuse methods, parameters and layers that do not exist, and methods that cannot explain the network.
 
     Every method explains an image of noise on a network of one layer, which shows whether its parameters can be used. A
-    method for certain networks only explains another one on the network itself.
+    method for certain networks only explains another one on the network itself. What a method says of the noise's map,
+    e.g. that more steps are needed, is not shown.
 
     Raises:
         ParameterError: names the method.
     """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _explain_noise(compared, network, size, layer)
+
+
+def _explain_noise(compared: dict[str, dict[str, MethodValue]], network: nn.Module, size: int, layer: str) -> None:
     noise = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
     head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)]
     small = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), *head).eval()

@@ -196,6 +196,13 @@ def test_every_method_has_a_fingerprint_of_its_code_and_passes_on_a_resnet():
     check_methods({name: {} for name in names()}, build_network("resnet18", 2, 16), 32, "layer4")
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_the_check_says_nothing_of_the_maps_of_noise(seed, recwarn):
+    torch.manual_seed(seed)
+    check_methods({"integrated_gradients": {"steps": 2}}, build_network(SMALL_RESNET, 2), 32, "layer4")
+    assert [str(warning.message) for warning in recwarn] == []
+
+
 FEW = {
     "scorecam": {"max_channels": 4},
     "smooth_gradcam": {"samples": 2},
