@@ -109,7 +109,7 @@ def test_the_cause_in_cells_is_what_a_map_of_that_form_can_score():
 @pytest.mark.slow
 def test_the_rows_do_not_depend_on_the_number_of_processes(monkeypatch):
     monkeypatch.setattr("cxrlib.evaluate.grid_ceiling.MANY", 1)
-    box = {"class_name": "Mass", "x_min": 0.1, "y_min": 0.2, "x_max": 0.5, "y_max": 0.6}
+    box = {"class_name": ["Mass", "ILD"] * 20, "x_min": 0.1, "y_min": 0.2, "x_max": 0.5, "y_max": 0.6}
     boxes = pd.DataFrame({"image_id": [f"study {number:02}" for number in range(40)], **box})
     one, two, three = (allowed_by_grids(boxes, [2, 4], [0.1, 0.2], workers) for workers in (1, 2, 3))
     pd.testing.assert_frame_equal(one, two)
