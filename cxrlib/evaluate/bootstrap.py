@@ -77,11 +77,7 @@ def interval(samples: np.ndarray, counts: np.ndarray | None = None) -> tuple[np.
     """
     known = ~np.isnan(samples[0])
     drawn = np.where(known, samples[1:], 0.0)
-    bounds = np.empty((2, *known.shape))
-    whole = ~np.isnan(drawn).any(axis=0)  # of these the bounds are the same, and 20 times as fast
-    for some, percentile in ((whole, np.percentile), (~whole, np.nanpercentile)):
-        bounds[:, some] = percentile(drawn[:, some], [50 * (1 - LEVEL), 50 * (1 + LEVEL)], axis=0)
-    low, high = bounds
+    low, high = np.nanpercentile(drawn, [50 * (1 - LEVEL), 50 * (1 + LEVEL)], axis=0)
     if counts is not None:
         known = known & (np.asarray(counts) >= FEWEST) & (low < high)
     return np.where(known, low, np.nan), np.where(known, high, np.nan)

@@ -1,10 +1,10 @@
 """A process that imports the notebooks' libraries once and forks a kernel for each of them.
 
 Reads requests from standard input, one JSON object per line, and answers each with the process id of a kernel on what
-was its standard output; what modules print goes to standard error. Between
-requests it imports what later notebooks will need. It computes nothing, so that a fork behaves like a new interpreter:
-the only threads are the idle ones that linear algebra libraries keep, which these start again after a fork. When its
-input ends the server exits; its kernels watch it and exit too.
+was its standard output; what modules print goes to standard error. Between requests it imports what later notebooks
+will need. It computes nothing, so that a fork behaves like a new interpreter: the only threads are the idle ones that
+linear algebra libraries keep, which these start again after a fork. When its input ends the server exits; its kernels
+watch it and exit too.
 """
 
 import contextlib

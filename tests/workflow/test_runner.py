@@ -144,8 +144,9 @@ def test_a_dead_kernel_server_is_told_in_a_sentence(tmp_path, write_notebook):
             kernels.start(notebook, {})
 
 
-def test_what_a_module_prints_on_loading_is_not_taken_for_a_kernel(tmp_path, write_notebook, monkeypatch):
+def test_what_a_module_prints_on_loading_is_not_taken_for_a_kernel(tmp_path, write_notebook, monkeypatch, capfd):
     """Neither a word nor a number of another process; and one that exits leaves the server alive."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     other = subprocess.Popen(["sleep", "60"])
     (tmp_path / "printing.py").write_text(f"print('hello')\nprint({other.pid})")
     (tmp_path / "leaving.py").write_text("raise SystemExit")
@@ -159,6 +160,7 @@ def test_what_a_module_prints_on_loading_is_not_taken_for_a_kernel(tmp_path, wri
                 assert "ipykernel" in " ".join(psutil.Process(manager.provisioner.pid).cmdline())
             stop_kernel(manager)
         assert other.poll() is None
+        assert not kernels.server or capfd.readouterr().err.splitlines().count("hello") == 1
     finally:
         other.kill()
         other.wait()
